@@ -1,0 +1,76 @@
+"""The wire contract: names, numbers and limits that client and daemon share (`client/PROTOCOL.md`).
+
+Literals only. Both sides import this module, and `torpor send` pays for every import it makes.
+"""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+
+# Commands of the lifecycle that a client may send with `event`.
+EVENTS = ("heartbeat_refresh", "request_arrived", "wake_signal", "force_sleep")
+
+STATES = ("WAKE", "DROWSY", "SLEEP", "HIBERNATION")
+
+# JSON-RPC 2.0 keeps -32768 to -32100 for itself; ours count down from -32000. A name is never used again for
+# another meaning, and neither is a number.
+ERROR_CODES = {
+    "parse_error": -32700,
+    "invalid_request": -32600,
+    "method_not_found": -32601,
+    "invalid_params": -32602,
+    "internal_error": -32603,
+    "not_permitted": -32000,
+    "not_found": -32001,
+    "conflict": -32002,
+    "draining": -32003,
+    "storage_unavailable": -32004,
+    "too_large": -32005,
+    "too_many": -32006,
+    "protocol_mismatch": -32007,
+    "timeout": -32008,
+    "safe_mode": -32009,
+}
+
+MAX_LINE_BYTES = 1024 * 1024
+MAX_CONNECTIONS = 1024
+MAX_BEHIND_BYTES = 1024 * 1024
+MAX_BEHIND_S = 10
+MAX_PAGE_BYTES = 256 * 1024
+MAX_KEY_CHARS = 128
+MAX_TEXT_CHARS = 1024
+MAX_HOLDS = 10_000
+
+LIMITS = {
+    "line_bytes": MAX_LINE_BYTES,
+    "connections": MAX_CONNECTIONS,
+    "behind_bytes": MAX_BEHIND_BYTES,
+    "behind_s": MAX_BEHIND_S,
+    "page_bytes": MAX_PAGE_BYTES,
+    "key_chars": MAX_KEY_CHARS,
+    "text_chars": MAX_TEXT_CHARS,
+    "holds": MAX_HOLDS,
+}
+
+# Names in the home (`torpor.home` makes paths of them).
+SOCKET_NAME = "torpor.sock"
+LOCK_NAME = "torpor.lock"
+SPAWN_LOCK_NAME = "torpor.spawn.lock"
+STORE_NAME = "torpor.db"
+SETTINGS_NAME = "torpor.toml"
+STATE_NAME = "lifecycle_state.json"
+WAKE_SIGNAL_NAME = "wake.signal"
+SPOOL_NAME = "wake.d"
+SPOOL_TMP_NAME = "tmp"
+REJECTED_NAME = "wake.rejected"
+LOG_NAME = "torpord.log"
+
+# sysexits(3), where a command has a use for them.
+EX_OK = 0
+EX_DOWN = 3
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_UNAVAILABLE = 69
+EX_TEMPFAIL = 75
+EX_NOPERM = 77
+EX_CONFIG = 78

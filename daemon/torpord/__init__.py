@@ -1,0 +1,1 @@
+"""The torpor daemon: one writer that owns one home (`daemon/ARCHITECTURE.md`)."""

@@ -1,0 +1,1 @@
+"""The control socket: accepting, framing, limits, and one row a method."""
