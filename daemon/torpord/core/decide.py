@@ -1,0 +1,240 @@
+"""`decide`: what follows from an event, in a world, at a time. Pure: the same three give the same decision, always."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torpor import wire
+from torpord.core import effects as fx
+from torpord.core import events as ev
+from torpord.core import records as r
+from torpord.core.deadlines import deadlines
+from torpord.core.descent import begin_cycle, descend, hibernate_due, move, sleep_due, step_ended, step_failed
+from torpord.core.draft import Decision, Draft, Refusal, Reply
+from torpord.core.lifecycle import ACTIVITY, Guard, State, Trigger
+from torpord.core.moment import Now
+from torpord.core.world import World
+
+_CLIENTS = (ev.ClientTrigger, ev.HoldRequested, ev.HoldReleaseRequested, ev.HibernateWanted, ev.SettingsRead)
+
+
+def decide(world: World, event: ev.Event, now: Now) -> Decision:
+    """Return the records, the world after them, the effects and the reply that follow from `event`.
+
+    Never raises for what a client may send: a request that is not granted gives a `Refusal` and no record.
+    """
+    draft = Draft(world, now, event.cause)
+    if world.process.leaving and isinstance(event, _CLIENTS):
+        return draft.decision(Refusal("draining", "the daemon is on its way out: ask again, its successor will answer"))
+    return draft.decision(_decide(draft, event))
+
+
+def _decide(draft: Draft, event: ev.Event) -> Reply:
+    match event:
+        case ev.ClientTrigger():
+            return _client_trigger(draft, event)
+        case ev.HoldRequested():
+            return _hold_requested(draft, event)
+        case ev.HoldReleaseRequested():
+            return _hold_release(draft, event)
+        case ev.HibernateWanted():
+            return _hibernate_wanted(draft, event)
+        case ev.StopWanted():
+            return _stop_wanted(draft, event)
+        case ev.SettingsRead():
+            return _settings_read(draft, event)
+        case ev.DeadlinePassed():
+            _deadline_passed(draft, event)
+        case ev.ProcessStarted():
+            _process_started(draft, event)
+        case ev.ConnectionClosed():
+            closed = [h.hold_id for h in draft.world.holds.by_id.values() if h.connection == event.connection]
+            _end_holds(draft, closed, "connection_closed")
+        case ev.HolderEnded():
+            _end_holds(draft, [event.hold_id], "process_ended")
+        case ev.CycleStepEnded():
+            step_ended(draft, event)
+        case ev.CycleStepFailed():
+            step_failed(draft, event)
+        case ev.SuspendSeen():
+            draft.record(r.ResumedFromSuspend(event.asleep_s, event.suspended_s))
+        case ev.FileRejected():
+            draft.record(r.WakeRejected(event.name, event.why))
+        case ev.HookProblem():
+            draft.record(r.HookFailed(event.hook, event.command, event.problem))
+        case ev.Leaving():
+            draft.record(r.Stopped(event.reason, draft.world.lifecycle.state.value))
+        case _:
+            raise AssertionError(f"decide has no arm for the event {type(event).__name__}")
+    return None
+
+
+def touch(draft: Draft, trigger: Trigger) -> bool:
+    """Count somebody's touch and let it act on the state. Returns whether the state changed."""
+    if trigger in ACTIVITY:
+        draft.record(r.ActivitySeen())
+    return move(draft, trigger)
+
+
+def busy_because(world: World) -> list[dict[str, str]]:
+    """Name everything that is busy: what a `conflict` and a waiting `hibernate` show."""
+    return [{"kind": "hold", "id": h.hold_id, "who": h.who, "why": h.why} for h in world.holds.by_id.values()]
+
+
+def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
+    if event.trigger is Trigger.FORCE_SLEEP:
+        if draft.world.busy:
+            return _busy(draft.world)
+        before = draft.world.lifecycle.state
+        if move(draft, Trigger.FORCE_SLEEP) and before is State.WAKE:
+            move(draft, Trigger.FORCE_SLEEP)
+        changed = draft.world.lifecycle.state is not before
+    else:
+        if event.trigger is Trigger.WAKE_SIGNAL and draft.world.lifecycle.wish:
+            draft.record(r.HibernateRevoked())
+        changed = touch(draft, event.trigger)
+    return {
+        "state": draft.world.lifecycle.state.value,
+        "seq": draft.world.ledger_seq,
+        "changed": changed,
+        "wrapper_event_seq": draft.world.activity.event_seq,
+    }
+
+
+def _busy(world: World) -> Refusal:
+    reasons = busy_because(world)
+    named = ", ".join(f"{each['who']} ({each['why']})" for each in reasons[:3])
+    more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    message = (
+        f"it cannot sleep while it is held by {named}{more}: wait until they let go, or use hibernate, which waits"
+    )
+    return Refusal("conflict", message, {"busy": reasons[:20]})
+
+
+def _hold_requested(draft: Draft, event: ev.HoldRequested) -> Reply:
+    if len(draft.world.holds.by_id) >= wire.MAX_HOLDS:
+        message = f"there are {wire.MAX_HOLDS} holds already: release some (hold.list names their owners)"
+        return Refusal("too_many", message)
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    record = r.HoldAcquired(
+        hold_id=event.hold_id,
+        who=event.who,
+        why=event.why,
+        ttl_s=event.ttl_s,
+        pid=event.pid,
+        pid_start=event.pid_start,
+        connection=event.connection,
+    )
+    draft.record(record)
+    if event.pid is not None and event.pid_start is not None:
+        draft.effects.append(fx.WatchProcess(event.hold_id, event.pid, event.pid_start))
+    return {"hold_id": event.hold_id, "state": draft.world.lifecycle.state.value}
+
+
+def _hold_release(draft: Draft, event: ev.HoldReleaseRequested) -> Reply:
+    if event.hold_id not in draft.world.holds.by_id:
+        message = "there is no such hold: it was released, ran out, or its connection or process ended"
+        return Refusal("not_found", message, {"hold_id": event.hold_id})
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    _end_holds(draft, [event.hold_id], "released")
+    return {"hold_id": event.hold_id, "released": True}
+
+
+def _end_holds(draft: Draft, hold_ids: list[str], how: str) -> None:
+    for hold_id in hold_ids:
+        if hold_id in draft.world.holds.by_id:
+            draft.record(r.HoldReleased(hold_id, how))
+    if draft.world.lifecycle.wish and not draft.world.busy:
+        descend(draft)
+
+
+def _hibernate_wanted(draft: Draft, event: ev.HibernateWanted) -> Reply:
+    draft.record(r.HibernateRequested(event.now))
+    waiting_for = busy_because(draft.world)
+    if not waiting_for:
+        descend(draft)
+    return {"state": draft.world.lifecycle.state.value, "waiting_for": waiting_for}
+
+
+def _stop_wanted(draft: Draft, event: ev.StopWanted) -> Reply:
+    if not draft.world.process.leaving:
+        draft.record(r.StopRequested(event.how))
+        if draft.world.cycle.phase == "running":
+            draft.record(r.SleepCycleInterrupted(draft.world.cycle.next_step))
+            draft.effects.append(fx.StopCycle())
+        draft.effects.append(fx.GoDown(event.how))
+    return {"state": draft.world.lifecycle.state.value}
+
+
+def _settings_read(draft: Draft, event: ev.SettingsRead) -> Reply:
+    if event.by_request:
+        touch(draft, Trigger.REQUEST_ARRIVED)
+    if event.policy != draft.world.policy:
+        draft.record(r.SettingsLoaded(asdict(event.policy)))
+    return {"changed": list(event.changed)}
+
+
+def _deadline_passed(draft: Draft, event: ev.DeadlinePassed) -> None:
+    # The world may have moved on between the reading of the clock and the turn of this event: look again.
+    if not any(d.name == event.deadline and d.is_due(draft.now) for d in deadlines(draft.world)):
+        return
+    match event.deadline:
+        case "hold_expired":
+            holds = draft.world.holds.by_id.values()
+            ends = [(h.until_awake_s, h.hold_id) for h in holds if h.until_awake_s is not None]
+            _end_holds(draft, [hold_id for end, hold_id in sorted(ends) if end <= draft.now.awake_s], "expired")
+        case "drowsy_due":
+            move(draft, Trigger.DROWSY_DUE, frozenset({Guard.IDLE}))
+        case "sleep_due":
+            sleep_due(draft, event)
+        case "hibernate_due":
+            hibernate_due(draft, event)
+        case name:
+            raise AssertionError(f"decide has no arm for the deadline {name!r}")
+
+
+def _process_started(draft: Draft, event: ev.ProcessStarted) -> None:
+    before = draft.world.process
+    draft.record(
+        r.Started(
+            generation=before.generation + 1,
+            pid=event.pid,
+            version=event.version,
+            start_cause=event.start_cause,
+            supervisor=event.supervisor,
+            boot_id=event.boot_id,
+            after_crash=not before.ended,
+            rebase_s=_rebase(draft, event.boot_id),
+            suspended_s=draft.now.suspended_s,
+            policy=_plain(event),
+        )
+    )
+    for hold in list(draft.world.holds.by_id.values()):
+        if hold.connection is not None:
+            _end_holds(draft, [hold.hold_id], "daemon_ended")
+        elif hold.hold_id in event.dead_holds:
+            _end_holds(draft, [hold.hold_id], "process_ended")
+        elif hold.pid is not None and hold.pid_start is not None:
+            draft.effects.append(fx.WatchProcess(hold.hold_id, hold.pid, hold.pid_start))
+    # A start is itself a demand, with one exception: a service manager that restarts after a crash wants nothing.
+    if event.start_cause != "crash" or draft.world.lifecycle.state is State.HIBERNATION:
+        draft.record(r.ActivitySeen(count=0))
+        by_file = event.start_cause in ("wake.signal", "wake.d")
+        move(draft, Trigger.WAKE_SIGNAL if by_file else Trigger.REQUEST_ARRIVED)
+    elif draft.world.lifecycle.state is State.SLEEP and draft.world.cycle.phase == "none":
+        begin_cycle(draft)
+
+
+def _rebase(draft: Draft, boot_id: str) -> float:
+    """How far the awake clock jumped by a reboot: 0 within one boot; else from its last stored reading to now."""
+    world = draft.world
+    if world.process.generation == 0 or world.process.boot_id == boot_id:
+        return 0.0
+    stored = (world.process.started_awake_s, world.lifecycle.since_awake_s, world.activity.idle_since_awake_s)
+    return draft.now.awake_s - max(stored)
+
+
+def _plain(event: ev.ProcessStarted) -> Mapping[str, Any]:
+    return asdict(event.policy)

@@ -1,0 +1,167 @@
+"""What happens: everything that reaches the writer and may change the world.
+
+`cause` says who or what, and goes to the ledger as it is: the peer of a connection, a deadline, a file, a signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torpord.core.lifecycle import Trigger
+from torpord.core.policy import Policy
+
+Cause = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all events."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStarted(Event):
+    """A daemon process has the home. `dead_holds`: holds whose process ended while no daemon was there to see it."""
+
+    pid: int
+    version: str
+    start_cause: str
+    supervisor: str
+    boot_id: str
+    policy: Policy
+    dead_holds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTrigger(Event):
+    """A client's `event`, a touched wake file."""
+
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequested(Event):
+    """Somebody wants to hold the daemon awake."""
+
+    hold_id: str
+    who: str
+    why: str
+    ttl_s: float | None = None
+    pid: int | None = None
+    pid_start: str | None = None
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldReleaseRequested(Event):
+    """Somebody lets go of a hold."""
+
+    hold_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed(Event):
+    """A connection that had holds is gone."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class HolderEnded(Event):
+    """The process a hold hangs on has ended."""
+
+    hold_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HibernateWanted(Event):
+    """A client's `hibernate`."""
+
+    now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopWanted(Event):
+    """A client's `stop`, or SIGTERM or SIGINT."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRead(Event):
+    """The settings were read again and are good. `changed` names what is different. By request, it is a request."""
+
+    policy: Policy
+    changed: tuple[str, ...]
+    by_request: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of `[sleep] when` as it was read. `met` None: it could not be read, and counts as met."""
+
+    name: str
+    met: bool | None
+    found: str
+    changes_at_wall_s: float | None = None  # when it will hold, where that is known (a time window)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed(Event):
+    """A deadline of `next_deadlines` passed. The two lists are the facts that were read for it, where it needs any."""
+
+    deadline: str
+    conditions: tuple[Condition, ...] = ()  # for sleep_due
+    forbids_exit: tuple[str, ...] = ()  # for hibernate_due
+
+
+@dataclass(frozen=True, slots=True)
+class CycleStepEnded(Event):
+    """A step of the sleep cycle is done."""
+
+    step: str
+    duration_s: float
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CycleStepFailed(Event):
+    """A step of the sleep cycle failed."""
+
+    step: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendSeen(Event):
+    """The machine was suspended for `asleep_s`; `suspended_s` is the clock's new total."""
+
+    asleep_s: float
+    suspended_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileRejected(Event):
+    """A file in `wake.d/` was put aside."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookProblem(Event):
+    """A hook failed or took too long."""
+
+    hook: str
+    command: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving(Event):
+    """The point of no return on the way out."""
+
+    reason: str

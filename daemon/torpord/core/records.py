@@ -1,0 +1,312 @@
+"""What became true: the only things that change the world, and the lines of the ledger.
+
+Each record is a past-tense fact made of JSON scalars, so that the ledger holds it as it is and `parse` gives it back.
+A record whose class says `ledgered = False` changes times and counts only: it is stored with the world, in the same
+transaction, but writes no history (ten heartbeats a second would drown it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The root of all records. `touches` names the one entity a record is about, as (collection, id), if any."""
+
+    kind: ClassVar[str] = ""
+    ledgered: ClassVar[bool] = True
+
+    @property
+    def touches(self) -> tuple[str, str] | None:
+        """The row beside the world's own parts that changes with this record."""
+        return None
+
+    def data(self) -> dict[str, Any]:
+        """Return the record's fields as the ledger and the wire show them (`from_` is `from` there)."""
+        return {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Record):
+    """A process took the home: a new generation. The clock fields let awake times of an earlier boot be rebased."""
+
+    kind: ClassVar[str] = "started"
+    generation: int
+    pid: int
+    version: str
+    start_cause: str
+    supervisor: str
+    boot_id: str
+    after_crash: bool
+    rebase_s: float  # to add to every stored awake time: 0 within one boot
+    suspended_s: float
+    policy: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Record):
+    """Somebody asked the process to end (`how`: "stop", "signal"); from here on nothing else is accepted."""
+
+    kind: ClassVar[str] = "stop_requested"
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Record):
+    """The point of no return of an orderly end. The next start knows by it that nothing crashed."""
+
+    kind: ClassVar[str] = "stopped"
+    reason: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsLoaded(Record):
+    """Other settings than before came into force."""
+
+    kind: ClassVar[str] = "settings_loaded"
+    policy: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StateTransition(Record):
+    """The lifecycle moved."""
+
+    kind: ClassVar[str] = "state_transition"
+    from_: str
+    to: str
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivitySeen(Record):
+    """Somebody used the daemon: the idle time starts anew. `count` is 1 for what `wrapper_event_seq` counts."""
+
+    kind: ClassVar[str] = "activity_seen"
+    ledgered: ClassVar[bool] = False
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowRunWarning(Record):
+    """HIBERNATION was reached and the process stays, because the settings say so."""
+
+    kind: ClassVar[str] = "shadow_run_warning"
+    would_action: str
+    blocked_by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedFromSuspend(Record):
+    """The machine had been suspended for about this long."""
+
+    kind: ClassVar[str] = "resumed_from_suspend"
+    asleep_s: float
+    suspended_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAcquired(Record):
+    """Somebody holds the daemon awake: until a connection, a process or a time ends."""
+
+    kind: ClassVar[str] = "hold_acquired"
+    hold_id: str
+    who: str
+    why: str
+    ttl_s: float | None
+    pid: int | None
+    pid_start: str | None
+    connection: int | None
+
+    @property
+    def touches(self) -> tuple[str, str]:
+        """The hold's own row."""
+        return ("holds", self.hold_id)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldReleased(Record):
+    """A hold ended: `how` is "released", "connection_closed", "process_ended", "expired" or "daemon_ended"."""
+
+    kind: ClassVar[str] = "hold_released"
+    hold_id: str
+    how: str
+
+    @property
+    def touches(self) -> tuple[str, str]:
+        """The hold's own row."""
+        return ("holds", self.hold_id)
+
+
+@dataclass(frozen=True, slots=True)
+class HibernateRequested(Record):
+    """Somebody asked for hibernation as soon as nothing is busy; `now` gives the sleep cycle no time."""
+
+    kind: ClassVar[str] = "hibernate_requested"
+    now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HibernateRevoked(Record):
+    """The wish to hibernate was taken back before it could be carried out."""
+
+    kind: ClassVar[str] = "hibernate_revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class SleepPostponed(Record):
+    """Sleep is due and conditions stand in its way. Each is `{name, found}`."""
+
+    kind: ClassVar[str] = "sleep_postponed"
+    conditions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SleepRechecked(Record):
+    """The conditions were read; the next reading is due then (awake time, or wall clock; None: not by that clock)."""
+
+    kind: ClassVar[str] = "sleep_rechecked"
+    ledgered: ClassVar[bool] = False
+    next_awake_s: float | None
+    next_wall_s: float | None
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HibernationBlocked(Record):
+    """Everything is done and the process must stay: each of these forbids the exit. Empty: nothing does any more."""
+
+    kind: ClassVar[str] = "hibernation_blocked"
+    by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HibernationRechecked(Record):
+    """What forbids hibernation was looked at again, and is looked at next then."""
+
+    kind: ClassVar[str] = "hibernation_rechecked"
+    ledgered: ClassVar[bool] = False
+    next_awake_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SleepCycleStarted(Record):
+    """The sleep cycle began, or went on at `step`."""
+
+    kind: ClassVar[str] = "sleep_cycle_started"
+    step: str
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SleepCycleStepDone(Record):
+    """A step of the cycle is done; `next_step` is where it goes on, also after a crash. None: it was the last."""
+
+    kind: ClassVar[str] = "sleep_cycle_step_done"
+    step: str
+    next_step: str | None
+    duration_s: float
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SleepCycleInterrupted(Record):
+    """The cycle gave way: no failure. It goes on at `step` in the next SLEEP."""
+
+    kind: ClassVar[str] = "sleep_cycle_interrupted"
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class SleepCycleDone(Record):
+    """The cycle completed."""
+
+    kind: ClassVar[str] = "sleep_cycle_done"
+    started_ts: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SleepCycleSkipped(Record):
+    """SLEEP began with no cycle to run: `reason` says why, `due_ts` when there will be one (None: at the next sleep)."""
+
+    kind: ClassVar[str] = "sleep_cycle_skipped"
+    reason: str
+    due_ts: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SleepCycleFailed(Record):
+    """A step of the cycle failed; it is tried again no sooner than `retry_ts`."""
+
+    kind: ClassVar[str] = "sleep_cycle_failed"
+    step: str
+    error: str
+    failures: int
+    retry_ts: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntered(Record):
+    """Three failures in a row at one step: the cycle rests until `until_ts`."""
+
+    kind: ClassVar[str] = "quarantine_entered"
+    step: str
+    until_ts: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineLifted(Record):
+    """The quarantine is over."""
+
+    kind: ClassVar[str] = "quarantine_lifted"
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeRejected(Record):
+    """A file in `wake.d/` could not be taken; it lies in `wake.rejected/` with its reason."""
+
+    kind: ClassVar[str] = "wake_rejected"
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed(Record):
+    """A hook of the settings failed, or was ended for taking too long. It stops nothing."""
+
+    kind: ClassVar[str] = "hook_failed"
+    hook: str
+    command: str
+    problem: str
+
+
+def _subclasses() -> dict[str, type[Record]]:
+    return {cls.kind: cls for cls in Record.__subclasses__()}
+
+
+KINDS: Mapping[str, type[Record]] = _subclasses()
+
+
+def parse(kind: str, data: Mapping[str, Any]) -> Record:
+    """Give a ledger line its record back. Raises KeyError for a kind this version does not know."""
+    cls = KINDS[kind]
+    names = {f.name.rstrip("_"): f.name for f in fields(cls)}
+    values = {names[key]: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record with its place: `seq` in the ledger (None: not ledgered), when, and who or what caused it."""
+
+    seq: int | None
+    wall_s: float
+    awake_s: float
+    record: Record
+    cause: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,154 @@
+"""What the daemon says of itself: its state, what comes next, and why not yet. Pure, and looking changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from torpord.core.deadlines import Clock, deadlines, hibernate_at
+from torpord.core.descent import CYCLE_STEPS
+from torpord.core.lifecycle import State
+from torpord.core.moment import Now
+from torpord.core.world import Cycle, Hold, World
+
+_BELOW = {State.WAKE: State.DROWSY, State.DROWSY: State.SLEEP, State.SLEEP: State.HIBERNATION}
+
+
+def iso(ts: float | None) -> str | None:
+    """Write an epoch time as ISO 8601 with offset, to the millisecond."""
+    return None if ts is None else datetime.fromtimestamp(ts, UTC).isoformat(timespec="milliseconds")
+
+
+def who(cause: Mapping[str, Any]) -> str:
+    """Name the one behind a cause in a few words."""
+    match cause.get("source"):
+        case "client":
+            claimed = f"{cause['by']}, " if cause.get("by") else ""
+            return f"{claimed}{cause.get('program') or 'a program'} (pid {cause.get('pid')})"
+        case "file":
+            return f"the file {cause.get('name')}"
+        case "deadline":
+            return f"the deadline {cause.get('deadline')}"
+        case None:
+            return "nobody yet"
+        case other:
+            return str(other)
+
+
+def hold_view(hold: Hold, now: Now) -> dict[str, Any]:
+    """Show a hold as `hold.list` and `status` do. `until_ts` is an estimate: it moves when the machine is suspended."""
+    until = None if hold.until_awake_s is None else now.wall_s + hold.until_awake_s - now.awake_s
+    return {
+        "hold_id": hold.hold_id,
+        "who": hold.who,
+        "why": hold.why,
+        "since_ts": iso(hold.since_ts),
+        "until_ts": iso(until),
+        "bound": hold.bound,
+        "pid": hold.pid,
+    }
+
+
+def next_state(world: World, now: Now) -> dict[str, Any]:
+    """Say which state comes next by itself: in how many seconds, at what time, and what stands in the way now."""
+    below = _BELOW.get(world.lifecycle.state)
+    blocked = [f"{h.who}: {h.why}" for h in world.holds.by_id.values()][:20]
+    blocked += [f"{each['name']}: {each['found']}" for each in world.sleep.postponed]
+    if world.lifecycle.state is State.SLEEP:
+        if world.cycle.phase == "running":
+            blocked.append(f"the sleep cycle is at {world.cycle.next_step}")
+        blocked += world.lifecycle.blocked_by
+    due = [d for d in deadlines(world) if d.name != "hold_expired"]
+    if below is None or not due:
+        return {"state": below, "in_s": None, "at": None, "blocked_by": blocked}
+    left = [d.at_s - (now.awake_s if d.clock is Clock.AWAKE else now.wall_s) for d in due]
+    in_s = max(0.0, min(left))
+    return {"state": below, "in_s": round(in_s, 3), "at": iso(now.wall_s + in_s), "blocked_by": blocked}
+
+
+def cycle_progress(cycle: Cycle) -> dict[str, Any] | None:
+    """Say how far an unfinished sleep cycle is, or None."""
+    if not cycle.next_step:
+        return None
+    done, of = CYCLE_STEPS.index(cycle.next_step), len(CYCLE_STEPS)
+    return {"phase": cycle.phase, "step": cycle.next_step, "done": done, "of": of}
+
+
+def quarantine(cycle: Cycle) -> dict[str, Any] | None:
+    """Say which step is in quarantine and until when, or None."""
+    if cycle.quarantine_until_ts is None:
+        return None
+    return {"step": cycle.failed_step, "until_ts": iso(cycle.quarantine_until_ts), "failures": cycle.failures}
+
+
+def sleep_view(world: World, now: Now) -> dict[str, Any]:
+    """Show the sleep cycle as `status` does. `debt_s`: for how long the next cycle has been overdue."""
+    cycle = world.cycle
+    last = dict(cycle.last) if cycle.last is not None else None
+    if last is not None:
+        last |= {"started_ts": iso(last["started_ts"]), "ended_ts": iso(last["ended_ts"]), "results": cycle.results}
+    debt_s = 0.0
+    if cycle.completed_ts is not None:
+        debt_s = max(0.0, now.wall_s - cycle.completed_ts - world.policy.sleep_min_interval_s)
+    return {
+        "last_cycle": last,
+        "progress": cycle_progress(cycle),
+        "quarantine": quarantine(cycle),
+        "debt_s": round(debt_s, 3),
+    }
+
+
+def why(world: World, now: Now) -> dict[str, Any]:
+    """Explain the state: what keeps the daemon as awake as it is, what comes next, and what that waits for."""
+    awake = [_hold_reason(hold, now) for hold in list(world.holds.by_id.values())[:100]]
+    state, activity = world.lifecycle.state, world.activity
+    if state in (State.WAKE, State.DROWSY):
+        after_s = world.policy.drowsy_after_s if state is State.WAKE else world.policy.sleep_after_s
+        until = None if world.busy else iso(now.wall_s + activity.idle_since_awake_s + after_s - now.awake_s)
+        seen = "the last activity is not long enough ago"
+        awake.append(_reason("activity", who(activity.by), seen, iso(activity.last_ts), until))
+    return {
+        "state": state.value,
+        "awake_because": awake,
+        "next": next_state(world, now),
+        "not_yet_because": [*_sleep_reasons(world), *_exit_reasons(world, now)],
+    }
+
+
+def _reason(kind: str, by: str, text: str, since: str | None, until: str | None) -> dict[str, Any]:
+    return {"kind": kind, "who": by, "why": text, "since": since, "until": until}
+
+
+def _hold_reason(hold: Hold, now: Now) -> dict[str, Any]:
+    view = hold_view(hold, now)
+    return _reason("hold", hold.who, hold.why, view["since_ts"], view["until_ts"])
+
+
+def _sleep_reasons(world: World) -> list[dict[str, Any]]:
+    since = iso(world.lifecycle.since_ts)
+    until = iso(world.sleep.recheck_wall_s)
+    reasons = [_reason("condition", each["name"], each["found"], since, until) for each in world.sleep.postponed]
+    text = "it cannot be read here, and counts as met"
+    return reasons + [_reason("unreadable", name, text, None, None) for name in world.sleep.unreadable]
+
+
+def _exit_reasons(world: World, now: Now) -> list[dict[str, Any]]:
+    since = iso(world.lifecycle.since_ts)
+    state, cycle, reasons = world.lifecycle.state, world.cycle, []
+    if world.lifecycle.wish and world.busy:
+        reasons.append(_reason("wish", "hibernate", "it was asked for, and waits until nothing is busy", None, None))
+    if state is State.HIBERNATION and world.policy.shadow_run:
+        reasons.append(_reason("shadow_run", "settings", "the process stays because shadow_run is set", since, None))
+    if state is not State.SLEEP:
+        return reasons
+    if cycle.phase == "running":
+        reasons.append(_reason("sleep_cycle", "housekeeping", f"it is at {cycle.next_step}", since, None))
+    else:
+        at = hibernate_at(world)
+        if at > now.awake_s:
+            until = iso(now.wall_s + at - now.awake_s)
+            text = "it was used since it fell asleep, or has only just been started"
+            reasons.append(_reason("grace", "lifecycle", text, since, until))
+    reasons += [_reason("forbidden", "exit", text, since, None) for text in world.lifecycle.blocked_by]
+    return reasons

@@ -1,0 +1,319 @@
+"""The world: all the daemon knows, as one value. `evolve` is the only thing that makes a new one.
+
+It is immutable, so going back to what the store holds after a failed commit is keeping the old reference. Its parts are
+small and flat: a part that did not change is the same object, which is how the store knows what to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from torpord.core import records as r
+from torpord.core.lifecycle import State
+from torpord.core.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The daemon process of this generation. `leaving` is how it was told to end, `ended` that it did in order."""
+
+    generation: int = 0
+    pid: int = 0
+    version: str = ""
+    start_cause: str = ""
+    supervisor: str = ""
+    boot_id: str = ""
+    started_ts: float = 0.0
+    started_awake_s: float = 0.0
+    suspended_s: float = 0.0
+    leaving: str = ""
+    ended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """The state, since when, and what led there. `wish` is a wanted hibernation: "", "idle" or "now"."""
+
+    state: State = State.WAKE
+    since_ts: float = 0.0
+    since_awake_s: float = 0.0
+    reason: str = "new"
+    wish: str = ""
+    blocked_by: tuple[str, ...] = ()  # what forbids the exit
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """When somebody was last here. `idle_since_awake_s` is that, or the end of the last busy thing, if later."""
+
+    last_ts: float = 0.0
+    event_seq: int = 0
+    idle_since_awake_s: float = 0.0
+    by: Mapping[str, Any] = field(default_factory=dict)  # the cause of the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Somebody who keeps the daemon awake: for as long as a connection, a very process, or a time."""
+
+    hold_id: str
+    who: str
+    why: str
+    since_ts: float
+    until_awake_s: float | None = None
+    pid: int | None = None
+    pid_start: str | None = None
+    connection: int | None = None
+
+    @property
+    def bound(self) -> str:
+        """What ends it besides its release: "connection", "process" or "time" (which may stand beside "process")."""
+        if self.connection is not None:
+            return "connection"
+        return "process" if self.pid is not None else "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """All holds by id, and when the first of them runs out (awake time)."""
+
+    by_id: Mapping[str, Hold] = field(default_factory=lambda: MappingProxyType({}))
+    next_expiry_awake_s: float | None = None
+
+    @staticmethod
+    def of(holds: Iterable[Hold]) -> Holds:
+        """Build from single holds, as the store gives them."""
+        by_id = {hold.hold_id: hold for hold in holds}
+        ends = [hold.until_awake_s for hold in by_id.values() if hold.until_awake_s is not None]
+        return Holds(MappingProxyType(by_id), min(ends, default=None))
+
+    def with_(self, hold: Hold) -> Holds:
+        """Return these and one more. Copies: holds are few (wire.MAX_HOLDS bounds them)."""
+        ends = [end for end in (self.next_expiry_awake_s, hold.until_awake_s) if end is not None]
+        return Holds(MappingProxyType({**self.by_id, hold.hold_id: hold}), min(ends, default=None))
+
+    def without(self, hold_id: str) -> Holds:
+        """Return these without one."""
+        gone = self.by_id.get(hold_id)
+        rest = {key: hold for key, hold in self.by_id.items() if key != hold_id}
+        if gone is None or gone.until_awake_s is None or gone.until_awake_s != self.next_expiry_awake_s:
+            return Holds(MappingProxyType(rest), self.next_expiry_awake_s)
+        return Holds.of(rest.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """The sleep cycle.
+
+    `phase` is about this SLEEP: "none" (not begun), "running", or "ended" (nothing more to do in it). `next_step` is
+    about the work: where an unfinished cycle goes on, in this SLEEP or a later one; "" when none is unfinished.
+    """
+
+    phase: str = "none"
+    next_step: str = ""
+    done: tuple[str, ...] = ()
+    started_ts: float = 0.0
+    worked_s: float = 0.0
+    failures: int = 0
+    failed_step: str = ""
+    retry_ts: float | None = None
+    quarantine_until_ts: float | None = None
+    completed_ts: float | None = None
+    last: Mapping[str, Any] | None = None  # outcome, started_ts, ended_ts, duration_s, step, error
+    results: Mapping[str, Any] = field(default_factory=dict)  # of the steps of the newest cycle
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Why sleep or hibernation waits, and when to look again. Times only, but for `postponed`."""
+
+    postponed: tuple[Mapping[str, Any], ...] = ()
+    unreadable: tuple[str, ...] = ()
+    recheck_awake_s: float | None = None
+    recheck_wall_s: float | None = None
+    blocked_recheck_awake_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything the daemon knows."""
+
+    policy: Policy = field(default_factory=Policy)
+    process: Process = field(default_factory=Process)
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    activity: Activity = field(default_factory=Activity)
+    holds: Holds = field(default_factory=Holds)
+    cycle: Cycle = field(default_factory=Cycle)
+    sleep: Sleep = field(default_factory=Sleep)
+    ledger_seq: int = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is going on that the idle time waits for."""
+        return bool(self.holds.by_id)
+
+
+def evolve(world: World, entry: r.Entry) -> World:
+    """Return the world after one record. Pure; every record kind has its arm, and nothing else changes a world."""
+    changed = _evolve(world, entry, entry.record)
+    return changed if entry.seq is None else replace(changed, ledger_seq=entry.seq)
+
+
+def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
+    match record:
+        case r.ActivitySeen():
+            return _active(world, entry, record.count)
+        case r.StateTransition():
+            return _moved(world, entry, record)
+        case r.HoldAcquired():
+            return replace(world, holds=world.holds.with_(_hold(entry, record)))
+        case r.HoldReleased():
+            activity = replace(world.activity, idle_since_awake_s=entry.awake_s)
+            return replace(world, holds=world.holds.without(record.hold_id), activity=activity)
+        case r.Started():
+            return _started(world, entry, record)
+        case r.StopRequested():
+            return replace(world, process=replace(world.process, leaving=record.how))
+        case r.Stopped():
+            return replace(world, process=replace(world.process, leaving=record.reason, ended=True))
+        case r.SettingsLoaded():
+            return replace(world, policy=Policy(**record.policy), sleep=Sleep())
+        case r.ResumedFromSuspend():
+            return replace(world, process=replace(world.process, suspended_s=record.suspended_s))
+        case r.HibernateRequested():
+            return replace(world, lifecycle=replace(world.lifecycle, wish="now" if record.now else "idle"))
+        case r.HibernateRevoked():
+            return replace(world, lifecycle=replace(world.lifecycle, wish=""))
+        case r.SleepPostponed():
+            return replace(world, sleep=replace(world.sleep, postponed=record.conditions))
+        case r.SleepRechecked():
+            sleep = replace(
+                world.sleep,
+                recheck_awake_s=record.next_awake_s,
+                recheck_wall_s=record.next_wall_s,
+                unreadable=record.unreadable,
+            )
+            return replace(world, sleep=sleep)
+        case r.HibernationBlocked():
+            return replace(world, lifecycle=replace(world.lifecycle, blocked_by=record.by))
+        case r.HibernationRechecked():
+            return replace(world, sleep=replace(world.sleep, blocked_recheck_awake_s=record.next_awake_s))
+        case r.ShadowRunWarning() | r.WakeRejected() | r.HookFailed():
+            return world
+        case _:
+            return replace(world, cycle=_cycle(world.cycle, entry, record))
+
+
+def _active(world: World, entry: r.Entry, count: int) -> World:
+    activity = Activity(entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
+    return replace(world, activity=activity)
+
+
+def _moved(world: World, entry: r.Entry, record: r.StateTransition) -> World:
+    to = State(record.to)
+    wish = "" if to in (State.WAKE, State.HIBERNATION) else world.lifecycle.wish
+    lifecycle = Lifecycle(to, entry.wall_s, entry.awake_s, record.trigger, wish)
+    cycle = replace(world.cycle, phase="none") if to is State.SLEEP else world.cycle
+    return replace(world, lifecycle=lifecycle, cycle=cycle, sleep=Sleep())
+
+
+def _hold(entry: r.Entry, record: r.HoldAcquired) -> Hold:
+    return Hold(
+        hold_id=record.hold_id,
+        who=record.who,
+        why=record.why,
+        since_ts=entry.wall_s,
+        until_awake_s=None if record.ttl_s is None else entry.awake_s + record.ttl_s,
+        pid=record.pid,
+        pid_start=record.pid_start,
+        connection=record.connection,
+    )
+
+
+def _started(world: World, entry: r.Entry, record: r.Started) -> World:
+    process = Process(
+        generation=record.generation,
+        pid=record.pid,
+        version=record.version,
+        start_cause=record.start_cause,
+        supervisor=record.supervisor,
+        boot_id=record.boot_id,
+        started_ts=entry.wall_s,
+        started_awake_s=entry.awake_s,
+        suspended_s=record.suspended_s,
+        ended=False,
+    )
+    shift = record.rebase_s
+    holds = world.holds
+    if shift:
+        holds = Holds.of(
+            hold if hold.until_awake_s is None else replace(hold, until_awake_s=hold.until_awake_s + shift)
+            for hold in holds.by_id.values()
+        )
+    first = world.process.generation == 0
+    lifecycle = replace(world.lifecycle, wish="", blocked_by=(), since_awake_s=world.lifecycle.since_awake_s + shift)
+    activity = replace(world.activity, idle_since_awake_s=world.activity.idle_since_awake_s + shift)
+    if first:
+        lifecycle = replace(lifecycle, since_ts=entry.wall_s, since_awake_s=entry.awake_s)
+        activity = Activity(entry.wall_s, 0, entry.awake_s, entry.cause)
+    cycle = replace(world.cycle, phase="none") if world.cycle.phase == "running" else world.cycle
+    return replace(
+        world,
+        policy=Policy(**record.policy),
+        process=process,
+        lifecycle=lifecycle,
+        activity=activity,
+        holds=holds,
+        cycle=cycle,
+        sleep=Sleep(),
+    )
+
+
+def _cycle(cycle: Cycle, entry: r.Entry, record: r.Record) -> Cycle:
+    match record:
+        case r.SleepCycleStarted():
+            if record.resumed:
+                return replace(cycle, phase="running", next_step=record.step)
+            begun = replace(cycle, phase="running", next_step=record.step, done=(), results={})
+            return replace(begun, started_ts=entry.wall_s, worked_s=0.0)
+        case r.SleepCycleStepDone():
+            return replace(
+                cycle,
+                next_step=record.next_step or "",
+                done=(*cycle.done, record.step),
+                worked_s=cycle.worked_s + record.duration_s,
+                results={**cycle.results, record.step: record.result},
+                failures=0 if record.step == cycle.failed_step else cycle.failures,
+            )
+        case r.SleepCycleInterrupted():
+            return replace(cycle, phase="none", next_step=record.step)
+        case r.SleepCycleDone():
+            last = _last(cycle, entry, "completed", "", "")
+            cleared = replace(cycle, failures=0, failed_step="", retry_ts=None, quarantine_until_ts=None)
+            return replace(cleared, phase="ended", next_step="", completed_ts=entry.wall_s, last=last)
+        case r.SleepCycleSkipped():
+            return replace(cycle, phase="ended")
+        case r.SleepCycleFailed():
+            last = _last(cycle, entry, "failed", record.step, record.error)
+            failed = replace(cycle, phase="ended", next_step=record.step, last=last, retry_ts=record.retry_ts)
+            return replace(failed, failures=record.failures, failed_step=record.step)
+        case r.QuarantineEntered():
+            return replace(cycle, quarantine_until_ts=record.until_ts)
+        case r.QuarantineLifted():
+            return replace(cycle, quarantine_until_ts=None, failures=0, retry_ts=None)
+        case _:
+            raise AssertionError(f"evolve has no arm for the record {record.kind!r}")
+
+
+def _last(cycle: Cycle, entry: r.Entry, outcome: str, step: str, error: str) -> Mapping[str, Any]:
+    return {
+        "outcome": outcome,
+        "started_ts": cycle.started_ts,
+        "ended_ts": entry.wall_s,
+        "duration_s": round(cycle.worked_s, 6),
+        "step": step,
+        "error": error,
+    }

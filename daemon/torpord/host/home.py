@@ -1,0 +1,146 @@
+"""The one directory that holds everything of one daemon: made where it is missing, refused where it is unsafe.
+
+`client/torpor/home.py` says where it lies; here it is looked at with the daemon's eyes, before the lock is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shlex
+import stat
+import sys
+
+from torpor import wire
+from torpord.host.faults import SetupError
+
+# File systems of other machines: flock and the store's shared memory are not kept between two machines, so two daemons
+# could own one home. FUSE is judged by its name: fuse-overlayfs and gocryptfs are as local as the disk below them.
+_REMOTE = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "afs", "coda")
+    + ("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2", "davfs", "drvfs")
+    + ("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.s3fs", "fuse.rclone", "fuse.davfs")
+    + ("fuse.vmhgfs-fuse", "fuse.gcsfuse", "fuse.curlftpfs", "fuse.juicefs", "fuse.moosefs", "fuse.seaweedfs")
+)
+_INSIDE = (wire.SPOOL_NAME, wire.SPOOL_TMP_NAME, wire.REJECTED_NAME)
+
+
+def prepare(path: pathlib.Path) -> None:
+    """Make the home and the folders in it, or find them fit for use.
+
+    Raises SetupError: 77 where it is another user's or may not be made, 78 where it is not a private local directory.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if _made(path):
+            # Only for a directory of our own making: a umask of 0777 must not leave a home nobody can enter.
+            path.chmod(0o700)
+        _refuse_unsafe(path, "home")
+        _refuse_open(path)
+        _refuse_remote(path)
+        for name in _INSIDE:
+            inner = path / name
+            _made(inner)
+            _refuse_unsafe(inner, f"folder of home {path}:")
+    except PermissionError as error:
+        raise SetupError(
+            77,
+            f"home {path}: {error.strerror} at {error.filename}: give {_me()} access to it,"
+            " or choose another home with TORPOR_HOME",
+        ) from error
+    except OSError as error:
+        raise SetupError(
+            78,
+            f"home {path}: {error.strerror} at {error.filename}: mend that, or choose another home with TORPOR_HOME",
+        ) from error
+
+
+def _made(path: pathlib.Path) -> bool:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _refuse_unsafe(path: pathlib.Path, what: str) -> None:
+    found = path.lstat()
+    quoted = shlex.quote(str(path))
+    if stat.S_ISLNK(found.st_mode):
+        target = path.readlink()
+        raise SetupError(
+            78,
+            f"{what} {path} is a symlink to {target}, and whoever may change it would choose the daemon's store:"
+            f" rm {quoted}, or name the place itself: TORPOR_HOME={shlex.quote(str(target))}",
+        )
+    if not stat.S_ISDIR(found.st_mode):
+        raise SetupError(78, f"{what} {path} is not a directory: mv {quoted} {shlex.quote(f'{path}.old')}")
+    if found.st_uid != os.geteuid():
+        raise SetupError(
+            77,
+            f"{what} {path} belongs to uid {found.st_uid}, the daemon runs as {_me()}:"
+            f" chown -R {os.geteuid()} {quoted}, or choose another home with TORPOR_HOME",
+        )
+
+
+def _refuse_open(path: pathlib.Path) -> None:
+    mode = stat.S_IMODE(path.lstat().st_mode)
+    if mode & 0o077 or mode & 0o700 != 0o700:
+        raise SetupError(
+            78, f"home {path} has mode {mode:04o}, it must be its owner's alone: chmod 700 {shlex.quote(str(path))}"
+        )
+
+
+def _refuse_remote(path: pathlib.Path) -> None:
+    kind = remote_kind(path)
+    if kind:
+        raise SetupError(
+            78,
+            f"home {path} is on a file system of another machine ({kind}), where locks do not hold:"
+            " TORPOR_HOME=/a/local/directory",
+        )
+
+
+def remote_kind(path: pathlib.Path, mountinfo: pathlib.Path = pathlib.Path("/proc/self/mountinfo")) -> str:
+    """Return the type of the file system that holds `path` if that is another machine's, else ''.
+
+    On Linux proc(5)'s mountinfo is read: its names tell more than statfs, to which all of FUSE is one number. On macOS
+    statfs's MNT_LOCAL decides (not run on the machines this is developed on). Elsewhere nothing is refused.
+    """
+    if sys.platform == "darwin":
+        return "" if _is_local_on_macos(path) else "MNT_LOCAL is not set"
+    try:
+        lines = mountinfo.read_text(errors="surrogateescape").splitlines()
+    except FileNotFoundError:
+        return ""  # no /proc, nothing to judge by
+    real, best, kind = os.path.realpath(path), "", ""
+    for line in lines:
+        fields = line.split(" ")
+        point = _unescaped(fields[4])
+        # Of two mounts at one point the later hides the earlier, hence >=.
+        if len(point) >= len(best) and os.path.commonpath((point, real)) == point:
+            best, kind = point, fields[fields.index("-", 6) + 1]
+    return kind if kind in _REMOTE else ""
+
+
+def _unescaped(field: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, char)
+    return field
+
+
+def _is_local_on_macos(path: pathlib.Path) -> bool:
+    import ctypes  # noqa: PLC0415 - macOS only
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # The 64-bit-inode struct statfs: f_flags lies at byte 64; on Apple's own processors the symbol has no suffix.
+    call = getattr(libc, "statfs$INODE64", None) or libc.statfs
+    buffer = ctypes.create_string_buffer(4096)
+    if call(os.fsencode(path), buffer) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    mnt_local = 0x1000
+    return bool(int.from_bytes(buffer[64:68], sys.byteorder) & mnt_local)
+
+
+def _me() -> str:
+    return f"uid {os.geteuid()}"

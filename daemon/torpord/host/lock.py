@@ -1,0 +1,111 @@
+"""One daemon a home: an exclusive flock on `torpor.lock`, held for the process's whole life.
+
+The kernel's lock decides, and ends with the process however that ends. What is written in the file is a hint for
+people: a pid could be anybody's by the time it is read. The file is never unlinked: of two daemons one could then lock
+the old inode and one the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Self
+
+import anyio
+import orjson
+from torpor import wire
+from torpord.host.faults import SetupError
+
+_TRY_EVERY_S = 0.05
+
+
+class HomeLock:
+    """The held lock of one home. Closing its descriptor, also by the process's end, is what releases it."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    async def take(cls, home: Path, holder: dict[str, object], patience_s: float = 1.0) -> Self:
+        """Take the lock of `home` and write `holder` into it.
+
+        Tries for `patience_s`: somebody who only looks whether a daemon is there may hold it for an instant.
+        Raises SetupError: 75 where another daemon holds it, 77 or 78 where the file cannot be used.
+        """
+        path = home / wire.LOCK_NAME
+        tries = max(1, round(patience_s / _TRY_EVERY_S))
+        for number in range(tries):
+            fd = _open(path)
+            try:
+                if _locked(fd, path):
+                    lock = cls(path, fd)
+                    lock.update(holder)
+                    return lock
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+            if number + 1 < tries:
+                await anyio.sleep(_TRY_EVERY_S)
+        raise SetupError(
+            75,
+            f"home {home} is in use by {_told_holder(path)}: torpor stop --home {shlex.quote(str(home))},"
+            " or give this daemon a home of its own with TORPOR_HOME",
+        )
+
+    def update(self, holder: dict[str, object]) -> None:
+        """Replace the note about the holder. A reader in between sees an empty note."""
+        note = orjson.dumps(holder, option=orjson.OPT_APPEND_NEWLINE)
+        # A hint for people: a full disk must not keep a daemon from starting that has the lock.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, note, 0)
+
+    def release(self) -> None:
+        """Let the next daemon in. The file stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _open(path: Path) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        code = 77 if isinstance(error, PermissionError) else 78
+        what = "is a symlink" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
+        raise SetupError(code, f"lock {path} {what}: rm {shlex.quote(str(path))} while no daemon runs") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SetupError(78, f"lock {path} is not a file: rm {shlex.quote(str(path))}")
+    return fd
+
+
+def _locked(fd: int, path: Path) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise SetupError(
+            78, f"lock {path}: this file system locks nothing ({error.strerror}): choose a local home with TORPOR_HOME"
+        ) from error
+    # Somebody may have replaced the file between the open and the lock: then this lock guards nothing.
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    return False
+
+
+def _told_holder(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):  # it is only a note; without one there is less to say
+        note = orjson.loads(path.read_bytes())
+        if isinstance(note, dict) and "pid" in note:
+            more = ", ".join(f"{name} {note[name]}" for name in ("version", "supervisor") if note.get(name))
+            return f"torpord pid {note['pid']}" + (f" ({more})" if more else "")
+    return "a process that left no name"

@@ -1,0 +1,60 @@
+"""What the sleep cycle may ask about the machine: is it on mains power, and how loaded is it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+_SUPPLIES = Path("/sys/class/power_supply")
+
+
+def on_mains(supplies: Path = _SUPPLIES) -> bool | None:
+    """Return whether the machine runs on mains power; None where nothing tells (a desktop, a virtual machine).
+
+    Linux: sysfs (Documentation/ABI/testing/sysfs-class-power). A mains adapter that is online decides; else a battery
+    that is discharging; else one that is not. Batteries of scope "Device" are a mouse's or a headset's and say nothing.
+    """
+    if sys.platform == "darwin":
+        return _on_mains_by_psutil()
+    try:
+        names = sorted(os.listdir(supplies))
+    except OSError:
+        return None
+    batteries: list[str] = []
+    for name in names:
+        kind = _read(supplies / name / "type")
+        if kind == "Mains" and _read(supplies / name / "online") == "1":
+            return True
+        if kind == "Battery" and _read(supplies / name / "scope") != "Device":
+            batteries.append(_read(supplies / name / "status"))
+    if "Discharging" in batteries:
+        return False
+    known = [status for status in batteries if status not in ("", "Unknown")]
+    return True if known else None
+
+
+def cpu_load_percent() -> float | None:
+    """Return the processes that ran or waited, averaged over a minute, as a share of the processors in percent.
+
+    May exceed 100. None where the system cannot tell.
+    """
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1) * 100
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> str:
+    # Drivers answer ENODEV, EIO and the like while they change: the same as not telling.
+    with contextlib.suppress(OSError):
+        return path.read_text(errors="replace").strip()
+    return ""
+
+
+def _on_mains_by_psutil() -> bool | None:
+    import psutil  # noqa: PLC0415 - 20 ms of import for a question that is asked once a night
+
+    battery = psutil.sensors_battery()
+    return None if battery is None else battery.power_plugged
