@@ -10,7 +10,6 @@ import enum
 import errno
 import math
 import os
-import select
 import sys
 import time
 
@@ -62,34 +61,16 @@ class _Timerfd:
         os.close(self.fd)
 
 
-class _KqueueTimer:
-    """macOS, and not run where this is developed. NOTE_ABSOLUTE follows the wall clock; steps are not told."""
-
-    _NANOSECONDS, _ABSOLUTE = 0x4, 0x8  # <sys/event.h>; the select module does not name them
-
-    def __init__(self) -> None:
-        self._queue = select.kqueue()
-        self.fd = self._queue.fileno()
-
-    def arm(self, at_s: float) -> None:
-        flags = select.KQ_EV_ADD | select.KQ_EV_ONESHOT  # adding the same ident again replaces the old one
-        notes = self._NANOSECONDS | self._ABSOLUTE
-        event = select.kevent(1, select.KQ_FILTER_TIMER, flags, notes, max(1, math.ceil(at_s * 1e9)))
-        self._queue.control([event], 0, 0)
-
-    def read(self) -> Ring | None:
-        return Ring.DUE if self._queue.control(None, 1, 0) else None
-
-    def close(self) -> None:
-        self._queue.close()
-
-
 class WallAlarm:
     """One alarm on the wall clock; one waiter at a time. Raises OSError where the system has no such timer."""
 
     def __init__(self) -> None:
-        self._timer: _Timerfd | _KqueueTimer | None
-        self._timer = _KqueueTimer() if sys.platform == "darwin" else _Timerfd()
+        if sys.platform == "darwin":
+            from torpord.host import macos  # noqa: PLC0415 - on macOS alone
+
+            self._timer: macos.WallTimer | None = macos.WallTimer()
+        else:
+            self._timer: _Timerfd | None = _Timerfd()
 
     async def wait(self, at_s: float | None) -> Ring:
         """Wait until the wall clock shows `at_s` (seconds since the epoch; the past is due at once) or is set.

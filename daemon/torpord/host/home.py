@@ -16,12 +16,16 @@ from torpord.host.faults import SetupError
 
 # File systems of other machines: flock and the store's shared memory are not kept between two machines, so two daemons
 # could own one home. FUSE is judged by its name: fuse-overlayfs and gocryptfs are as local as the disk below them.
-_REMOTE = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "afs", "coda")
-    + ("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2", "davfs", "drvfs")
-    + ("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.s3fs", "fuse.rclone", "fuse.davfs")
-    + ("fuse.vmhgfs-fuse", "fuse.gcsfuse", "fuse.curlftpfs", "fuse.juicefs", "fuse.moosefs", "fuse.seaweedfs")
-)
+# Not a line each, it would be a page.
+# fmt: off
+_REMOTE = frozenset((
+    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fuse.ceph", "fuse.ceph-fuse",
+    "fuse.curlftpfs", "fuse.davfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.juicefs", "fuse.moosefs",
+    "fuse.rclone", "fuse.s3fs", "fuse.seaweedfs", "fuse.sshfs", "fuse.vmhgfs-fuse", "gfs2", "glusterfs",
+    "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "prl_fs", "smb3", "smbfs", "vboxsf", "virtiofs",
+    "vmhgfs"
+))
+# fmt: on
 _INSIDE = (wire.SPOOL_NAME, wire.SPOOL_TMP_NAME, wire.REJECTED_NAME)
 
 
@@ -108,7 +112,13 @@ def remote_kind(path: pathlib.Path, mountinfo: pathlib.Path = pathlib.Path("/pro
     statfs's MNT_LOCAL decides (not run on the machines this is developed on). Elsewhere nothing is refused.
     """
     if sys.platform == "darwin":
-        return "" if _is_local_on_macos(path) else "MNT_LOCAL is not set"
+        from torpord.host import macos  # noqa: PLC0415 - on macOS alone
+
+        return "" if macos.is_local(path) else "not MNT_LOCAL"
+    return _remote_kind_by_mountinfo(path, mountinfo)
+
+
+def _remote_kind_by_mountinfo(path: pathlib.Path, mountinfo: pathlib.Path) -> str:
     try:
         lines = mountinfo.read_text(errors="surrogateescape").splitlines()
     except FileNotFoundError:
@@ -127,19 +137,6 @@ def _unescaped(field: str) -> str:
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         field = field.replace(code, char)
     return field
-
-
-def _is_local_on_macos(path: pathlib.Path) -> bool:
-    import ctypes  # noqa: PLC0415 - macOS only
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    # The 64-bit-inode struct statfs: f_flags lies at byte 64; on Apple's own processors the symbol has no suffix.
-    call = getattr(libc, "statfs$INODE64", None) or libc.statfs
-    buffer = ctypes.create_string_buffer(4096)
-    if call(os.fsencode(path), buffer) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
-    mnt_local = 0x1000
-    return bool(int.from_bytes(buffer[64:68], sys.byteorder) & mnt_local)
 
 
 def _me() -> str:

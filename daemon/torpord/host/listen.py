@@ -15,17 +15,20 @@ import shlex
 import socket
 import stat
 import sys
-from collections.abc import MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from torpor.home import path_limit
 from torpord.host.faults import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
 
 # The kernel caps it at net.core.somaxconn (4,096 on current Linux, 128 on macOS): as many as may wait while we start.
 BACKLOG = 4096
 _FIRST_FD = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 _HANDED_OVER = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-# sizeof(sun_path) less the closing NUL: unix(7), and <sys/un.h> of macOS.
-PATH_LIMIT_BYTES = 103 if sys.platform == "darwin" else 107
 
 
 @dataclass(slots=True)
@@ -51,7 +54,7 @@ class Listener:
             return False
         # Gone in this very instant by another hand: what was wanted.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+            Path(self.path).unlink()
             return True
         return False
 
@@ -68,7 +71,7 @@ class Listener:
                 return None
             except ConnectionAbortedError:
                 continue  # it gave up while it waited: nobody to answer
-            connection.setblocking(False)
+            connection.settimeout(0)
             return connection
 
     def close(self) -> None:
@@ -84,10 +87,10 @@ def own(path: str) -> Listener:
     taken by something that is no such socket.
     """
     length = len(os.fsencode(path))
-    if length > PATH_LIMIT_BYTES:
+    if length > path_limit():
         raise SetupError(
             78,
-            f"socket path {path} has {length} bytes, this system takes {PATH_LIMIT_BYTES}:"
+            f"socket path {path} has {length} bytes, this system takes {path_limit()}:"
             " set TORPOR_SOCKET to a shorter one",
         )
     _clear_leftover(path)
@@ -106,7 +109,7 @@ def own(path: str) -> Listener:
     finally:
         os.umask(umask)
     sock.listen(BACKLOG)
-    sock.setblocking(False)
+    sock.settimeout(0)
     return Listener(sock, path, is_inherited=False, inode=_inode(path))
 
 
@@ -118,7 +121,9 @@ def inherited(environ: MutableMapping[str, str], pid: int) -> Listener | None:
     """
     handed = {name: environ.pop(name, "") for name in _HANDED_OVER}
     if sys.platform == "darwin":
-        fds = _fds_of_launchd("Listener")
+        from torpord.host import macos  # noqa: PLC0415 - on macOS alone
+
+        fds = macos.sockets_of_launchd("Listener")
     elif handed["LISTEN_PID"] != str(pid):
         return None  # none, or meant for the process that started us
     else:
@@ -136,7 +141,7 @@ def inherited(environ: MutableMapping[str, str], pid: int) -> Listener | None:
 
 def _adopted(fd: int) -> Listener:
     try:
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003 - the system's own signature
         sock = socket.socket(fileno=fd)
     except OSError as error:
         raise SetupError(
@@ -148,7 +153,7 @@ def _adopted(fd: int) -> Listener:
         raise SetupError(
             78, f"the service manager handed over {found}, torpord takes a listening Unix stream socket: ListenStream="
         )
-    sock.setblocking(False)
+    sock.settimeout(0)
     path = os.fsdecode(sock.getsockname())
     return Listener(sock, path, is_inherited=True, inode=_inode(path))
 
@@ -166,23 +171,6 @@ def _unfit(sock: socket.socket) -> str:
     return ""
 
 
-def _fds_of_launchd(name: str) -> list[int]:
-    """Ask launchd for the sockets of the key `name`. macOS only, and not run where this is developed."""
-    import ctypes  # noqa: PLC0415 - macOS only
-
-    libc = ctypes.CDLL(None)
-    fds = ctypes.POINTER(ctypes.c_int)()
-    count = ctypes.c_size_t()
-    failed = libc.launch_activate_socket(name.encode(), ctypes.byref(fds), ctypes.byref(count))
-    if failed in (errno.ESRCH, errno.ENOENT):  # not launchd's child, or its job has no such socket
-        return []
-    if failed:
-        raise SetupError(78, f"launchd does not hand over the socket {name!r}: {os.strerror(failed)}")
-    found = [fds[index] for index in range(count.value)]
-    libc.free(fds)
-    return found
-
-
 def _clear_leftover(path: str) -> None:
     try:
         found = os.lstat(path)
@@ -193,7 +181,7 @@ def _clear_leftover(path: str) -> None:
             78, f"socket path {path} is taken by something else, left untouched: mv {shlex.quote(path)} elsewhere"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
+        probe.settimeout(0)
         outcome = probe.connect_ex(path)
     if outcome in (0, errno.EAGAIN, errno.EINPROGRESS):  # EAGAIN: alive, with a full backlog
         raise SetupError(
@@ -208,7 +196,7 @@ def _clear_leftover(path: str) -> None:
             78, f"socket {path} is no stream socket ({os.strerror(outcome)}), left untouched: set TORPOR_SOCKET"
         )
     try:
-        os.unlink(path)
+        Path(path).unlink()
     except FileNotFoundError:
         return
     except OSError as error:

@@ -13,13 +13,16 @@ import fcntl
 import os
 import shlex
 import stat
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 import orjson
+
 from torpor import wire
 from torpord.host.faults import SetupError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TRY_EVERY_S = 0.05
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, MutableMapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
 
 # READY and STOPPING are said once, and what follows hangs on them: worth a moment while the manager's queue is full
 # (512 datagrams under systemd). The others come again, so they never hold up the loop.

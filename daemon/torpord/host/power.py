@@ -17,18 +17,24 @@ def on_mains(supplies: Path = _SUPPLIES) -> bool | None:
     that is discharging; else one that is not. Batteries of scope "Device" are a mouse's or a headset's and say nothing.
     """
     if sys.platform == "darwin":
-        return _on_mains_by_psutil()
+        from torpord.host import macos  # noqa: PLC0415 - on macOS alone, with psutil behind it
+
+        return macos.on_mains()
+    return _on_mains_by_sysfs(supplies)
+
+
+def _on_mains_by_sysfs(supplies: Path) -> bool | None:
     try:
-        names = sorted(os.listdir(supplies))
+        found = sorted(supplies.iterdir())
     except OSError:
         return None
     batteries: list[str] = []
-    for name in names:
-        kind = _read(supplies / name / "type")
-        if kind == "Mains" and _read(supplies / name / "online") == "1":
+    for supply in found:
+        kind = _read(supply / "type")
+        if kind == "Mains" and _read(supply / "online") == "1":
             return True
-        if kind == "Battery" and _read(supplies / name / "scope") != "Device":
-            batteries.append(_read(supplies / name / "status"))
+        if kind == "Battery" and _read(supply / "scope") != "Device":
+            batteries.append(_read(supply / "status"))
     if "Discharging" in batteries:
         return False
     known = [status for status in batteries if status not in ("", "Unknown")]
@@ -51,10 +57,3 @@ def _read(path: Path) -> str:
     with contextlib.suppress(OSError):
         return path.read_text(errors="replace").strip()
     return ""
-
-
-def _on_mains_by_psutil() -> bool | None:
-    import psutil  # noqa: PLC0415 - 20 ms of import for a question that is asked once a night
-
-    battery = psutil.sensors_battery()
-    return None if battery is None else battery.power_plugged

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import socket
 import struct
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import anyio
 
-_POLL_S = 1.0  # only on a system with neither pidfd_open nor kqueue: Linux before 5.3, or a sandbox that forbids it
+_POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,8 @@ class Peer:
 def identify(pid: int) -> ProcessIdentity | None:
     """Return the identity of the process that has this pid now; None if there is none, or one that has ended."""
     if sys.platform == "darwin":
-        return _identify_by_psutil(pid)
-    fields = _stat_fields(pid)
-    # proc(5): field 3 is the state, field 22 the start time in clock ticks since boot. A zombie (Z) or dead (X) one
-    # waits only for its parent to look: it has ended.
-    if not fields or fields[0] in ("Z", "X", "x"):
-        return None
-    return ProcessIdentity(pid, fields[19])
+        return macos.identify(pid)
+    return _identify(pid)
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
@@ -56,9 +50,13 @@ def is_alive(identity: ProcessIdentity) -> bool:
 
 
 async def ended(identity: ProcessIdentity) -> None:
-    """Return once that very process has ended, at once if it has. Costs no wake-up before."""
+    """Return once that very process has ended, at once if it has. Costs no wake-up before.
+
+    Raises OSError where no descriptor is left. Where the system has no pidfd_open (Linux before 5.3, or a sandbox that
+    forbids it) it looks every second.
+    """
     if sys.platform == "darwin":
-        await _ended_by_kqueue(identity)
+        await macos.ended(identity)
         return
     try:
         fd = os.pidfd_open(identity.pid)
@@ -67,7 +65,7 @@ async def ended(identity: ProcessIdentity) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
-        while is_alive(identity):
+        while is_alive(identity):  # noqa: ASYNC110 - nobody here could set an event
             await anyio.sleep(_POLL_S)
         return
     try:
@@ -80,76 +78,43 @@ async def ended(identity: ProcessIdentity) -> None:
 
 def program(pid: int) -> str:
     """Return the name of the program that runs as `pid` now, as ps(1) shows it; '' if it is gone."""
+    # It may have ended since it asked, and then there is no name.
     if sys.platform == "darwin":
-        import psutil  # noqa: PLC0415 - macOS only
-
-        with contextlib.suppress(psutil.Error):
-            return str(psutil.Process(pid).name())
-        return ""
-    # It may have ended since it asked: then there is no name.
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
-    return ""
+        return macos.program(pid)
+    return _text(f"/proc/{pid}/comm")
 
 
 def boot_id() -> str:
-    """Return what is the same until the machine starts anew, and then never again; '' where nothing tells."""
+    """Return what stays the same until the machine starts anew, and never comes again; '' where nothing tells."""
     if sys.platform == "darwin":
-        return _boot_session()
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return ""
+        return macos.boot_id()
+    return _text("/proc/sys/kernel/random/boot_id")
 
 
 def peer(sock: socket.socket) -> Peer:
     """Return who is at the other end of a connected Unix socket. Raises OSError."""
     if sys.platform == "darwin":
-        # <sys/un.h>: SOL_LOCAL 0, LOCAL_PEERCRED 1 (struct xucred), LOCAL_PEERPID 2. Not run where this is developed.
-        _, uid, _, gid = struct.unpack_from("=IIh2xI", sock.getsockopt(0, 1, 76))
-        return Peer(struct.unpack("i", sock.getsockopt(0, 2, 4))[0], uid, gid)
+        return macos.peer(sock)
     return Peer(*struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
 
 
-def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on: the second is a name that may hold spaces and brackets."""
-    # ESRCH while reading and ENOENT at the open are the same news: it is gone.
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return []
-
-
-def _identify_by_psutil(pid: int) -> ProcessIdentity | None:
-    import psutil  # noqa: PLC0415 - macOS only
-
-    try:
-        process = psutil.Process(pid)
-        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return None
-        return ProcessIdentity(pid, repr(process.create_time()))
-    except psutil.NoSuchProcess:
+def _identify(pid: int) -> ProcessIdentity | None:
+    # proc(5): the second field is a name that may hold spaces and brackets. After it, field 3 is the state and field 22
+    # the start time in clock ticks since boot.
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    # A zombie (Z) or dead (X) process only waits for its parent to look: it has ended.
+    if not fields or fields[0] in ("Z", "X", "x"):
         return None
+    return ProcessIdentity(pid, fields[19])
 
 
-async def _ended_by_kqueue(identity: ProcessIdentity) -> None:
-    """Wait for EVFILT_PROC. macOS only, and not run where this is developed."""
-    queue = select.kqueue()
-    try:
-        exits = select.kevent(identity.pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
-        try:
-            queue.control([exits], 0, 0)
-        except ProcessLookupError:
-            return
-        if is_alive(identity):
-            await anyio.wait_readable(queue.fileno())
-    finally:
-        queue.close()
+def _text(path: str) -> str:
+    # ENOENT at the open and ESRCH at the read are the same news: there is no such process.
+    with contextlib.suppress(OSError):
+        return Path(path).read_text(errors="replace").rstrip("\n")
+    return ""
 
 
-def _boot_session() -> str:
-    """Read the sysctl kern.bootsessionuuid. macOS only, and not run where this is developed."""
-    import ctypes  # noqa: PLC0415 - macOS only
-
-    buffer = ctypes.create_string_buffer(64)
-    size = ctypes.c_size_t(len(buffer))
-    failed = ctypes.CDLL(None).sysctlbyname(b"kern.bootsessionuuid", buffer, ctypes.byref(size), None, 0)
-    return "" if failed else buffer.value.decode("ascii", "replace")
+# At the end: it imports the types from here.
+if sys.platform == "darwin":
+    from torpord.host import macos

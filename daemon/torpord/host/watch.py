@@ -9,17 +9,18 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import select
 import struct
 import sys
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
 LOOK_AGAIN = ""
-"""The name that stands for "look at the whole directory": the kernel lost count, or the directory itself went or came."""
+"""The name that stands for "look at the whole directory": the kernel lost count, or the directory went or came."""
 
 _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF, _IGNORED, _ONLYDIR = 0x400, 0x800, 0x8000, 0x0100_0000
@@ -89,26 +90,6 @@ class _Inotify:
         os.close(self.fd)
 
 
-class _Kqueue:
-    """macOS, and not run where this is developed. A file's own change in place is not told: only that of its directory."""
-
-    def __init__(self, directories: Sequence[Path]) -> None:
-        self._queue = select.kqueue()
-        self.fd = self._queue.fileno()
-        self._by_fd = {os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC): path for path in directories}
-        wanted = select.KQ_NOTE_WRITE | select.KQ_NOTE_DELETE | select.KQ_NOTE_RENAME | select.KQ_NOTE_ATTRIB
-        flags = select.KQ_EV_ADD | select.KQ_EV_CLEAR
-        self._queue.control([select.kevent(fd, select.KQ_FILTER_VNODE, flags, wanted) for fd in self._by_fd], 0, 0)
-
-    def read(self) -> set[tuple[Path, str]]:
-        return {(self._by_fd[event.ident], LOOK_AGAIN) for event in self._queue.control(None, 16, 0)}
-
-    def close(self) -> None:
-        self._queue.close()
-        for fd in self._by_fd:
-            os.close(fd)
-
-
 class DirectoryWatch:
     """Several directories, not what lies deeper in them, from the moment this is made.
 
@@ -118,8 +99,12 @@ class DirectoryWatch:
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
-        self._source: _Inotify | _Kqueue | None
-        self._source = _Kqueue(tuple(directories)) if sys.platform == "darwin" else _Inotify(tuple(directories))
+        if sys.platform == "darwin":
+            from torpord.host import macos  # noqa: PLC0415 - on macOS alone
+
+            self._source: macos.DirectoryEvents | None = macos.DirectoryEvents(tuple(directories))
+        else:
+            self._source: _Inotify | None = _Inotify(tuple(directories))
 
     def changes(self) -> AsyncIterator[set[tuple[Path, str]]]:
         """Return the sets as they come; each call goes on where the last reader stopped."""
