@@ -1,7 +1,7 @@
 """What macOS does in its own way, in one place because it is not run where this is developed.
 
-Type-checked by `mypy --platform darwin --no-warn-unreachable`; the sources are the manual pages and headers named at each. The modules beside
-this one import it at the place of use, and only on macOS.
+Type-checked by `mypy --platform darwin --no-warn-unreachable`; the sources are the manual pages and headers named at
+each. The modules beside this one import it at the place of use, and only on macOS.
 """
 
 from __future__ import annotations
