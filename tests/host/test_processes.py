@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from torpord.host import processes
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+
+
+@contextlib.contextmanager
+def child(*before: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a shell that has done `before` and waits."""
+    script = "; ".join([*before, "printf up", "read _"])
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.read(2) == b"up"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_one_process_has_one_identity_while_it_lives() -> None:
+    with child() as process:
+        first = processes.identify(process.pid)
+        assert first is not None
+        assert first == processes.identify(process.pid)
+        assert processes.is_alive(first)
+        assert processes.program(process.pid) in ("sh", "dash", "bash")
+        process.kill()
+        until(lambda: not processes.is_alive(first), what="a zombie counts as ended")
+        process.wait()
+        assert processes.identify(process.pid) is None
+        assert processes.program(process.pid) == ""
+
+
+def test_a_pid_given_to_another_is_not_the_same_process() -> None:
+    mine = processes.identify(os.getpid())
+    assert mine is not None
+    assert not processes.is_alive(processes.ProcessIdentity(mine.pid, mine.start + "0"))
+
+
+@linux
+@pytest.mark.parametrize("name", ["a) Z 1 (", "Z", ") ) ) )", "x\ny"])
+def test_a_name_with_brackets_says_nothing_about_the_state(name: str) -> None:
+    with child(f"printf '{name}' > /proc/$$/comm") as process:
+        plain = processes.identify(process.pid)
+        assert plain is not None
+        assert plain.start.isdecimal()
+        assert processes.is_alive(plain)
+
+
+@pytest.mark.asyncio
+async def test_the_end_of_a_killed_child_is_told() -> None:
+    with child() as process:
+        identity = processes.identify(process.pid)
+        assert identity is not None
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(10):
+                tasks.start_soon(processes.ended, identity)
+                await anyio.wait_all_tasks_blocked()
+                process.kill()
+        await processes.ended(identity)  # and at once where it has happened, before and after its parent looked
+        process.wait()
+        await processes.ended(identity)
+
+
+@pytest.mark.asyncio
+async def test_a_successor_with_the_same_pid_is_not_waited_for() -> None:
+    with child() as process, anyio.fail_after(5):
+        await processes.ended(processes.ProcessIdentity(process.pid, "1"))
+
+
+@linux
+@pytest.mark.asyncio
+async def test_waiting_that_is_cancelled_gives_its_descriptor_back() -> None:
+    with child() as process:
+        identity = processes.identify(process.pid)
+        assert identity is not None
+        fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+        with anyio.move_on_after(0) as scope:
+            await processes.ended(identity)
+        assert scope.cancelled_caught
+        assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
+
+
+@linux
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+async def test_without_pidfd_it_looks_every_now_and_then(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def forbidden(_pid: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.pidfd_open", forbidden)
+    monkeypatch.setattr(processes, "_POLL_S", 0.01)
+    with child() as process:
+        identity = processes.identify(process.pid)
+        assert identity is not None
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(10):
+                tasks.start_soon(processes.ended, identity)
+                await anyio.wait_all_tasks_blocked()
+                process.kill()
+
+
+def test_the_peer_is_the_kernels_word() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert processes.peer(here) == processes.Peer(os.getpid(), os.geteuid(), os.getegid())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user for a moment")
+def test_the_peer_is_who_connected() -> None:
+    os.seteuid(65534)
+    try:
+        here, there = socket.socketpair(socket.AF_UNIX)
+    finally:
+        os.seteuid(0)
+    with here, there:
+        assert processes.peer(here).uid == 65534
+
+
+def test_this_boot_has_a_name() -> None:
+    assert processes.boot_id()
+    assert processes.boot_id() == processes.boot_id()
