@@ -1,0 +1,200 @@
+"""What each event does in each of the four states: its records, its effects and the state after it, as one table.
+
+The four worlds are those of `life.at`: nobody holds anything, in SLEEP the cycle is at its first step, and no deadline
+is due. What a hold, a wish or an overrun deadline changes is told by the other files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from core.life import CLIENT, SHELL, Life, at, kinds
+from torpord.core import events as ev
+from torpord.core.descent import CYCLE_STEPS
+from torpord.core.lifecycle import State, Trigger
+from torpord.core.policy import Policy
+
+Cell = tuple[str, str, str]  # records, effects, the state after: names with blanks between
+NOTHING = ("", "")
+
+RISE = {
+    "WAKE": ("activity_seen", "", "WAKE"),
+    "DROWSY": ("activity_seen state_transition", "RunHook", "WAKE"),
+    "SLEEP": ("activity_seen sleep_cycle_interrupted state_transition", "StopCycle RunHook", "WAKE"),
+    "HIBERNATION": ("activity_seen state_transition", "RunHook", "WAKE"),
+}
+
+
+def stays(records: str, effects: str = "") -> dict[str, Cell]:
+    return {state.value: (records, effects, state.value) for state in State}
+
+
+def then(cells: dict[str, Cell], record: str) -> dict[str, Cell]:
+    return {state: (f"{records} {record}", effects, after) for state, (records, effects, after) in cells.items()}
+
+
+def trigger(name: Trigger) -> Callable[[Life], ev.Event]:
+    return lambda _: ev.ClientTrigger(CLIENT, name)
+
+
+def start(cause: str) -> Callable[[Life], ev.Event]:
+    return lambda life: ev.ProcessStarted(SHELL, 7, "0.1.0", cause, "none", "boot-1", life.world.policy)
+
+
+def settings(policy: Policy, *, by_request: bool) -> Callable[[Life], ev.Event]:
+    return lambda _: ev.SettingsRead(CLIENT, policy, ("lifecycle.min_up",), by_request)
+
+
+def deadline(name: str) -> Callable[[Life], ev.Event]:
+    return lambda _: ev.DeadlinePassed({"source": "deadline"}, name)
+
+
+OTHER_SETTINGS = replace(Policy(), min_up_s=6.0)
+FIRST = CYCLE_STEPS[0]
+ST = "state_transition"
+
+TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
+    "request_arrived": (trigger(Trigger.REQUEST_ARRIVED), RISE),
+    "wake_signal": (trigger(Trigger.WAKE_SIGNAL), RISE),
+    "heartbeat_refresh": (
+        trigger(Trigger.HEARTBEAT_REFRESH),
+        stays("activity_seen") | {"DROWSY": (f"activity_seen {ST}", "RunHook", "WAKE")},
+    ),
+    "force_sleep": (
+        trigger(Trigger.FORCE_SLEEP),
+        stays("")
+        | {
+            "WAKE": (f"{ST} {ST} sleep_cycle_started", "RunHook RunHook StartCycle", "SLEEP"),
+            "DROWSY": (f"{ST} sleep_cycle_started", "RunHook StartCycle", "SLEEP"),
+        },
+    ),
+    "hold.acquire": (lambda _: ev.HoldRequested(CLIENT, "h", "who", "why", connection=1), then(RISE, "hold_acquired")),
+    "hold.release of none": (lambda _: ev.HoldReleaseRequested(CLIENT, "nobody's"), stays("")),
+    "a connection without holds closes": (lambda _: ev.ConnectionClosed(SHELL, 99), stays("")),
+    "the holder of nothing ends": (lambda _: ev.HolderEnded(SHELL, "nobody's"), stays("")),
+    "hibernate": (
+        lambda _: ev.HibernateWanted(CLIENT, now=False),
+        stays("hibernate_requested")
+        | {
+            "WAKE": (f"hibernate_requested {ST} {ST} sleep_cycle_started", "RunHook RunHook StartCycle", "SLEEP"),
+            "DROWSY": (f"hibernate_requested {ST} sleep_cycle_started", "RunHook StartCycle", "SLEEP"),
+        },
+    ),
+    "hibernate now": (
+        lambda _: ev.HibernateWanted(CLIENT, now=True),
+        {
+            "WAKE": (f"hibernate_requested {ST} {ST} sleep_cycle_skipped", "RunHook RunHook", "SLEEP"),
+            "DROWSY": (f"hibernate_requested {ST} sleep_cycle_skipped", "RunHook", "SLEEP"),
+            "SLEEP": ("hibernate_requested sleep_cycle_interrupted sleep_cycle_skipped", "StopCycle", "SLEEP"),
+            "HIBERNATION": ("hibernate_requested", "", "HIBERNATION"),
+        },
+    ),
+    "stop": (
+        lambda _: ev.StopWanted(CLIENT, "stop"),
+        stays("stop_requested", "GoDown")
+        | {"SLEEP": ("stop_requested sleep_cycle_interrupted", "StopCycle GoDown", "SLEEP")},
+    ),
+    "reload of the same": (settings(Policy(), by_request=True), RISE),
+    "reload of others": (settings(OTHER_SETTINGS, by_request=True), then(RISE, "settings_loaded")),
+    "SIGHUP with the same": (settings(Policy(), by_request=False), stays("")),
+    "SIGHUP with others": (settings(OTHER_SETTINGS, by_request=False), stays("settings_loaded")),
+    "drowsy_due too early": (deadline("drowsy_due"), stays("")),
+    "sleep_due too early": (deadline("sleep_due"), stays("")),
+    "hibernate_due too early": (deadline("hibernate_due"), stays("")),
+    "hold_expired too early": (deadline("hold_expired"), stays("")),
+    "a step ends": (
+        lambda _: ev.CycleStepEnded(SHELL, FIRST, 1.0),
+        stays("") | {"SLEEP": ("sleep_cycle_step_done", "", "SLEEP")},
+    ),
+    "a step fails": (
+        lambda _: ev.CycleStepFailed(SHELL, FIRST, "no space"),
+        stays("") | {"SLEEP": ("sleep_cycle_failed", "", "SLEEP")},
+    ),
+    "a suspend": (lambda _: ev.SuspendSeen(SHELL, 60.0, 60.0), stays("resumed_from_suspend")),
+    "a bad file": (lambda _: ev.FileRejected(SHELL, "x.json", "not JSON"), stays("wake_rejected")),
+    "a bad hook": (lambda _: ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"), stays("hook_failed")),
+    "the end": (lambda _: ev.Leaving(SHELL, "signal"), stays("stopped")),
+    "a start": (
+        start("connect"),
+        {state.value: (f"started activity_seen {ST}", "RunHook", "WAKE") for state in State}
+        | {"WAKE": ("started activity_seen", "", "WAKE")},
+    ),
+    "a start after a crash": (
+        start("crash"),
+        stays("started")
+        | {
+            "SLEEP": ("started sleep_cycle_started", "StartCycle", "SLEEP"),
+            "HIBERNATION": (f"started activity_seen {ST}", "RunHook", "WAKE"),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("name", TABLE)
+def test_an_event_in_a_state(name: str, state: State) -> None:
+    make, cells = TABLE[name]
+    life = at(state)
+    decision = life.do(make(life))
+    found = (
+        " ".join(kinds(decision)),
+        " ".join(type(effect).__name__ for effect in decision.effects),
+        decision.world.lifecycle.state.value,
+    )
+    assert found == cells[state.value]
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("name", TABLE)
+def test_what_is_recorded_carries_the_time_and_the_cause(name: str, state: State) -> None:
+    life = at(state)
+    life.advance(3.0, 4.0)
+    event = TABLE[name][0](life)
+    for entry in life.do(event).entries:
+        assert (entry.awake_s, entry.wall_s, entry.cause) == (life.now.awake_s, life.now.wall_s, event.cause)
+
+
+def test_the_table_has_every_kind_of_event() -> None:
+    life = at(State.SLEEP)
+    # By name: a class with slots is made twice, and the first stays among the subclasses until it is collected.
+    names = {type(make(life)).__name__ for make, _ in TABLE.values()}
+    assert names == {each.__name__ for each in ev.Event.__subclasses__()}
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("name", [t for t in Trigger if t != "force_sleep"])
+def test_a_triggers_reply_says_where_it_led_and_what_it_counted(name: Trigger, state: State) -> None:
+    life = at(state)
+    decision = life.trigger(name)
+    counted = 1 if name in ("request_arrived", "heartbeat_refresh", "wake_signal") else 0
+    assert decision.reply == {
+        "state": life.state,
+        "seq": life.world.ledger_seq,
+        "changed": life.state is not state,
+        "wrapper_event_seq": counted,
+    }
+    if not counted:  # deadlines and the cycle have guards, and a client has none to give
+        assert decision.entries == ()
+
+
+def test_activity_counts_and_sets_its_time_also_where_nothing_moves() -> None:
+    life = at(State.SLEEP)
+    since = life.world.lifecycle.since_ts
+    life.advance(10.0)
+    life.trigger(Trigger.HEARTBEAT_REFRESH)
+    assert life.world.activity.last_ts == life.now.wall_s
+    assert life.world.activity.event_seq == 1
+    assert life.world.activity.by == CLIENT
+    assert life.world.lifecycle.since_ts == since
+    assert all(entry.seq is None for entry in life.turns[-1].decision.entries), "a heartbeat writes no history"
+
+
+def test_staying_is_no_transition() -> None:
+    life = at(State.WAKE)
+    since = life.world.lifecycle
+    life.advance(10.0)
+    life.trigger(Trigger.REQUEST_ARRIVED)
+    assert life.world.lifecycle == since
