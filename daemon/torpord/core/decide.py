@@ -146,7 +146,8 @@ def _end_holds(draft: Draft, hold_ids: list[str], how: str) -> None:
     for hold_id in hold_ids:
         if hold_id in draft.world.holds.by_id:
             draft.record(r.HoldReleased(hold_id, how))
-    if draft.world.lifecycle.wish and not draft.world.busy:
+    # On the way out the state stays as it is: a connection that closes then carries out no wish.
+    if draft.world.lifecycle.wish and not draft.world.busy and not draft.world.process.leaving:
         descend(draft)
 
 
