@@ -172,8 +172,12 @@ def _stop_wanted(draft: Draft, event: ev.StopWanted) -> Reply:
 def _settings_read(draft: Draft, event: ev.SettingsRead) -> Reply:
     if event.by_request:
         touch(draft, Trigger.REQUEST_ARRIVED)
+    shadowed = draft.world.policy.shadow_run
     if event.policy != draft.world.policy:
         draft.record(r.SettingsLoaded(asdict(event.policy)))
+    # Only shadow_run kept the process in HIBERNATION, where there is no deadline left that would end it.
+    if shadowed and not event.policy.shadow_run and draft.world.lifecycle.state is State.HIBERNATION:
+        draft.effects.append(fx.GoDown("hibernate"))
     return {"changed": list(event.changed)}
 
 
