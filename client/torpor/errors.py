@@ -14,11 +14,19 @@ class Unreachable(Error):  # noqa: N818 - the names are part of the contract
     """
 
 
+class Down(Unreachable):
+    """The daemon is not running, and this call does not start it: it only looks, or `torpor stop` was the last word."""
+
+
 class NotPermitted(Error):  # noqa: N818
     """The system forbids it: a file's mode, another user's daemon, a sandbox around the client.
 
     Never taken for "the daemon is down": nothing is started, nothing is removed.
     """
+
+
+class BadHome(Error):  # noqa: N818 - as its neighbours
+    """The home or the socket's path cannot be used as it is: whoever chose it has to mend it. Nothing was touched."""
 
 
 class Timeout(Error):  # noqa: N818

@@ -3,8 +3,6 @@
 Literals only. Both sides import this module, and `torpor send` pays for every import it makes.
 """
 
-from __future__ import annotations
-
 PROTOCOL = 1
 
 # Commands of the lifecycle that a client may send with `event`.

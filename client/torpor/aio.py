@@ -1,0 +1,174 @@
+"""The client for asyncio: the methods of `torpor.client.Client`, to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torpor import calls, talk
+from torpor import home as homes
+from torpor.aio_link import AsyncLink
+from torpor.client import WAIT_GRACE_S, who_asks
+from torpor.deadline import Deadline
+from torpor.errors import Down, Refused
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable
+    from types import TracebackType
+    from typing import Self
+
+    from torpor import replies
+
+    Steps = Callable[[talk.Talk], Generator[talk.Step, Any, Any]]
+
+R = TypeVar("R")
+
+
+class AsyncClient:
+    """An asyncio client of the daemon of one home. Makes its connection at the first call and keeps it.
+
+    Deadlines, errors, and what starts the daemon: all as for `torpor.Client`. Tasks of one event loop may share one:
+    calls wait for each other; `wait` and `subscribe` use connections of their own. A call that is cancelled may have
+    been applied.
+    """
+
+    def __init__(
+        self, home: str | os.PathLike[str] | None = None, *, timeout: float | None = 30.0, name: str | None = None
+    ) -> None:
+        """Take `home`, else TORPOR_HOME, else the platform's. `name`: say hello under it on each connection."""
+        directory = homes.home_dir(home)
+        self._place = talk.Place(directory, homes.socket_path(directory))
+        self._timeout = timeout
+        self._name = name
+        self._lock = asyncio.Lock()
+        self._link = AsyncLink(self._place)
+        self._talk = talk.Talk(self._place, name=name)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; holds that are bound to it end. A later call opens another."""
+        self._link.close()
+        await asyncio.sleep(0)  # the transport closes its socket in the loop's next round
+
+    @property
+    def home(self) -> str:
+        """The directory of the daemon that is talked to."""
+        return self._place.home
+
+    async def hello(self) -> replies.Hello:
+        """Ask who is there, on a connection of its own."""
+        reply: replies.Hello = await self._aside(lambda t: t.ask(calls.hello(self._name or who_asks())), self._timeout)
+        return reply
+
+    async def event(self, event: str, *, key: str | None = None, by: str | None = None) -> replies.Event:
+        """Send one of `torpor.wire.EVENTS`. With `key` it is applied once, however often it is sent."""
+        return await self._ask(calls.event(event, key, by))
+
+    async def status(self) -> replies.Status:
+        """Return the daemon's figures."""
+        return await self._ask(calls.status())
+
+    async def why(self) -> replies.Why:
+        """Return why the daemon is in its state, and what comes next."""
+        return await self._ask(calls.why())
+
+    async def log(
+        self, *, after: int | None = None, limit: int | None = None, kinds: Iterable[str] | None = None
+    ) -> replies.LogPage:
+        """Return a page of the ledger after position `after`, else from the oldest record on; newer ones follow `next`.
+
+        Refused `not_found` where records right after `after` are no longer kept; `data["oldest"]` says which are.
+        """
+        return await self._ask(calls.log(after, limit, kinds))
+
+    async def subscribe(
+        self, *, after: int | None = None, kinds: Iterable[str] | None = None
+    ) -> AsyncIterator[replies.Record]:
+        """Yield the ledger's records after position `after`, else from now on, as they are made; does not end.
+
+        Without a gap or a repeat also through restarts, as `torpor.Client.subscribe`. Whoever leaves the loop early
+        closes it with `contextlib.aclosing`.
+        """
+        link, fresh = AsyncLink(self._place), talk.Talk(self._place, name=self._name)
+        steps, deadline = fresh.follow(after, kinds), Deadline(self._timeout)
+        with contextlib.closing(link), contextlib.closing(steps):
+            while True:
+                yield (await link.run(fresh, steps, deadline)).record
+
+    async def wait(self, state: str, *, timeout_s: float | None = None) -> replies.Waited:
+        """Return as soon as `state` holds; Timeout after `timeout_s` seconds, without it there is no limit.
+
+        A daemon that goes down in that state, or is down in it, counts; one that is down in another is Down.
+        """
+        limit_s = None if timeout_s is None else timeout_s + WAIT_GRACE_S
+        reply: replies.Waited = await self._aside(lambda fresh: fresh.wait(state, timeout_s), limit_s)
+        return reply
+
+    @contextlib.asynccontextmanager
+    async def hold(
+        self, why: str, *, who: str | None = None, ttl_s: float | None = None, pid: int | None = None
+    ) -> AsyncIterator[replies.Acquired]:
+        """Keep the daemon awake inside the block. Where it is restarted meanwhile, a hold of the connection ends."""
+        acquired = await self.hold_acquire(why, who=who, ttl_s=ttl_s, pid=pid)
+        epoch = self._link.epoch
+        try:
+            yield acquired
+        finally:
+            if ttl_s is not None or pid is not None or epoch == self._link.epoch:
+                await self._let_go(acquired["hold_id"])
+
+    async def hold_acquire(
+        self, why: str, *, who: str | None = None, ttl_s: float | None = None, pid: int | None = None
+    ) -> replies.Acquired:
+        """Keep the daemon awake: `ttl_s` seconds, as long as process `pid` lives, else as long as this connection."""
+        return await self._ask(calls.hold_acquire(who or self._name or who_asks(), why, ttl_s, pid))
+
+    async def hold_release(self, hold_id: str) -> replies.Released:
+        """Let go of a hold."""
+        return await self._ask(calls.hold_release(hold_id))
+
+    async def hold_list(self) -> replies.Holds:
+        """Return all holds."""
+        return await self._ask(calls.hold_list())
+
+    async def hibernate(self, *, now: bool = False) -> replies.Hibernating:
+        """Ask the daemon to go down as soon as nothing is busy; `now` interrupts its sleep cycle."""
+        return await self._ask(calls.hibernate(now=now))
+
+    async def stop(self) -> replies.Stopping:
+        """Ask the daemon to end, and to stay down until `torpor start`."""
+        return await self._ask(calls.stop())
+
+    async def reload(self) -> replies.Reloaded:
+        """Ask the daemon to read its settings again; Refused where they are bad, and then nothing has changed."""
+        return await self._ask(calls.reload())
+
+    async def _let_go(self, hold_id: str) -> None:
+        try:
+            await self.hold_release(hold_id)
+        except Down:
+            return  # it went down after the hold had ended, or was stopped in spite of it
+        except Refused as refusal:
+            if refusal.name != "not_found":  # its time had run out, or its process is gone: it ended by itself
+                raise
+
+    async def _ask(self, call: calls.Call[R]) -> R:
+        deadline = Deadline(self._timeout)
+        async with self._lock:
+            answer: R = await self._link.run(self._talk, self._talk.ask(call), deadline)
+        return answer
+
+    async def _aside(self, steps_of: Steps, timeout_s: float | None) -> Any:
+        """Ask on a connection of its own, so that nobody else waits for the answer."""
+        fresh = talk.Talk(self._place)
+        with contextlib.closing(AsyncLink(self._place)) as link:
+            return await link.run(fresh, steps_of(fresh), Deadline(timeout_s))

@@ -1,0 +1,106 @@
+"""The methods, one function each: what is asked, with which params, and which type the answer has.
+
+`Client` and `AsyncClient` both ask with these. Methods and params are the contract of `client/PROTOCOL.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from torpor import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torpor import replies
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """One question. `looks`: it never wakes the daemon, and is not even connected to one that is down."""
+
+    method: str
+    params: dict[str, Any]
+    looks: bool = False
+
+
+def new_key() -> str:
+    """Return a key nobody else uses: with it a call that is asked again is applied once."""
+    return os.urandom(16).hex()
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    """Leave out what was not given: an absent param and a null one are different things on the wire."""
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def hello(name: str) -> Call[replies.Hello]:
+    """Ask who is there; first on its connection or not at all."""
+    import torpor  # noqa: PLC0415 - the package's own name, for its version
+
+    client = {"name": name, "version": torpor.__version__}
+    return Call("hello", {"protocol": wire.PROTOCOL, "client": client}, looks=True)
+
+
+def event(name: str, key: str | None, by: str | None) -> Call[replies.Event]:
+    """Send one of wire.EVENTS. Without `key` it may be applied twice after a broken connection, which is harmless."""
+    return Call("event", _given(event=name, key=key, by=by))
+
+
+def status() -> Call[replies.Status]:
+    """Ask for all figures."""
+    return Call("status", {}, looks=True)
+
+
+def why() -> Call[replies.Why]:
+    """Ask why the daemon is in its state."""
+    return Call("why", {}, looks=True)
+
+
+def log(after: int | None, limit: int | None, kinds: Iterable[str] | None) -> Call[replies.LogPage]:
+    """Ask for a page of the ledger, beginning after position `after`, else with the oldest record that is kept."""
+    return Call("log", _given(after=after, limit=limit, kinds=None if kinds is None else list(kinds)), looks=True)
+
+
+def subscribe(after: int | None, kinds: Iterable[str] | None) -> Call[replies.Subscribed]:
+    """Ask for all records after position `after`, else from now on, as they are made."""
+    return Call("subscribe", _given(after=after, kinds=None if kinds is None else list(kinds)), looks=True)
+
+
+def wait(state: str, timeout_s: float | None) -> Call[replies.Waited]:
+    """Ask to be told when `state` holds."""
+    return Call("wait", _given(state=state, timeout_s=timeout_s), looks=True)
+
+
+def hold_acquire(who: str, why: str, ttl_s: float | None, pid: int | None) -> Call[replies.Acquired]:
+    """Keep the daemon awake: for `ttl_s` seconds, as long as process `pid` lives, else as long as the connection."""
+    return Call("hold.acquire", _given(who=who, why=why, ttl_s=ttl_s, pid=pid, key=new_key()))
+
+
+def hold_release(hold_id: str) -> Call[replies.Released]:
+    """Let go of a hold."""
+    return Call("hold.release", {"hold_id": hold_id, "key": new_key()})
+
+
+def hold_list() -> Call[replies.Holds]:
+    """Ask who keeps the daemon awake."""
+    return Call("hold.list", {}, looks=True)
+
+
+def hibernate(*, now: bool) -> Call[replies.Hibernating]:
+    """Ask the daemon to go down as soon as nothing is busy; `now` interrupts its sleep cycle."""
+    return Call("hibernate", {"now": now, "key": new_key()})
+
+
+def stop() -> Call[replies.Stopping]:
+    """Ask the daemon to end, and to stay down until `torpor start`."""
+    return Call("stop", {"key": new_key()})
+
+
+def reload() -> Call[replies.Reloaded]:
+    """Ask the daemon to read its settings again."""
+    return Call("reload", {"key": new_key()})

@@ -1,0 +1,6 @@
+"""The command `torpor`."""
+
+
+def main(argv: list[str]) -> int:
+    """Run."""
+    raise SystemExit(f"not yet {argv}")

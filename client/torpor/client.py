@@ -1,0 +1,187 @@
+"""The blocking client: one method for each of the daemon's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torpor import calls, talk
+from torpor import home as homes
+from torpor.deadline import Deadline
+from torpor.errors import Down, Refused
+from torpor.link import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from torpor import replies
+
+    Steps = Callable[[talk.Talk], Generator[talk.Step, Any, Any]]
+
+R = TypeVar("R")
+
+# What the daemon gets to answer that a `wait` ran out, before the client stops waiting for that.
+WAIT_GRACE_S = 2.0
+
+
+def who_asks() -> str:
+    """Return how this process is named where it does not say so itself: its program and pid."""
+    program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
+    return f"{program}[{os.getpid()}]"
+
+
+class Client:
+    """A blocking client of the daemon of one home. Makes its connection at the first call and keeps it.
+
+    Each call has one deadline for all of it, `timeout` seconds (None: no limit): connecting, starting the daemon where
+    it is down, asking again where the connection broke. Looking (`hello`, `status`, `why`, `log`, `subscribe`, `wait`,
+    `hold_list`) never starts the daemon.
+
+    Any call may raise: Unreachable (nobody answers and nobody could be started; `torpor.errors.Down` where this call
+    would not start anybody), NotPermitted, Timeout, ProtocolError, or Refused where the daemon said no; and BadHome
+    where the home or the socket's path cannot be used.
+
+    Threads may share one: calls wait for each other. `wait` and `subscribe` use connections of their own and hold up
+    nobody. Not to be used on both sides of a fork.
+    """
+
+    def __init__(
+        self, home: str | os.PathLike[str] | None = None, *, timeout: float | None = 30.0, name: str | None = None
+    ) -> None:
+        """Take `home`, else TORPOR_HOME, else the platform's. `name`: say hello under it on each connection."""
+        directory = homes.home_dir(home)
+        self._place = talk.Place(directory, homes.socket_path(directory))
+        self._timeout = timeout
+        self._name = name
+        self._lock = threading.Lock()
+        self._link = Link(self._place)
+        self._talk = talk.Talk(self._place, name=name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; holds that are bound to it end. A later call opens another."""
+        self._link.close()
+
+    @property
+    def home(self) -> str:
+        """The directory of the daemon that is talked to."""
+        return self._place.home
+
+    def hello(self) -> replies.Hello:
+        """Ask who is there, on a connection of its own."""
+        reply: replies.Hello = self._aside(lambda t: t.ask(calls.hello(self._name or who_asks())), self._timeout)
+        return reply
+
+    def event(self, event: str, *, key: str | None = None, by: str | None = None) -> replies.Event:
+        """Send one of `torpor.wire.EVENTS`. With `key` it is applied once, however often it is sent."""
+        return self._ask(calls.event(event, key, by))
+
+    def status(self) -> replies.Status:
+        """Return the daemon's figures."""
+        return self._ask(calls.status())
+
+    def why(self) -> replies.Why:
+        """Return why the daemon is in its state, and what comes next."""
+        return self._ask(calls.why())
+
+    def log(
+        self, *, after: int | None = None, limit: int | None = None, kinds: Iterable[str] | None = None
+    ) -> replies.LogPage:
+        """Return a page of the ledger after position `after`, else from the oldest record on; newer ones follow `next`.
+
+        Refused `not_found` where records right after `after` are no longer kept; `data["oldest"]` says which are.
+        """
+        return self._ask(calls.log(after, limit, kinds))
+
+    def subscribe(self, *, after: int | None = None, kinds: Iterable[str] | None = None) -> Iterator[replies.Record]:
+        """Yield the ledger's records after position `after`, else from now on, as they are made; does not end.
+
+        It goes on through restarts of the daemon without a gap or a repeat, and waits while it is down. Only at the
+        beginning, a daemon that is down is an error (Down). It begins with the first `next()`.
+        """
+        link, fresh = Link(self._place), talk.Talk(self._place, name=self._name)
+        steps, deadline = fresh.follow(after, kinds), Deadline(self._timeout)
+        with contextlib.closing(link), contextlib.closing(steps):
+            while True:
+                yield link.run(fresh, steps, deadline).record
+
+    def wait(self, state: str, *, timeout_s: float | None = None) -> replies.Waited:
+        """Return as soon as `state` holds; Timeout after `timeout_s` seconds, without it there is no limit.
+
+        A daemon that goes down in that state, or is down in it, counts; one that is down in another is Down.
+        """
+        limit_s = None if timeout_s is None else timeout_s + WAIT_GRACE_S
+        reply: replies.Waited = self._aside(lambda fresh: fresh.wait(state, timeout_s), limit_s)
+        return reply
+
+    @contextlib.contextmanager
+    def hold(
+        self, why: str, *, who: str | None = None, ttl_s: float | None = None, pid: int | None = None
+    ) -> Iterator[replies.Acquired]:
+        """Keep the daemon awake inside the `with`. Where it is restarted meanwhile, a hold of the connection ends."""
+        acquired = self.hold_acquire(why, who=who, ttl_s=ttl_s, pid=pid)
+        epoch = self._link.epoch
+        try:
+            yield acquired
+        finally:
+            if ttl_s is not None or pid is not None or epoch == self._link.epoch:
+                self._let_go(acquired["hold_id"])
+
+    def hold_acquire(
+        self, why: str, *, who: str | None = None, ttl_s: float | None = None, pid: int | None = None
+    ) -> replies.Acquired:
+        """Keep the daemon awake: `ttl_s` seconds, as long as process `pid` lives, else as long as this connection."""
+        return self._ask(calls.hold_acquire(who or self._name or who_asks(), why, ttl_s, pid))
+
+    def hold_release(self, hold_id: str) -> replies.Released:
+        """Let go of a hold."""
+        return self._ask(calls.hold_release(hold_id))
+
+    def hold_list(self) -> replies.Holds:
+        """Return all holds."""
+        return self._ask(calls.hold_list())
+
+    def hibernate(self, *, now: bool = False) -> replies.Hibernating:
+        """Ask the daemon to go down as soon as nothing is busy; `now` interrupts its sleep cycle."""
+        return self._ask(calls.hibernate(now=now))
+
+    def stop(self) -> replies.Stopping:
+        """Ask the daemon to end, and to stay down until `torpor start`."""
+        return self._ask(calls.stop())
+
+    def reload(self) -> replies.Reloaded:
+        """Ask the daemon to read its settings again; Refused where they are bad, and then nothing has changed."""
+        return self._ask(calls.reload())
+
+    def _let_go(self, hold_id: str) -> None:
+        try:
+            self.hold_release(hold_id)
+        except Down:
+            return  # it went down after the hold had ended, or was stopped in spite of it
+        except Refused as refusal:
+            if refusal.name != "not_found":  # its time had run out, or its process is gone: it ended by itself
+                raise
+
+    def _ask(self, call: calls.Call[R]) -> R:
+        deadline = Deadline(self._timeout)
+        with self._lock:
+            answer: R = self._link.run(self._talk, self._talk.ask(call), deadline)
+        return answer
+
+    def _aside(self, steps_of: Steps, timeout_s: float | None) -> Any:
+        """Ask on a connection of its own, so that nobody else waits for the answer."""
+        fresh = talk.Talk(self._place)
+        with contextlib.closing(Link(self._place)) as link:
+            return link.run(fresh, steps_of(fresh), Deadline(timeout_s))

@@ -1,0 +1,79 @@
+"""Sending an event for good: over the socket where the daemon is up, into `wake.d/` and waking it where it is down."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from torpor import calls, presence, spool, talk, wire
+from torpor import home as homes
+from torpor.deadline import Deadline
+from torpor.errors import Down, Error, Refused
+from torpor.link import Link
+
+if TYPE_CHECKING:
+    import os
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of an event; in each case it is durable and will not be lost.
+
+    `how` is "sent" (the daemon has applied it, and is in `state`), "queued" (it lies in `wake.d/`, and the daemon has
+    been started, or `note` says why not) or "stopped" (it lies in `wake.d/` until somebody runs `torpor start`).
+    `note` says the same in one line, for people.
+    """
+
+    how: Literal["sent", "queued", "stopped"]
+    state: str | None
+    note: str
+
+
+def send(
+    event: str = "request_arrived",
+    *,
+    key: str | None = None,
+    home: str | os.PathLike[str] | None = None,
+    timeout: float | None = 30.0,
+) -> Delivery:
+    """Send one of `torpor.wire.EVENTS` to the daemon of `home`, which need not be up.
+
+    With `key` the event is applied once, however often it is sent, also across the two ways. `timeout` seconds are for
+    all of it; where they end while the daemon is starting, the event is safe already and "queued" is the answer.
+    Raises Refused for what is no event or a bad key, NotPermitted, Timeout, ProtocolError, BadHome, or Unreachable
+    where the event could not even be left in `wake.d/`.
+    """
+    directory = homes.home_dir(home)
+    place = talk.Place(directory, homes.socket_path(directory))
+    deadline = Deadline(timeout)
+    with contextlib.closing(Link(place)) as link:
+        talker = talk.Talk(place, starts=False)
+        try:
+            reply: dict[str, Any] = link.run(talker, talker.ask(calls.event(event, key, None)), deadline)
+        except Down:
+            return _leave(place, event, key, deadline)
+    return Delivery("sent", reply["state"], f"sent: {reply['state']}")
+
+
+def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -> Delivery:
+    _refuse_bad(event, key)
+    spool.drop(place.home, "event", {"event": event, "key": key or calls.new_key()})
+    if not presence.is_up(place.home) and presence.was_stopped(presence.last_known(place.home)):
+        return Delivery("stopped", None, f"left in {wire.SPOOL_NAME}: torpor is stopped, run `torpor start`")
+    with contextlib.closing(Link(place)) as link:
+        talker = talk.Talk(place)
+        try:
+            link.run(talker, talker.reach(), deadline)
+        except Error as error:
+            # Not the sender's trouble: the event is safe, and whoever starts the daemon next delivers it.
+            return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}, and the daemon did not come up: {error}")
+    return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: the daemon is starting")
+
+
+def _refuse_bad(event: str, key: str | None) -> None:
+    """Refuse what the daemon would refuse: in `wake.d/` nobody could be told any more."""
+    if event not in wire.EVENTS:
+        raise Refused("invalid_params", f"{event!r} is no event: {', '.join(wire.EVENTS)}", {"field": "event"})
+    if key is not None and not 1 <= len(key) <= wire.MAX_KEY_CHARS:
+        raise Refused("invalid_params", f"a key has 1 to {wire.MAX_KEY_CHARS} characters", {"field": "key"})

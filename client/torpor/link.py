@@ -1,0 +1,132 @@
+"""The steps of a talk, performed on a blocking socket."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING, Any, assert_never
+
+from torpor import talk, wake, wire
+from torpor.errors import ProtocolError, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from torpor.deadline import Deadline
+
+_READ_BYTES = 65536
+
+
+class Link:
+    """At most one open connection, and what has arrived on it.
+
+    `epoch` rises with each new connection: what was bound to an older one (a hold) has ended with it.
+    """
+
+    def __init__(self, place: talk.Place) -> None:
+        self._place = place
+        self._socket: socket.socket | None = None
+        self._arrived = bytearray()
+        self.epoch = 0
+
+    def close(self) -> None:
+        """Close the connection. The next talk opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._arrived.clear()
+
+    def run(self, talker: talk.Talk, steps: Generator[talk.Step, Any, Any], deadline: Deadline) -> Any:
+        """Perform `steps` to their end and return its value, or the Deliver they come to before: then run them again.
+
+        Raises Timeout when `deadline` has passed, and what the steps raise.
+        """
+        try:
+            step = steps.send(None)
+            while not isinstance(step, talk.Deliver):
+                try:
+                    outcome = self._perform(step, deadline)
+                except (OSError, EOFError) as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            return end.value
+        except TimeoutError:
+            raise Timeout(f"no answer within {deadline.timeout_s:g} s: {talker.obstacle}") from None
+        return step
+
+    def wait_for_end(self) -> None:
+        """Block until the daemon closes the connection; what it sends meanwhile is thrown away."""
+        if self._socket is None:
+            return
+        self._socket.settimeout(None)
+        try:
+            while self._socket.recv(_READ_BYTES):
+                pass
+        except ConnectionError:
+            return  # also an end
+
+    def _perform(self, step: talk.Step, deadline: Deadline) -> Any:
+        match step:
+            case talk.Connect():
+                deadline.left_s()
+                return self._connect()
+            case talk.Disconnect():
+                return self.close()
+            case talk.Send(line):
+                open_socket = self._open_socket()
+                open_socket.settimeout(deadline.left_s())
+                return open_socket.sendall(line)  # its time limit is for the whole line
+            case talk.Receive(endless):
+                return self._receive(None if endless else deadline)
+            case talk.Pause(pause_s, endless):
+                return time.sleep(pause_s) if endless else deadline.sleep(pause_s)
+            case talk.Start(place):
+                return wake.start(place, deadline)
+            case talk.Renew():
+                return deadline.renew()
+            case talk.Deliver():  # pragma: no cover - `run` hands it out
+                return None
+            case _:
+                assert_never(step)
+
+    def _connect(self) -> bool:
+        if self._socket is not None:
+            return False
+        fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # A Unix socket connects at once, or says that the backlog is full: that is ours to wait for.
+            fresh.settimeout(0)
+            fresh.connect(self._place.socket)
+        except BaseException:
+            fresh.close()
+            raise
+        self._arrived.clear()
+        self._socket = fresh
+        self.epoch += 1
+        return True
+
+    def _open_socket(self) -> socket.socket:
+        if self._socket is None:
+            raise EOFError
+        return self._socket
+
+    def _receive(self, deadline: Deadline | None) -> bytes:
+        open_socket = self._open_socket()
+        searched = 0
+        while True:
+            end = self._arrived.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._arrived[:end])
+                del self._arrived[: end + 1]
+                return line
+            searched = len(self._arrived)
+            if searched > wire.MAX_LINE_BYTES:
+                self.close()
+                raise ProtocolError(f"the daemon sent a line of more than {wire.MAX_LINE_BYTES} bytes")
+            open_socket.settimeout(None if deadline is None else deadline.left_s())
+            arrived = open_socket.recv(_READ_BYTES)
+            if not arrived:
+                raise EOFError
+            self._arrived += arrived

@@ -1,0 +1,86 @@
+"""Whether a daemon is up, and what the last one left behind: found out without connecting, so that looking never wakes.
+
+The kernel's lock on `torpor.lock` decides; `lifecycle_state.json` tells the rest, for people.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import Any
+
+from torpor import wire
+from torpor.errors import NotPermitted
+
+_STATE_BYTES = 1024 * 1024  # the file is some hundred bytes; what is longer is none of ours
+
+
+def is_up(home: str) -> bool:
+    """Say whether a daemon holds the lock of `home`: it runs, or is on its way up or down.
+
+    The lock is tried shared and for an instant, as the daemon's own second of patience allows for; the file is never
+    made. Raises NotPermitted where the lock may not even be read.
+    """
+    path = os.path.join(home, wire.LOCK_NAME)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise NotPermitted(f"may not look at {path} ({error.strerror}): ask as the home's owner") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def last_known(home: str) -> dict[str, Any] | None:
+    """Return what `lifecycle_state.json` says, or None where it is missing or not readable as JSON.
+
+    The file is derived from the daemon's store and written anew by it: a broken one is no reason to stop.
+    """
+    try:
+        with open(os.path.join(home, wire.STATE_NAME), "rb") as file:
+            found = json.loads(file.read(_STATE_BYTES))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def was_stopped(known: dict[str, Any] | None) -> bool:
+    """Say whether `torpor stop` was the last word: then only `torpor start` starts the daemon again."""
+    return known is not None and known.get("pid") is None and known.get("reason") == "stop"
+
+
+def state_when_down(home: str) -> str | None:
+    """Return the state the daemon of `home` went down in; None while one is up, and where one died without a word."""
+    known = last_known(home)
+    if known is None or known.get("pid") is not None or is_up(home):
+        return None
+    state = known.get("current_state")
+    return state if isinstance(state, str) else None
+
+
+def mark(home: str) -> tuple[int, int, int]:
+    """Return a value that changes when `lifecycle_state.json` is replaced or written: cheap enough to be polled."""
+    try:
+        found = os.stat(os.path.join(home, wire.STATE_NAME))
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def told_down(home: str, known: dict[str, Any] | None) -> str:
+    """Say in one line that the daemon is down, how it went, and what starts it."""
+    if known is None:
+        return f"down: no daemon has left its state in {home}: `torpor start` starts one"
+    state, since = known.get("current_state", "unknown"), known.get("since_ts", "an unknown time")
+    if was_stopped(known):
+        return f"down: stopped by `torpor stop` in {state}: `torpor start` starts it again"
+    if known.get("pid") is not None:
+        return f"down: it died in {state} without a word: `torpor start` or the next event starts it again"
+    return f"down: {state} since {since}: `torpor wake` or the next event starts it again"
