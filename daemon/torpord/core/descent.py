@@ -101,7 +101,8 @@ def step_ended(draft: Draft, event: ev.CycleStepEnded) -> None:
 def step_failed(draft: Draft, event: ev.CycleStepFailed) -> None:
     """Keep the failure, put off the next try: 10 minutes, doubling to a day; three in a row at one step: quarantine."""
     cycle, wall_s = draft.world.cycle, draft.now.wall_s
-    if event.step != cycle.next_step:
+    # One that was told to give way may end as a failure: an interruption is no strike.
+    if cycle.phase != "running" or event.step != cycle.next_step:
         return
     failures = cycle.failures + 1 if cycle.failed_step == event.step else 1
     retry_ts = wall_s + min(FIRST_RETRY_S * 2 ** (failures - 1), DAY_S)
