@@ -117,6 +117,8 @@ def sleep_due(draft: Draft, event: ev.DeadlinePassed) -> None:
     unreadable = tuple(condition.name for condition in event.conditions if condition.met is None)
     if not unmet:
         move(draft, Trigger.SLEEP_DUE, frozenset({Guard.SLEEP_ELIGIBLE}))
+        if unreadable:  # after the transition, which forgets the last reading: `why` names what it slept without
+            draft.record(r.SleepRechecked(None, None, unreadable))
         return
     postponed = tuple({"name": condition.name, "found": condition.found} for condition in unmet)
     if [each["name"] for each in postponed] != [each["name"] for each in draft.world.sleep.postponed]:
