@@ -9,6 +9,7 @@ from torpord.core.deadlines import hibernate_at, still_idle
 from torpord.core.draft import Draft
 from torpord.core.lifecycle import Guard, State, Trigger, compute_transition
 from torpord.core.policy import DAY_S
+from torpord.core.world import World
 
 # The built-in housekeeping of the store, in order: a store that fails its check is not backed up over a good backup.
 CYCLE_STEPS = ("trim", "checkpoint", "optimize", "integrity_check", "backup")
@@ -145,3 +146,14 @@ def hibernate_due(draft: Draft, event: ev.DeadlinePassed) -> None:
         move(draft, Trigger.SLEEP_CYCLE_DONE, frozenset({Guard.STILL_IDLE}))
     else:
         move(draft, Trigger.HIBERNATION_GRACE_EXPIRED, frozenset({Guard.GRACE_OVER}))
+
+
+def outstanding(world: World) -> tuple[fx.Effect, ...]:
+    """Return the effects a world still asks for: what to do again where it is not known whether they were begun."""
+    if world.process.leaving:
+        return (fx.GoDown(world.process.leaving),)
+    if world.lifecycle.state is State.HIBERNATION and not world.policy.shadow_run:
+        return (fx.GoDown("hibernate"),)
+    if world.cycle.phase == "running":
+        return (fx.StartCycle(world.cycle.next_step),)
+    return ()

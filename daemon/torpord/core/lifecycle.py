@@ -8,9 +8,9 @@ a heartbeat while it dozes. What lets it sink is only the passing of idle time, 
     SLEEP        nobody for long; the time for work of its own
     HIBERNATION  nothing left to do; the process ends, and costs nothing
 
-Up goes in one step from anywhere, because whoever asks must not wait. Down goes by neighbours only, so that each state's
-own work (a hook, the sleep cycle) happens however late the deadline was noticed. A pair that is not in the table changes
-nothing: it is no error to touch a daemon that is awake.
+Up goes in one step from anywhere, because whoever asks must not wait. Down goes by neighbours only, so that each
+state's own work (a hook, the sleep cycle) happens however late the deadline was noticed. A pair that is not in the
+table changes nothing: it is no error to touch a daemon that is awake.
 
 The table is all there is: `compute_transition` looks it up, the diagram in the README is printed from it, and the tests
 go through every pair of state and trigger.

@@ -14,15 +14,10 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The root of all records. `touches` names the one entity a record is about, as (collection, id), if any."""
+    """The root of all records."""
 
     kind: ClassVar[str] = ""
     ledgered: ClassVar[bool] = True
-
-    @property
-    def touches(self) -> tuple[str, str] | None:
-        """The row beside the world's own parts that changes with this record."""
-        return None
 
     def data(self) -> dict[str, Any]:
         """Return the record's fields as the ledger and the wire show them (`from_` is `from` there)."""
@@ -122,11 +117,6 @@ class HoldAcquired(Record):
     pid_start: str | None
     connection: int | None
 
-    @property
-    def touches(self) -> tuple[str, str]:
-        """The hold's own row."""
-        return ("holds", self.hold_id)
-
 
 @dataclass(frozen=True, slots=True)
 class HoldReleased(Record):
@@ -135,11 +125,6 @@ class HoldReleased(Record):
     kind: ClassVar[str] = "hold_released"
     hold_id: str
     how: str
-
-    @property
-    def touches(self) -> tuple[str, str]:
-        """The hold's own row."""
-        return ("holds", self.hold_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +217,7 @@ class SleepCycleDone(Record):
 
 @dataclass(frozen=True, slots=True)
 class SleepCycleSkipped(Record):
-    """SLEEP began with no cycle to run: `reason` says why, `due_ts` when there will be one (None: at the next sleep)."""
+    """SLEEP began with no cycle to run, for `reason`. `due_ts` is when there will be one (None: at the next sleep)."""
 
     kind: ClassVar[str] = "sleep_cycle_skipped"
     reason: str

@@ -1,0 +1,394 @@
+"""One connection: read all the lines that have come, answer them in their order, with one write for all.
+
+It reads again only when what it read is answered, so nobody has more in the writer's line than one read's worth, and a
+flood on one connection waits behind the requests of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import structlog
+
+from torpor import wire
+from torpord.control import framing
+from torpord.control.desk import Desk, Watcher
+from torpord.control.framing import NO_ID, Lines, Request
+from torpord.control.ledger import Tail, view
+from torpord.control.methods import Call, Method, change, find
+from torpord.control.params import RefusedError, check
+from torpord.core.draft import Refusal
+from torpord.core.events import Cause, ConnectionClosed
+from torpord.core.lifecycle import State
+from torpord.host import hangup
+from torpord.store.store import StoreError
+from torpord.writer import Change
+
+log = structlog.get_logger("torpord.control")
+
+READ_BYTES = 64 * 1024
+# Answers are sent when they are this many, so that a flood of large ones is not gathered in memory first.
+FLUSH_BYTES = 64 * 1024
+MOST_WAITS = 256
+DEFAULT_LOG_LINES = 1000
+
+
+class PeerGoneError(Exception):
+    """The other side closed, or was dropped: nothing can be said to it any more."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A change of this read that is yet to be decided, and the id to answer it under."""
+
+    request_id: Any
+    change: Change
+
+
+class Connection:
+    """Serves one accepted socket until either side is done."""
+
+    def __init__(self, number: int, sock: socket.socket, desk: Desk, cause: Cause, *, allowed: bool = True) -> None:
+        self.number = number
+        self.sock = sock
+        self.handling = False  # a request is being answered
+        self.ended_sending = False  # the peer will send no more
+        self._desk = desk
+        self._cause = cause
+        self._allowed = allowed
+        self._lines = Lines()
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._pending: list[_Pending] = []
+        self._first = True
+        self._held = False
+        self._waits = 0
+        self._following = False
+        self._nothing_open = anyio.Event()  # after the peer's last request: no wait, no subscription
+        self._sending = anyio.Lock()
+
+    async def serve(self) -> None:
+        """Serve it. Closes the socket, and lets go of the holds that hung on it."""
+        try:
+            async with anyio.create_task_group() as beside:
+                try:
+                    await self._read_all(beside.start_soon)
+                    if self._waits or self._following:
+                        beside.start_soon(self._until_gone, beside.cancel_scope)
+                except PeerGoneError as gone:
+                    log.debug("peer_gone", connection=self.number, why=str(gone))
+                    beside.cancel_scope.cancel()
+        finally:
+            self.sock.close()
+            if self._held:
+                self._desk.writer.owe(ConnectionClosed(self._cause, self.number))
+
+    async def refuse(self, name: str, message: str) -> None:
+        """Say why there is no service here, and close."""
+        with contextlib.suppress(PeerGoneError):  # it need not have waited for it
+            await self._last_words(framing.error(None, Refusal(name, message)))
+        self.sock.close()
+
+    async def _last_words(self, data: bytes) -> None:
+        """Send what is the last, so that it arrives: unread bytes at close would reset the connection."""
+        await self._send(data, limit_s=1)
+        with contextlib.suppress(OSError), anyio.move_on_after(1):
+            self.sock.shutdown(socket.SHUT_WR)
+            while await self._receive():
+                pass
+
+    async def _until_gone(self, scope: anyio.CancelScope) -> None:
+        """The peer sends no more and still waits for something: end when it has got it, or is gone altogether."""
+        async with anyio.create_task_group() as either:
+            either.start_soon(self._all_answered, either.cancel_scope)
+            await hangup.gone(self.sock)
+            scope.cancel()
+
+    async def _all_answered(self, scope: anyio.CancelScope) -> None:
+        await self._nothing_open.wait()
+        scope.cancel()
+
+    async def _read_all(self, start: Callable[..., object]) -> None:
+        while not self.ended_sending:
+            data = await self._receive()
+            self.handling = True
+            try:
+                self.ended_sending = not data
+                lines = self._lines.feed(data) if data else self._lines.end()
+                for line in lines:
+                    if line.strip():
+                        await self._take(line, start)
+                await self._settle()
+                await self._flush()
+            finally:
+                self.handling = False
+            if self._lines.too_long:
+                await self._over()
+
+    async def _receive(self) -> bytes:
+        while True:
+            try:
+                return self.sock.recv(READ_BYTES)
+            except BlockingIOError:
+                await anyio.wait_readable(self.sock)
+            except OSError as error:
+                raise PeerGoneError(str(error)) from error
+
+    async def _over(self) -> None:
+        message = f"a line is at most {wire.MAX_LINE_BYTES} bytes; this connection is closed, as the next line is lost"
+        log.info("refused", name="too_large", cause=self._cause)
+        await self._last_words(framing.error(None, Refusal("too_large", message)))
+        raise PeerGoneError("too_large")
+
+    async def _take(self, line: bytes, start: Callable[..., object]) -> None:
+        """Take one line: a change is gathered, anything else is answered behind the changes before it."""
+        request = framing.parse(line)
+        if isinstance(request, tuple):
+            await self._settle()
+            self._answer(*request)
+            return
+        try:
+            row = self._admit(request)
+            call = Call(self._desk, request.params, self._cause, self.number)
+            if row.change is not None:
+                self._held = self._held or row.name == "hold.acquire"
+                self._pending.append(_Pending(request.id, change(row, call)))
+                return
+            await self._settle()
+            check(row.name, request.params, row.params)
+            if row.look is not None:
+                self._answer(request.id, row.look(call))
+            else:
+                await self._long(request, start)
+        except RefusedError as refused:
+            await self._settle()
+            self._answer(request.id, refused.refusal)
+        except (PeerGoneError, anyio.get_cancelled_exc_class()):
+            raise
+        except Exception as error:
+            log.exception("internal_error", method=request.method, cause=self._cause)
+            message = f"a mistake of the daemon's, not of the request: {error!r}; the daemon's log has more"
+            self._answer(request.id, Refusal("internal_error", message))
+        await self._flush(FLUSH_BYTES)
+
+    def _admit(self, request: Request) -> Method:
+        first, self._first = self._first, False
+        if self._desk.draining:
+            raise RefusedError(self._desk.goes_down())
+        if request.method == "hello" and not first:
+            raise RefusedError(Refusal("invalid_request", "hello comes first, or not at all", {"field": "method"}))
+        return find(request.method)
+
+    async def _settle(self) -> None:
+        """Have the gathered changes decided, and answer them."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        ticket = self._desk.writer.submit([each.change for each in pending])
+        await ticket.done.wait()
+        for each, outcome in zip(pending, ticket.outcomes, strict=True):
+            self._answer(each.request_id, outcome)
+
+    def _answer(self, request_id: Any, answer: Any) -> None:
+        if isinstance(answer, Refusal):
+            log.info("refused", name=answer.name, message=answer.message, cause=self._cause)
+        if request_id is NO_ID:
+            return
+        write = framing.error if isinstance(answer, Refusal) else framing.result
+        self._out.append(write(request_id, answer))
+        self._out_bytes += len(self._out[-1])
+
+    async def _flush(self, above: int = 0) -> None:
+        if self._out_bytes > above:
+            data, self._out, self._out_bytes = b"".join(self._out), [], 0
+            await self._send(data)
+
+    async def _send(self, data: bytes, limit_s: float | None = wire.MAX_BEHIND_S) -> None:
+        """Send all of it. Who takes nothing for `limit_s` is dropped; None paces the sender instead."""
+        async with self._sending:
+            left = memoryview(data)
+            while left:
+                try:
+                    left = left[self.sock.send(left) :]
+                except BlockingIOError:
+                    await self._until_writable(limit_s)
+                except OSError as error:
+                    raise PeerGoneError(str(error)) from error
+
+    async def _until_writable(self, limit_s: float | None) -> None:
+        if limit_s is None:
+            await anyio.wait_writable(self.sock)
+            return
+        with anyio.move_on_after(limit_s) as limit:
+            await anyio.wait_writable(self.sock)
+        if limit.cancelled_caught:
+            log.warning("reader_dropped", why=f"it took nothing for {limit_s:g} s", cause=self._cause)
+            raise PeerGoneError("it does not read")
+
+    async def _long(self, request: Request, start: Callable[..., object]) -> None:
+        """Answer what takes a task or the store."""
+        match request.method:
+            case "log":
+                self._answer(request.id, await self._log(request))
+            case "wait":
+                if self._waits >= MOST_WAITS:
+                    raise RefusedError(Refusal("too_many", f"{MOST_WAITS} waits are open on this connection already"))
+                self._waits += 1
+                start(self._wait, request)
+            case _:
+                await self._subscribe(request, start)
+
+    async def _log(self, request: Request) -> dict[str, Any]:
+        after = await self._cursor(request, default=0)
+        limit, kinds = request.params.get("limit", DEFAULT_LOG_LINES), request.params.get("kinds", ())
+        store = self._desk.store
+        try:
+            # Half the page: what the lines are wrapped in on the wire comes on top.
+            job = self._desk.runner.run(lambda: store.page(after, limit, wire.MAX_PAGE_BYTES // 2, kinds))
+            page = await job
+        except StoreError as error:
+            raise RefusedError(Refusal("storage_unavailable", f"the ledger cannot be read now: {error}")) from error
+        records = [view(line) for line in page.lines]
+        return {"records": records, "next": records[-1]["seq"] if page.more else max(after, self._desk.tail.head)}
+
+    async def _cursor(self, request: Request, default: int | None) -> int:
+        """Return `after`, checked against what is kept; without it `default`, or the newest line."""
+        head = self._desk.tail.head
+        if "after" not in request.params:
+            if default is None:
+                return head
+            return max(0, await self._oldest() - 1)
+        after = int(request.params["after"])
+        oldest = await self._oldest()
+        if after + 1 < oldest or after > head:
+            message = f"the ledger has the lines {oldest} to {head}: start with after={oldest - 1}"
+            raise RefusedError(Refusal("not_found", message, {"field": "after", "oldest": oldest, "newest": head}))
+        return after
+
+    async def _oldest(self) -> int:
+        try:
+            return await self._desk.runner.run(self._desk.store.oldest)
+        except StoreError as error:
+            raise RefusedError(Refusal("storage_unavailable", f"the ledger cannot be read now: {error}")) from error
+
+    async def _wait(self, request: Request) -> None:
+        state = State(request.params["state"])
+        world = self._desk.world
+        answer: Any = {"state": state.value, "seq": world.ledger_seq}
+        if world.lifecycle.state is not state:
+            answer = await self._watch(state, request.params.get("timeout_s"))
+        try:
+            await self._reply_beside(request.id, answer)
+        finally:
+            self._waits -= 1
+            self._closed_one()
+
+    async def _watch(self, state: State, timeout_s: float | None) -> Any:
+        watcher = Watcher(state)
+        self._desk.watchers.append(watcher)
+        try:
+            with anyio.move_on_after(timeout_s):
+                async with anyio.create_task_group() as either:
+                    either.start_soon(self._or_drained, either.cancel_scope)
+                    await watcher.seen.wait()
+                    either.cancel_scope.cancel()
+        finally:
+            self._desk.watchers.remove(watcher)
+        if watcher.seen.is_set():
+            return {"state": state.value, "seq": watcher.seq}
+        if self._desk.draining:
+            return self._desk.goes_down()
+        now = self._desk.world.lifecycle.state
+        return Refusal("timeout", f"{timeout_s:g} s passed and the state is {now}, not {state}", {"state": now.value})
+
+    async def _or_drained(self, scope: anyio.CancelScope) -> None:
+        await self._desk.drained.wait()
+        scope.cancel()
+
+    def _closed_one(self) -> None:
+        if self.ended_sending and not self._waits and not self._following:
+            self._nothing_open.set()
+
+    async def _reply_beside(self, request_id: Any, answer: Any) -> None:
+        """Answer out of order, from a task beside the reader."""
+        if request_id is NO_ID:
+            return
+        write = framing.error if isinstance(answer, Refusal) else framing.result
+        with contextlib.suppress(PeerGoneError):  # the reader sees it too, and ends the connection
+            await self._send(write(request_id, answer))
+
+    async def _subscribe(self, request: Request, start: Callable[..., object]) -> None:
+        if self._following:
+            raise RefusedError(Refusal("conflict", "this connection follows already: use another one"))
+        after = await self._cursor(request, default=None)
+        self._following = True
+        self._answer(request.id, {"next": after})
+        await self._flush()
+        start(self._follow, after, frozenset(request.params.get("kinds", ())))
+
+    async def _follow(self, after: int, kinds: frozenset[str]) -> None:
+        """Send the ledger from `after` on: from the store while it is far behind, then as it happens."""
+        follower = Follower(self._desk, self._send, after, kinds)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(follower.run)
+                await self._desk.drained.wait()
+                group.cancel_scope.cancel()
+            await self._send(framing.notification("bye", {"reason": self._desk.draining}), limit_s=1)
+            self._following = False
+            self._closed_one()
+        except* PeerGoneError:
+            self._shut()
+        except* StoreError as errors:
+            log.warning("subscription_ended", errors=[str(error) for error in errors.exceptions])
+            self._shut()
+
+    def _shut(self) -> None:
+        """Make the reader see the end: it closes the connection."""
+        with contextlib.suppress(OSError):  # the other side may be gone already
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class Follower:
+    """A place in the ledger that moves to its end and stays there."""
+
+    def __init__(self, desk: Desk, send: Callable[..., Any], after: int, kinds: frozenset[str]) -> None:
+        self._desk = desk
+        self._send = send
+        self._at = after
+        self._kinds = kinds
+        self._live = False
+
+    async def run(self) -> None:
+        """Follow until cancelled, or until the reader falls too far behind."""
+        tail = self._desk.tail
+        while True:
+            await tail.beyond(self._at)
+            if tail.has(self._at + 1):
+                await self._from_tail(tail)
+            elif self._live:
+                await self._send(framing.notification("bye", {"reason": "behind"}), limit_s=0.1)
+                log.warning("reader_dropped", why=f"a subscription is over {wire.MAX_BEHIND_BYTES} bytes behind")
+                raise PeerGoneError("behind")
+            else:
+                await self._from_store()
+
+    async def _from_tail(self, tail: Tail) -> None:
+        text, head = b"".join(tail.since(self._at, self._kinds)), tail.head
+        await self._send(text, limit_s=wire.MAX_BEHIND_S if self._live else None)
+        self._at, self._live = head, tail.head == head
+
+    async def _from_store(self) -> None:
+        """Catch up by a page, at the pace of the reader."""
+        head, at, store = self._desk.tail.head, self._at, self._desk.store
+        kinds = sorted(self._kinds)
+        page = await self._desk.runner.run(lambda: store.page(at, 1000, wire.MAX_PAGE_BYTES // 2, kinds))
+        text = b"".join(framing.notification("record", view(line)) for line in page.lines)
+        await self._send(text, limit_s=None)
+        newest = page.lines[-1].seq if page.lines else at
+        self._at = newest if page.more else max(newest, head)

@@ -1,0 +1,86 @@
+"""What the methods work with: the daemon, as the control socket knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from torpord.control.ledger import Tail
+from torpord.core.draft import Refusal
+from torpord.core.lifecycle import State
+from torpord.core.moment import Now
+from torpord.core.policy import Policy
+from torpord.core.world import World
+from torpord.store.store import Store
+from torpord.store.thread import Runner
+from torpord.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What does not change while this process lives."""
+
+    version: str
+    pid: int
+    home: str
+    uid: int
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Somebody who waits for a state; `seen` is set, with the line's number, when it was reached."""
+
+    state: State
+    seen: anyio.Event = field(default_factory=anyio.Event)
+    seq: int = 0
+
+
+class Desk:
+    """The daemon from a method's point of view."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        writer: Writer,
+        store: Store,
+        runner: Runner,
+        tail: Tail,
+        now: Callable[[], Now],
+        read_settings: Callable[[], tuple[Policy, tuple[str, ...]]],
+        usage: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self.identity = identity
+        self.writer = writer
+        self.store = store
+        self.runner = runner
+        self.tail = tail
+        self.now = now
+        self.read_settings = read_settings
+        self.usage = usage
+        self.watchers: list[Watcher] = []
+        self.draining = ""  # why the daemon is on its way out, once it cannot turn back
+        self.drained = anyio.Event()  # set with it: whoever still waits is told
+
+    @property
+    def world(self) -> World:
+        """The world as the store holds it."""
+        return self.writer.world
+
+    def reached(self, state: State, seq: int) -> None:
+        """Tell those who wait for this state."""
+        for watcher in self.watchers:
+            if watcher.state is state:
+                watcher.seq = seq
+                watcher.seen.set()
+
+    def drain(self, reason: str) -> None:
+        """Refuse everything from now on."""
+        self.draining = reason
+        self.drained.set()
+
+    def goes_down(self) -> Refusal:
+        """Say so, to whoever asks from now on."""
+        return Refusal("draining", f"the daemon goes down ({self.draining}): ask again, its successor will answer")

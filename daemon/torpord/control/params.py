@@ -1,0 +1,138 @@
+"""What a parameter may be: each kind checks one value and says, in words, what it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torpor import wire
+from torpord.core.draft import Refusal
+
+
+class RefusedError(Exception):
+    """A request that cannot be taken as it is."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Kind(Protocol):
+    """A kind of value."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        ...
+
+    def __str__(self) -> str:
+        """Say what it is, to follow "takes"."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text of 1 to `most` characters, none of them a control character."""
+
+    most: int = wire.MAX_TEXT_CHARS
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, str) and 0 < len(value) <= self.most and value.isprintable()
+
+    def __str__(self) -> str:
+        return f"a text of 1 to {self.most} printable characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number from `least` to `most`; `whole` ones only where it says so."""
+
+    least: float
+    most: float
+    whole: bool = False
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        kinds = int if self.whole else int | float
+        numeric = isinstance(value, kinds) and not isinstance(value, bool)
+        return numeric and math.isfinite(value) and self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, str) and value in self.words
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A list of up to 64 words."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, list) and len(value) <= 64 and all(Text(64).takes(each) for each in value)
+
+    def __str__(self) -> str:
+        return "a list of up to 64 words"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What a client says of itself: an object with a name and a version."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, dict) and all(Text(128).takes(value.get(each)) for each in ("name", "version"))
+
+    def __str__(self) -> str:
+        return "an object with name and version"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of a method."""
+
+    kind: Kind
+    required: bool = False
+
+
+def check(method: str, params: Mapping[str, Any], known: Mapping[str, Param]) -> None:
+    """Refuse unknown, missing and ill-formed parameters, naming the field. Raises RefusedError."""
+    for name, value in params.items():
+        if name not in known:
+            takes = ", ".join(known) or "none"
+            raise _refused(name, f"{method} has no parameter {name[:64]!r}; it takes {takes}")
+        if not known[name].kind.takes(value):
+            raise _refused(name, f"{name} of {method} takes {known[name].kind}")
+    for name, param in known.items():
+        if param.required and name not in params:
+            raise _refused(name, f"{method} needs {name}: {param.kind}")
+
+
+def _refused(field: str, message: str) -> RefusedError:
+    return RefusedError(Refusal("invalid_params", message, {"field": field[:64]}))

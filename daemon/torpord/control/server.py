@@ -1,0 +1,124 @@
+"""The listener and its connections: accepting by hand, the limits, and the way out without silence."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from torpor import wire
+from torpord.control.connection import Connection
+from torpord.control.desk import Desk
+from torpord.host import processes
+from torpord.host.listen import Listener
+
+log = structlog.get_logger("torpord.control")
+
+DRAIN_S = 2.0
+_OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Server:
+    """Accepts from one listener and serves every connection in a task of its own."""
+
+    def __init__(self, listener: Listener, desk: Desk, tasks: TaskGroup) -> None:
+        self._listener = listener
+        self._desk = desk
+        self._tasks = tasks
+        self._connections: dict[int, Connection] = {}
+        self._count = 0
+        self._accepting = anyio.CancelScope()
+        self._one_ended = anyio.Event()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
+    async def run(self) -> None:
+        """Accept until `stop_accepting`."""
+        with self._accepting:
+            while True:
+                await anyio.wait_readable(self._listener.sock)
+                try:
+                    self.accept_waiting()
+                except OSError as error:
+                    if error.errno not in _OUT_OF_DESCRIPTORS:
+                        raise
+                    # The connection stays in the backlog and the listener readable: asking at once would spin.
+                    log.exception("cannot_accept", connections=self.connections)
+                    await anyio.sleep(0.2)
+
+    def accept_waiting(self) -> int:
+        """Accept all who wait and begin to serve them; returns how many. Raises OSError without descriptors."""
+        accepted = 0
+        while (sock := self._listener.accept()) is not None:
+            accepted += 1
+            self._begin(sock)
+        return accepted
+
+    def _begin(self, sock: socket.socket) -> None:
+        self._count += 1
+        peer = processes.peer(sock)
+        cause: Mapping[str, Any] = {
+            "source": "client",
+            "pid": peer.pid,
+            "uid": peer.uid,
+            "program": processes.program(peer.pid),
+        }
+        connection = Connection(self._count, sock, self._desk, cause)
+        if peer.uid not in (0, self._desk.identity.uid):
+            log.warning("refused", name="not_permitted", cause=cause)
+            message = f"this daemon serves uid {self._desk.identity.uid} and root, not uid {peer.uid}"
+            self._tasks.start_soon(connection.refuse, "not_permitted", message)
+        elif self.connections >= wire.MAX_CONNECTIONS:
+            log.warning("refused", name="too_many", cause=cause)
+            message = f"{wire.MAX_CONNECTIONS} connections are open: close some, or try again later"
+            self._tasks.start_soon(connection.refuse, "too_many", message)
+        else:
+            self._connections[connection.number] = connection
+            self._tasks.start_soon(self._serve, connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            await connection.serve()
+        except Exception:
+            # A mistake of ours costs this one connection, and is told.
+            log.exception("connection_failed", connection=connection.number)
+        finally:
+            del self._connections[connection.number]
+            self._one_ended.set()
+
+    def stop_accepting(self) -> None:
+        """Leave whoever comes now in the backlog."""
+        self._accepting.cancel()
+
+    def has_work(self) -> bool:
+        """Whether a connection is being answered, or has sent what is not read yet."""
+        waiting = [c for c in self._connections.values() if not c.ended_sending]
+        if any(c.handling for c in self._connections.values()):
+            return True
+        poll = select.poll()
+        for connection in waiting:
+            poll.register(connection.sock, select.POLLIN)
+        return any(flags & select.POLLIN for _, flags in poll.poll(0))
+
+    async def drain(self) -> None:
+        """End every connection: nothing more comes in, what had arrived is answered, then it is closed."""
+        for connection in list(self._connections.values()):
+            # Later sends of the peer fail, so it knows they were not read; what had arrived can still be (Linux).
+            with contextlib.suppress(OSError):  # the peer is gone
+                connection.sock.shutdown(socket.SHUT_RD)
+        with anyio.move_on_after(DRAIN_S) as limit:
+            while self._connections:
+                self._one_ended = anyio.Event()
+                await self._one_ended.wait()
+        if limit.cancelled_caught:
+            log.warning("connections_cut", count=self.connections, why=f"they read nothing for {DRAIN_S:g} s")

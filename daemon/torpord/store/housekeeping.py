@@ -1,0 +1,182 @@
+"""The built-in maintenance of the store: the steps of the sleep cycle, each one call on the store's thread.
+
+Each gives way within a few milliseconds when `give_way` says so, by raising `GaveWayError`, and can simply be called
+again: what it had done is done, and what it had not is not half done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from torpord.store.store import Store, StoreError
+
+ROWS_A_SLICE = 1000
+PAGES_A_SLICE = 256
+KEEP_BACKUPS = 2
+KEY_LEAST_S = 15 * 60.0
+KEY_MOST_S = 86_400.0
+KEY_COUNT = 100_000
+# Virtual machine instructions of SQLite between two looks: about a tenth of a millisecond.
+_INSTRUCTIONS_A_LOOK = 5000
+
+
+class GaveWayError(Exception):
+    """The step stopped because somebody wants the store. No failure: call it again when nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a step works on, and whom it gives way to."""
+
+    store: Store
+    wall_s: float
+    ledger_keep_s: float
+    give_way: Callable[[], bool]
+
+    def look(self) -> None:
+        """Give way, if somebody wants the store."""
+        if self.give_way():
+            raise GaveWayError
+
+
+def run(step: str, upkeep: Upkeep) -> dict[str, Any]:
+    """Do one step and return what it found. Raises GaveWayError, or StoreError where it failed."""
+    try:
+        upkeep.look()
+        return STEPS[step](upkeep)
+    except sqlite3.Error as error:
+        raise StoreError(f"{step}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{step}: {error}") from error
+
+
+def _trim(upkeep: Upkeep) -> dict[str, Any]:
+    """Drop the ledger's lines and the kept replies that are over their age. The newest line always stays."""
+    db = upkeep.store.connection
+    before = _size(upkeep)
+    cutoff = upkeep.wall_s - upkeep.ledger_keep_s
+    # Lines go in order: one young line keeps all behind it, whatever the wall clock did in between.
+    young = db.execute("SELECT seq FROM ledger WHERE ts >= ? ORDER BY seq LIMIT 1", (cutoff,)).fetchone()
+    (end,) = young or db.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()
+    lines = _delete(upkeep, "ledger", "seq", "seq < ?", (end,))
+    (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM replies").fetchone()
+    old = "ts < ? AND (ts < ? OR id <= ?)"
+    limits = (upkeep.wall_s - KEY_LEAST_S, upkeep.wall_s - KEY_MOST_S, newest - KEY_COUNT)
+    keys = _delete(upkeep, "replies", "id", old, limits)
+    while db.execute("PRAGMA freelist_count").fetchone()[0]:
+        upkeep.look()
+        db.execute(f"PRAGMA incremental_vacuum({PAGES_A_SLICE})").fetchall()
+    return {"lines": lines, "keys": keys, "bytes_before": before, "bytes_after": _size(upkeep)}
+
+
+def _delete(upkeep: Upkeep, table: str, column: str, where: str, values: tuple[Any, ...]) -> int:
+    db, count = upkeep.store.connection, 0
+    some = f"SELECT {column} FROM {table} WHERE {where} ORDER BY {column} LIMIT {ROWS_A_SLICE}"  # noqa: S608 - ours
+    while True:
+        upkeep.look()
+        gone = db.execute(f"DELETE FROM {table} WHERE {column} IN ({some})", values).rowcount  # noqa: S608 - ours
+        count += gone
+        if gone < ROWS_A_SLICE:
+            return count
+
+
+def _checkpoint(upkeep: Upkeep) -> dict[str, Any]:
+    """Bring the WAL into the file, and give its space back."""
+    wal = upkeep.store.path.with_name(f"{upkeep.store.path.name}-wal")
+    before = wal.stat().st_size if wal.exists() else 0
+    busy, _, _ = upkeep.store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StoreError("checkpoint: another program has the store open; close it, nobody else may while we run")
+    return {"wal_bytes_before": before, "wal_bytes_after": wal.stat().st_size if wal.exists() else 0}
+
+
+def _optimize(upkeep: Upkeep) -> dict[str, Any]:
+    """Let SQLite refresh what it knows for its query plans."""
+    with _interruptible(upkeep, upkeep.store.connection) as db:
+        db.execute("PRAGMA optimize").fetchall()
+    return {}
+
+
+def _integrity_check(upkeep: Upkeep) -> dict[str, Any]:
+    """Read all of the store and compare it with itself."""
+    _check(upkeep, upkeep.store.connection, "the store")
+    return {"found": "ok", "bytes": _size(upkeep)}
+
+
+def _check(upkeep: Upkeep, connection: sqlite3.Connection, what: str) -> None:
+    with _interruptible(upkeep, connection) as db:
+        found = [row[0] for row in db.execute("PRAGMA integrity_check(20)")]
+    if found != ["ok"]:
+        raise StoreError(f"{what} is damaged: {'; '.join(found)[:2000]}")
+
+
+@contextlib.contextmanager
+def _interruptible(upkeep: Upkeep, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    db.set_progress_handler(upkeep.give_way, _INSTRUCTIONS_A_LOOK)
+    try:
+        yield db
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise GaveWayError from error
+        raise
+    finally:
+        db.set_progress_handler(None, 0)
+
+
+def _backup(upkeep: Upkeep) -> dict[str, Any]:
+    """Copy the store, verify the copy, and only then give it the name of a backup. Keeps the newest two."""
+    folder = backups(upkeep.store.path)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    draft = folder / "draft"
+    draft.unlink(missing_ok=True)  # of a step that gave way, or died
+    copy = sqlite3.connect(draft, isolation_level=None)
+    try:
+        upkeep.store.connection.backup(copy, pages=PAGES_A_SLICE, progress=lambda *_: upkeep.look(), sleep=0)
+        _check(upkeep, copy, "the copy")
+        want = upkeep.store.connection.execute("SELECT count(*), max(seq) FROM ledger").fetchone()
+        have = copy.execute("SELECT count(*), max(seq) FROM ledger").fetchone()
+    finally:
+        copy.close()
+    if want != have:
+        raise StoreError(
+            f"the copy differs from the store: {have[0]} lines up to {have[1]}, not {want[0]} to {want[1]}"
+        )
+    stamp = datetime.fromtimestamp(upkeep.wall_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+    final = folder / f"torpor-{stamp}.db"
+    draft.chmod(0o600)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.rename(final)
+    for old in sorted(folder.glob("torpor-*.db"))[:-KEEP_BACKUPS]:
+        old.unlink()
+    return {"file": str(final), "bytes": final.stat().st_size, "lines": have[0], "verified": True}
+
+
+def backups(store: Path) -> Path:
+    """Return the folder of a store's backups."""
+    return store.with_name("backups")
+
+
+def newest_backup(store: Path) -> Path | None:
+    """Return the newest verified backup, for whoever must mend an unreadable store."""
+    return max(backups(store).glob("torpor-*.db"), default=None)
+
+
+def _size(upkeep: Upkeep) -> int:
+    return upkeep.store.path.stat().st_size
+
+
+STEPS: Mapping[str, Callable[[Upkeep], dict[str, Any]]] = {
+    "trim": _trim,
+    "checkpoint": _checkpoint,
+    "optimize": _optimize,
+    "integrity_check": _integrity_check,
+    "backup": _backup,
+}

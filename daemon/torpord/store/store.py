@@ -1,0 +1,248 @@
+"""The authority: one SQLite file, WAL, `synchronous=FULL`, one connection. All calls come from one thread.
+
+What the connection promises: a batch is in the file whole, or not at all, and once `commit` returns it survives a power
+cut. What a caller must know: an exception of `commit` does not say that nothing was written; `durable` does.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from torpord.core.records import Entry
+from torpord.core.world import Holds, World
+from torpord.points import reached
+from torpord.store import codec
+
+VERSION = 1
+
+
+class StoreError(Exception):
+    """The disk or the file would not do it: the machine's fault. Nothing that was acknowledged is lost."""
+
+
+class StoreUnreadableError(Exception):
+    """The file is there and is not a store this version can read: never replaced in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReply:
+    """The first result of a request with a key. `request` is its method and params as canonical JSON."""
+
+    key: str
+    ts: float
+    request: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction: the records of all that arrived, the world before and after them, and the replies to keep."""
+
+    number: int
+    before: World
+    after: World
+    entries: Sequence[Entry]
+    replies: Sequence[KeptReply] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the ledger as it is stored; `data` and `cause` are JSON texts."""
+
+    seq: int
+    ts: float
+    kind: str
+    data: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some lines in order. `more`: the page was full and there are further ones."""
+
+    lines: list[Line] = field(default_factory=list)
+    more: bool = False
+
+
+class Store:
+    """An open store. `number` is that of the last durable batch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = _open(path)
+        self.number = 0
+
+    def close(self) -> None:
+        """Close it; the WAL goes into the file."""
+        self._db.close()
+
+    def reopen(self) -> None:
+        """Start over with a fresh connection after an error of the disk."""
+        self._db.close()
+        self._db = _open(self.path)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The one connection, for housekeeping on the same thread."""
+        return self._db
+
+    def load(self) -> World:
+        """Read the world. Raises StoreError where the file does not hold one."""
+        try:
+            bodies = dict(self._db.execute("SELECT part, body FROM world"))
+            holds = [codec.hold(body) for (body,) in self._db.execute("SELECT body FROM holds")]
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
+        head = orjson.loads(bodies.pop("head", "{}"))
+        self.number = head.get("number", 0)
+        try:
+            parts = {name: codec.part(name, body) for name, body in bodies.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreUnreadableError(f"the world in {self.path} does not parse: {error!r}") from error
+        return World(**parts, holds=Holds.of(holds), ledger_seq=head.get("ledger_seq", 0))
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch in one transaction. Raises StoreError; whether it is durable then, `durable` says."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            reached("store.begun")
+            self._write(batch)
+            reached("store.written")
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(db)
+            raise StoreError(f"{self.path}: {error}") from error
+        self.number = batch.number
+        reached("store.committed")
+
+    def _write(self, batch: Batch) -> None:
+        db, after = self._db, batch.after
+        lines = [_line(entry) for entry in batch.entries if entry.seq is not None]
+        if lines:
+            db.executemany("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", lines)
+        before = batch.before if batch.before.process.generation else None
+        head = codec.dump({"number": batch.number, "ledger_seq": after.ledger_seq})
+        parts = [*codec.changed_parts(before, after), ("head", head)]
+        db.executemany("INSERT OR REPLACE INTO world VALUES (?, ?)", parts)
+        if after.holds is not batch.before.holds:
+            self._write_holds(batch.before.holds, after.holds)
+        if batch.replies:
+            rows = [(reply.key, reply.ts, reply.request, reply.result) for reply in batch.replies]
+            db.executemany("INSERT INTO replies (key, ts, request, result) VALUES (?, ?, ?, ?)", rows)
+
+    def _write_holds(self, before: Holds, after: Holds) -> None:
+        gone = [(hold_id,) for hold_id in before.by_id if hold_id not in after.by_id]
+        new = [(i, codec.dump(hold)) for i, hold in after.by_id.items() if before.by_id.get(i) is not hold]
+        self._db.executemany("DELETE FROM holds WHERE hold_id = ?", gone)
+        self._db.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", new)
+
+    def durable(self, number: int) -> bool:
+        """Return whether batch `number` is in the file, whatever `commit` said. Raises StoreError if nobody can tell."""
+        try:
+            row = self._db.execute("SELECT body FROM world WHERE part = 'head'").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        stored = orjson.loads(row[0])["number"] if row else 0
+        if stored == number:
+            self.number = number
+        return bool(stored == number)
+
+    def kept_replies(self, keys: Sequence[str]) -> Mapping[str, KeptReply]:
+        """Look up the first results of these keys. Raises StoreError."""
+        found: dict[str, KeptReply] = {}
+        query = "SELECT key, ts, request, result FROM replies WHERE key = ?"
+        try:
+            for key in keys:
+                for row in self._db.execute(query, (key,)):
+                    found[key] = KeptReply(*row)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        return found
+
+    def oldest(self) -> int:
+        """Return the seq of the oldest line that is kept; 0 where there is none."""
+        row = self._db.execute("SELECT min(seq) FROM ledger").fetchone()
+        return int(row[0] or 0)
+
+    def page(self, after: int, limit: int, max_bytes: int, kinds: Iterable[str] = ()) -> Page:
+        """Read the lines behind `after`, at most `limit` of them and `max_bytes` of text. Raises StoreError."""
+        wanted = tuple(kinds)
+        marks = f" AND kind IN ({', '.join('?' * len(wanted))})" if wanted else ""
+        query = f"SELECT seq, ts, kind, data, cause FROM ledger WHERE seq > ?{marks} ORDER BY seq LIMIT ?"  # noqa: S608 - only marks
+        page, size = Page(), 0
+        try:
+            for row in self._db.execute(query, (after, *wanted, limit + 1)):
+                line = Line(*row)
+                size += len(line.data) + len(line.cause) + 128
+                if len(page.lines) == limit or (page.lines and size > max_bytes):
+                    return Page(page.lines, more=True)
+                page.lines.append(line)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        return page
+
+
+def _line(entry: Entry) -> tuple[Any, ...]:
+    record = entry.record
+    return (entry.seq, entry.wall_s, entry.awake_s, record.kind, codec.dump(record.data()), codec.dump(entry.cause))
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    try:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        # SQLite rolls back by itself on a full disk and on an I/O error, and says so by refusing this.
+        return
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        _create(path)
+    elif path.stat().st_size == 0:
+        # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
+        raise StoreUnreadableError(f"{path} is empty: something truncated it")
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA temp_store = MEMORY")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute("SELECT count(*) FROM world").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise StoreUnreadableError(f"{path} cannot be read: {error}") from error
+    if version != VERSION:
+        db.close()
+        newer = "a newer torpor made it: upgrade this one" if version > VERSION else "it is none of torpor's"
+        raise StoreUnreadableError(f"{path} is a store of version {version}, this torpor reads {VERSION}: {newer}")
+    return db
+
+
+def _create(path: Path) -> None:
+    """Make an empty store beside its place, and put it there whole."""
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists():
+        raise StoreUnreadableError(f"{path} is gone, but {wal.name} with its newest changes is there")
+    fresh = path.with_name(f"{path.name}.new")
+    for leftover in (fresh, fresh.with_name(f"{fresh.name}-journal")):
+        leftover.unlink(missing_ok=True)
+    db = sqlite3.connect(fresh, isolation_level=None)
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a trimmed ledger gives its space back
+    db.executescript(Path(__file__).with_name("schema.sql").read_text())
+    db.execute(f"PRAGMA user_version = {VERSION}")
+    db.close()
+    fresh.chmod(0o600)
+    fresh.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,344 @@
+"""The writer: the one task that changes anything. Take what has arrived, decide, commit once, only then tell.
+
+While a commit is under way the next batch gathers undecided, so one transaction serves everybody who asked meanwhile.
+`world` is always what the store holds: it is replaced after the commit, and whoever reads it sees nothing that may
+still be lost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+import orjson
+import structlog
+
+from torpord.core.deadlines import Clock, deadlines
+from torpord.core.decide import decide
+from torpord.core.descent import outstanding
+from torpord.core.draft import Decision, Refusal
+from torpord.core.effects import Effect
+from torpord.core.events import DeadlinePassed, Event, SuspendSeen
+from torpord.core.moment import Now
+from torpord.core.records import Entry
+from torpord.core.world import World
+from torpord.points import reached
+from torpord.store.codec import dump
+from torpord.store.store import Batch, KeptReply, Store, StoreError, StoreUnreadableError
+from torpord.store.thread import Runner
+
+log = structlog.get_logger("torpord.writer")
+
+# So that no flood delays the others for longer than a few tens of milliseconds: what is over waits a turn.
+MOST_CHANGES_A_TURN = 4096
+# Deadlines that follow from each other in one turn (WAKE to SLEEP takes two); a bound against a mistake of ours.
+MOST_DEADLINES_A_TURN = 64
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 60.0
+# Less is the time between two readings of two clocks, and no suspend.
+LEAST_SUSPEND_S = 1.0
+
+Outcome = Mapping[str, Any] | Refusal
+
+UNAVAILABLE = Refusal(
+    "storage_unavailable",
+    "the daemon cannot store anything now (is the disk full?): nothing was changed; ask again with the same key",
+)
+DRAINING = Refusal("draining", "the daemon is on its way out: ask again, its successor will answer")
+
+
+class Clocks(Protocol):
+    """Gives the time."""
+
+    def now(self) -> Now:
+        """Read the clocks."""
+        ...
+
+
+class Shell(Protocol):
+    """What the writer needs of the world outside, and tells it."""
+
+    def facts(self, deadline: str, now: Now) -> DeadlinePassed:
+        """Build the event of a due deadline, with the facts it needs read just now."""
+        ...
+
+    def committed(self, entries: Sequence[Entry], before: World, after: World) -> None:
+        """Hear what became true and durable."""
+        ...
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Begin to carry out what was decided. Must not block."""
+        ...
+
+    def rearmed(self, wall_s: float | None) -> None:
+        """Hear when the next deadline of the wall clock is (None: there is none)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that may change the world. With a `key`, `request` is its method and params as canonical JSON.
+
+    `owed`: it has happened whether or not the disk is full (a closed connection): it is tried until it is stored.
+    """
+
+    event: Event
+    key: str | None = None
+    request: str = ""
+    owed: bool = False
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Some changes of one client, in order, and their outcomes once `done` is set."""
+
+    changes: Sequence[Change]
+    outcomes: list[Outcome] = field(default_factory=list)
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
+class _Turn:
+    """One batch in the making."""
+
+    def __init__(self, world: World, now: Now, kept: Mapping[str, KeptReply]) -> None:
+        self.world = world
+        self.now = now
+        self.entries: list[Entry] = []
+        self.effects: list[Effect] = []
+        self.replies: list[KeptReply] = []
+        self._kept = dict(kept)
+
+    def decide(self, event: Event) -> Decision:
+        decision = decide(self.world, event, self.now)
+        self.world = decision.world
+        self.entries += decision.entries
+        self.effects += decision.effects
+        return decision
+
+    def take(self, change: Change) -> Outcome:
+        if change.key is not None and change.key in self._kept:
+            return _replay(self._kept[change.key], change)
+        try:
+            reply = self.decide(change.event).reply
+        except Exception as error:
+            # A mistake of ours costs one request, not the daemon: a draft that was not finished changed nothing.
+            log.exception("internal_error", event=type(change.event).__name__, cause=change.event.cause)
+            return Refusal("internal_error", f"a mistake of the daemon's: {error!r}; the daemon's log has more")
+        if reply is None:
+            return {}
+        if change.key is not None and not isinstance(reply, Refusal):
+            kept = KeptReply(change.key, self.now.wall_s, change.request, dump(reply))
+            self._kept[change.key] = kept
+            self.replies.append(kept)
+        return reply
+
+
+def _replay(kept: KeptReply, change: Change) -> Outcome:
+    if kept.request != change.request:
+        message = "this key came before with another method or other params: choose a new key for a new request"
+        return Refusal("conflict", message, {"field": "key"})
+    return {**orjson.loads(kept.result), "replayed": True}
+
+
+class Writer:
+    """Owns the world and the store. `run` is its task; everything else may be called from any other task."""
+
+    def __init__(self, store: Store, runner: Runner, clock: Clocks, shell: Shell, world: World) -> None:
+        self.world = world
+        self._store = store
+        self._runner = runner
+        self._clock = clock
+        self._shell = shell
+        self._inbox: deque[Ticket] = deque()
+        self._owed: list[Change] = []
+        self._bell = anyio.Event()
+        self._closed = False
+        self._unsure = False  # an error left it open what the store holds: read it before anything else
+        self._retry_s = 0.0
+        self._retry_at_s: float | None = None  # by the awake clock
+        self._armed_wall_s: float | None = None
+        self.working = False  # a turn is under way: what it will say is not yet known
+
+    @property
+    def wants_store(self) -> bool:
+        """Whether something has arrived that the store will be needed for."""
+        return bool(self._inbox) or self.working
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing waits and nothing is being written."""
+        return not self._inbox and not self._owed and not self.working
+
+    def submit(self, changes: Sequence[Change]) -> Ticket:
+        """Put changes in line. Their outcomes are in the ticket when its `done` is set: then they are durable."""
+        ticket = Ticket(changes)
+        if self._closed:
+            ticket.outcomes = [DRAINING] * len(changes)
+            ticket.done.set()
+        else:
+            self._inbox.append(ticket)
+            self._bell.set()
+        return ticket
+
+    async def apply(self, event: Event) -> Outcome:
+        """Submit one event of the daemon's own and wait for its outcome."""
+        ticket = self.submit([Change(event)])
+        await ticket.done.wait()
+        return ticket.outcomes[0]
+
+    def owe(self, event: Event) -> None:
+        """Submit what has happened in any case: it is tried again until the store takes it."""
+        self.submit([Change(event, owed=True)])
+
+    def look_again(self) -> None:
+        """Compute the deadlines anew: the wall clock rang or was set."""
+        self._bell.set()
+
+    def close(self) -> None:
+        """Take nothing more: from this instant on every change is refused with `draining`."""
+        self._closed = True
+
+    async def finish(self, event: Event) -> bool:
+        """Store the last event of a closed writer. Returns whether it is durable."""
+        ticket = Ticket([Change(event)])
+        self._inbox.append(ticket)
+        self._bell.set()
+        await ticket.done.wait()
+        return not isinstance(ticket.outcomes[0], Refusal)
+
+    async def run(self) -> None:
+        """Run turns until cancelled."""
+        while True:
+            await self._turn(await self._taken())
+
+    async def _taken(self) -> list[Ticket]:
+        """Wait until something arrived or is due, and take it."""
+        while not self._inbox:
+            now = self._clock.now()
+            self._arm_wall()
+            delay_s = self._delay_s(now)
+            if delay_s is not None and delay_s <= 0:
+                break
+            self._bell = anyio.Event()
+            if delay_s is None:
+                await self._bell.wait()
+            else:
+                with anyio.move_on_after(delay_s):
+                    await self._bell.wait()
+        tickets: list[Ticket] = []
+        count = 0
+        while self._inbox and count < MOST_CHANGES_A_TURN:
+            tickets.append(self._inbox.popleft())
+            count += len(tickets[-1].changes)
+        return tickets
+
+    def _delay_s(self, now: Now) -> float | None:
+        if self._retry_at_s is not None:
+            return self._retry_at_s - now.awake_s
+        left = [d.at_s - (now.awake_s if d.clock is Clock.AWAKE else now.wall_s) for d in deadlines(self.world)]
+        awake = [d.at_s - now.awake_s for d in deadlines(self.world) if d.clock is Clock.AWAKE]
+        # One of the wall clock that lies ahead is the alarm's to ring; one that has passed is due here and now.
+        return min([*awake, *(each for each in left if each <= 0)], default=None)
+
+    def _arm_wall(self) -> None:
+        at_s = min((d.at_s for d in deadlines(self.world) if d.clock is Clock.WALL), default=None)
+        if at_s != self._armed_wall_s:
+            self._armed_wall_s = at_s
+            self._shell.rearmed(at_s)
+
+    async def _turn(self, tickets: list[Ticket]) -> None:
+        self.working = True
+        try:
+            reached("writer.taken")
+            changes = [*self._owed, *(change for ticket in tickets for change in ticket.changes)]
+            self._owed = []
+            outcomes, effects = await self._decided(changes)
+            owed = changes[: len(changes) - sum(len(ticket.changes) for ticket in tickets)]
+            at = len(owed)
+            for ticket in tickets:
+                ticket.outcomes = outcomes[at : at + len(ticket.changes)]
+                at += len(ticket.changes)
+                ticket.done.set()
+            self._owed = [c for c, o in zip(changes, outcomes, strict=True) if c.owed and o is UNAVAILABLE]
+            reached("writer.released")
+        finally:
+            self.working = False
+        self._shell.perform(effects)
+
+    async def _decided(self, changes: Sequence[Change]) -> tuple[list[Outcome], Sequence[Effect]]:
+        """Decide and commit a batch. A store that fails leaves the world as it was, and everybody is told."""
+        try:
+            again = await self._reread() if self._unsure else ()
+            kept = await self._kept(changes)
+        except StoreError as error:
+            return self._failed(changes, error), ()
+        turn = _Turn(self.world, self._clock.now(), kept)
+        self._see_suspend(turn)
+        outcomes = [turn.take(change) for change in changes]
+        self._pass_deadlines(turn)
+        effects = [*again, *turn.effects]
+        if not turn.entries and not turn.replies:
+            self._retry_at_s = None
+            return outcomes, effects
+        reached("writer.decided")
+        batch = Batch(self._store.number + 1, self.world, turn.world, turn.entries, turn.replies)
+        try:
+            await self._commit(batch)
+        except StoreError as error:
+            return self._failed(changes, error), again
+        self._retry_s, self._retry_at_s = 0.0, None
+        before, self.world = self.world, turn.world
+        self._shell.committed(turn.entries, before, turn.world)
+        return outcomes, effects
+
+    async def _commit(self, batch: Batch) -> None:
+        try:
+            await self._runner.run(lambda: self._store.commit(batch))
+        except StoreError:
+            # What reports an error may yet be durable. If even that cannot be seen, all is open until it can.
+            self._unsure = True
+            durable = await self._runner.run(lambda: self._store.durable(batch.number))
+            self._unsure = False
+            if not durable:
+                raise
+
+    async def _reread(self) -> tuple[Effect, ...]:
+        def job() -> World:
+            try:
+                self._store.reopen()
+                return self._store.load()
+            except StoreUnreadableError as error:
+                raise StoreError(str(error)) from error
+
+        before, self.world = self.world, await self._runner.run(job)
+        self._unsure = False
+        log.warning("store_reread", seq=self.world.ledger_seq)
+        self._shell.committed((), before, self.world)
+        return outstanding(self.world)
+
+    async def _kept(self, changes: Iterable[Change]) -> Mapping[str, KeptReply]:
+        keys = [change.key for change in changes if change.key is not None]
+        return await self._runner.run(lambda: self._store.kept_replies(keys)) if keys else {}
+
+    def _failed(self, changes: Sequence[Change], error: StoreError) -> list[Outcome]:
+        self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)
+        self._retry_at_s = self._clock.now().awake_s + self._retry_s
+        log.error("commit_failed", error=str(error), refused=len(changes), retry_s=self._retry_s)
+        return [UNAVAILABLE] * len(changes)
+
+    def _see_suspend(self, turn: _Turn) -> None:
+        asleep_s = turn.now.suspended_s - turn.world.process.suspended_s
+        if turn.world.process.generation and asleep_s >= LEAST_SUSPEND_S:
+            turn.decide(SuspendSeen({"source": "clock"}, round(asleep_s, 3), turn.now.suspended_s))
+
+    def _pass_deadlines(self, turn: _Turn) -> None:
+        """Let everything that is due happen, one deadline after the other; what arrived went first."""
+        for _ in range(MOST_DEADLINES_A_TURN):
+            due = next((d for d in deadlines(turn.world) if d.is_due(turn.now)), None)
+            if due is None:
+                return
+            turn.decide(self._shell.facts(due.name, turn.now))
+        log.error("deadlines_do_not_end", last=due.name if due else "", state=turn.world.lifecycle.state)
