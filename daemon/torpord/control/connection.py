@@ -103,7 +103,7 @@ class Connection:
                 pass
 
     async def _until_gone(self, scope: anyio.CancelScope) -> None:
-        """The peer sends no more and still waits for something: end when it has got it, or is gone altogether."""
+        """End when a peer that sends no more has got what it waits for, or is gone altogether."""
         async with anyio.create_task_group() as either:
             either.start_soon(self._all_answered, either.cancel_scope)
             await hangup.gone(self.sock)

@@ -82,17 +82,22 @@ def quarantine(cycle: Cycle) -> dict[str, Any] | None:
     return {"step": cycle.failed_step, "until_ts": iso(cycle.quarantine_until_ts), "failures": cycle.failures}
 
 
+def last_cycle(cycle: Cycle) -> dict[str, Any] | None:
+    """Show how the last sleep cycle ended and what its steps found, or None before the first."""
+    if cycle.last is None:
+        return None
+    times = {"started_ts": iso(cycle.last["started_ts"]), "ended_ts": iso(cycle.last["ended_ts"])}
+    return {**cycle.last, **times, "results": cycle.results}
+
+
 def sleep_view(world: World, now: Now) -> dict[str, Any]:
     """Show the sleep cycle as `status` does. `debt_s`: for how long the next cycle has been overdue."""
     cycle = world.cycle
-    last = dict(cycle.last) if cycle.last is not None else None
-    if last is not None:
-        last |= {"started_ts": iso(last["started_ts"]), "ended_ts": iso(last["ended_ts"]), "results": cycle.results}
     debt_s = 0.0
     if cycle.completed_ts is not None:
         debt_s = max(0.0, now.wall_s - cycle.completed_ts - world.policy.sleep_min_interval_s)
     return {
-        "last_cycle": last,
+        "last_cycle": last_cycle(cycle),
         "progress": cycle_progress(cycle),
         "quarantine": quarantine(cycle),
         "debt_s": round(debt_s, 3),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 
 import anyio
 
@@ -17,12 +16,12 @@ async def gone(sock: socket.socket) -> None:
     On Linux an epoll(7) that asks for nothing still tells of a hang-up, and its descriptor becomes readable then.
     Elsewhere it looks every second, while such a connection lasts.
     """
-    if sys.platform == "linux":
+    if hasattr(select, "epoll"):
         with select.epoll() as hangups:
             hangups.register(sock, 0)
             await anyio.wait_readable(hangups)
         return
     poll = select.poll()
     poll.register(sock, 0)
-    while not any(flags & (select.POLLHUP | select.POLLERR) for _, flags in poll.poll(0)):
+    while not any(flags & (select.POLLHUP | select.POLLERR) for _, flags in poll.poll(0)):  # noqa: ASYNC110 - nothing to wait for
         await anyio.sleep(_POLL_S)

@@ -39,9 +39,7 @@ def prepare(path: pathlib.Path) -> None:
         if _made(path):
             # Only for a directory of our own making: a umask of 0777 must not leave a home nobody can enter.
             path.chmod(0o700)
-        _refuse_unsafe(path, "home")
-        _refuse_open(path)
-        _refuse_remote(path)
+        _refuse(path)
         for name in _INSIDE:
             inner = path / name
             _made(inner)
@@ -57,6 +55,25 @@ def prepare(path: pathlib.Path) -> None:
             78,
             f"home {path}: {error.strerror} at {error.filename}: mend that, or choose another home with TORPOR_HOME",
         ) from error
+
+
+def inspect(path: pathlib.Path) -> bool:
+    """Check a home as `prepare` does, and change nothing. Returns whether it is there. Raises SetupError likewise."""
+    try:
+        _refuse(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError as error:
+        raise SetupError(77, f"home {path}: {error.strerror} at {error.filename}: give {_me()} access to it") from error
+    except OSError as error:
+        raise SetupError(78, f"home {path}: {error.strerror} at {error.filename}: mend that") from error
+    return True
+
+
+def _refuse(path: pathlib.Path) -> None:
+    _refuse_unsafe(path, "home")
+    _refuse_open(path)
+    _refuse_remote(path)
 
 
 def _made(path: pathlib.Path) -> bool:

@@ -145,7 +145,7 @@ class Store:
         self._db.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", new)
 
     def durable(self, number: int) -> bool:
-        """Return whether batch `number` is in the file, whatever `commit` said. Raises StoreError if nobody can tell."""
+        """Return whether batch `number` is in the file, whatever `commit` said. Raises StoreError if unknown."""
         try:
             row = self._db.execute("SELECT body FROM world WHERE part = 'head'").fetchone()
         except sqlite3.Error as error:

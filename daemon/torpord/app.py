@@ -1,0 +1,410 @@
+"""The composition root: builds everything, connects it, and nothing else does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+
+import torpor
+from torpor import wire
+from torpor.errors import Error
+from torpor.home import socket_path
+from torpord import config
+from torpord.control.desk import Desk, Identity
+from torpord.control.ledger import Tail
+from torpord.control.params import RefusedError
+from torpord.control.server import Server
+from torpord.core import effects as fx
+from torpord.core.draft import Refusal
+from torpord.core.events import DeadlinePassed, ProcessStarted, SettingsRead, StopWanted
+from torpord.core.lifecycle import State
+from torpord.core.moment import Now
+from torpord.core.policy import Policy
+from torpord.core.records import Entry, HoldReleased, StateTransition
+from torpord.core.world import World
+from torpord.host import home as homes
+from torpord.host import listen, processes
+from torpord.host.alarm import WallAlarm
+from torpord.host.clock import SystemClock
+from torpord.host.faults import SetupError
+from torpord.host.lock import HomeLock
+from torpord.host.notify import Notifier
+from torpord.host.resources import raise_descriptor_limit, usage
+from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
+from torpord.log import configure
+from torpord.shell import conditions
+from torpord.shell.cycle import SleepCycle
+from torpord.shell.holders import Holders
+from torpord.shell.hooks import Hooks
+from torpord.shell.leaving import Exit
+from torpord.shell.spool import Spool
+from torpord.shell.statefile import StateFile, StateKeeper, document
+from torpord.store.housekeeping import newest_backup
+from torpord.store.store import Store, StoreUnreadableError
+from torpord.store.thread import StoreThread
+from torpord.writer import Writer
+
+log = structlog.get_logger("torpord")
+
+RETRY_FILES_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the process was started. `spawned`: by a client. `new_store`: an unreadable store may be put aside."""
+
+    home: Path
+    settings: Path
+    spawned: bool = False
+    new_store: bool = False
+
+
+async def run(options: Options, settings: config.Settings) -> str:
+    """Live one life: returns why it ended. Raises SetupError where it cannot begin."""
+    try:
+        path = socket_path(str(options.home))
+    except Error as error:
+        raise SetupError(wire.EX_CONFIG, str(error)) from error
+    homes.prepare(options.home)
+    listener = listen.inherited(os.environ, os.getpid())
+    notifier = Notifier.from_environment(os.environ, on_failure=_notify_failed)
+    supervisor = _supervisor(listener, notifier)
+    holder = {
+        "pid": os.getpid(),
+        "boot_id": processes.boot_id(),
+        "version": torpor.__version__,
+        "supervisor": supervisor,
+    }
+    lock = await HomeLock.take(options.home, holder)
+    try:
+        async with _opened_store(options) as (store, runner):
+            listener = listener or listen.own(path)
+            daemon = Daemon(options, settings, listener, store, runner, notifier, supervisor)
+            return await daemon.live(await runner.run(store.load))
+    except StoreUnreadableError as error:
+        raise SetupError(wire.EX_DATAERR, _unreadable(options.home, error)) from error
+    finally:
+        lock.release()
+
+
+@contextlib.asynccontextmanager
+async def _opened_store(options: Options) -> AsyncIterator[tuple[Store, StoreThread]]:
+    runner = StoreThread()
+    try:
+        store = await runner.run(lambda: _open_store(options))
+        try:
+            yield store, runner
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.run(store.close)
+    finally:
+        runner.close()
+
+
+def _open_store(options: Options) -> Store:
+    path = options.home / wire.STORE_NAME
+    try:
+        return Store(path)
+    except StoreUnreadableError as error:
+        if not options.new_store:
+            raise
+        aside = _put_aside(path)
+        log.warning("store_put_aside", found=str(error), aside=str(aside))
+        return Store(path)
+
+
+def _put_aside(path: Path) -> Path:
+    """Keep an unreadable store under another name: somebody may yet get something out of it."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.unreadable.{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{suffix}").rename(aside.with_name(f"{aside.name}{suffix}"))
+    return aside
+
+
+def _unreadable(home: Path, error: StoreUnreadableError) -> str:
+    backup = newest_backup(home / wire.STORE_NAME)
+    mend = f"copy the newest backup {backup} over it" if backup else "there is no backup yet"
+    return f"{error}: {mend}, or start afresh with `torpord run --new-store`, which keeps the old file"
+
+
+def _supervisor(listener: listen.Listener | None, notifier: Notifier) -> str:
+    if sys.platform == "darwin":
+        return "launchd" if listener else "none"
+    return "systemd" if listener or notifier.is_heard else "none"
+
+
+def _notify_failed(error: OSError) -> None:
+    log.warning("service_manager_not_told", error=str(error))
+
+
+class Daemon:
+    """One life of one daemon. It is the shell that the writer tells what became true and what to do."""
+
+    def __init__(
+        self,
+        options: Options,
+        settings: config.Settings,
+        listener: listen.Listener,
+        store: Store,
+        runner: StoreThread,
+        notifier: Notifier,
+        supervisor: str,
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._listener = listener
+        self._store = store
+        self._runner = runner
+        self._notifier = notifier
+        self._supervisor = supervisor
+        self._clock = SystemClock()
+        self._identity = Identity(torpor.__version__, os.getpid(), str(options.home), os.getuid())
+        self._wall_s: float | None = None
+        self._wall_moved = anyio.Event()
+
+    async def live(self, world: World) -> str:
+        """Serve until an exit is decided and carried out."""
+        self._build(world)
+        async with anyio.create_task_group() as tasks:
+            self._holders = Holders(self._writer, tasks)
+            self._server = Server(self._listener, self._desk, tasks)
+            self._exit = Exit(self._desk, self._server, self._listener, self._spool, self._hooks, self._farewell)
+            with _signals() as signals:
+                tasks.start_soon(self._writer.run)
+                await self._begin(world)
+                for duty in (
+                    self._server.run,
+                    self._cycle.run,
+                    self._hooks.run,
+                    self._keeper.run,
+                    self._watch,
+                    self._alarm,
+                ):
+                    tasks.start_soon(duty)
+                tasks.start_soon(self._hear, signals)
+                if self._notifier.watchdog_interval_s is not None:
+                    tasks.start_soon(self._pat, self._notifier.watchdog_interval_s)
+                await self._spool.take()
+                self._notifier.ready(self._told())
+                reason = await self._exit.run()
+                tasks.cancel_scope.cancel()
+        return reason
+
+    def _build(self, world: World) -> None:
+        raise_descriptor_limit()
+        self._writer = Writer(self._store, self._runner, self._clock, self, world)
+        self._tail = Tail(world.ledger_seq)
+        self._desk = Desk(
+            self._identity, self._writer, self._store, self._runner, self._tail, self._clock.now, self._reread, usage
+        )
+        self._spool = Spool(self._options.home, self._desk)
+        extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
+        self._hooks = Hooks(lambda: self._settings.hooks, extra)
+        self._hooks.writer = self._writer
+        self._cycle = SleepCycle(self._writer, self._store, self._runner, self._clock.now)
+        self._keeper = StateKeeper(StateFile(self._options.home), self._runner, self._state)
+
+    async def _begin(self, world: World) -> None:
+        """Record the start; only then is anybody served."""
+        holds = [hold for hold in world.holds.by_id.values() if hold.pid is not None and hold.pid_start is not None]
+        dead = tuple(h.hold_id for h in holds if not _lives(h.pid, h.pid_start))
+        cause = self._start_cause(world)
+        event = ProcessStarted(
+            {"source": cause, "pid": os.getppid()},
+            pid=os.getpid(),
+            version=torpor.__version__,
+            start_cause=cause,
+            supervisor=self._supervisor,
+            boot_id=processes.boot_id(),
+            policy=self._settings.policy,
+            dead_holds=dead,
+        )
+        outcome = await self._writer.apply(event)
+        if isinstance(outcome, Refusal):
+            raise SetupError(wire.EX_TEMPFAIL, f"the start cannot be stored in {self._options.home}: {outcome.message}")
+        await self._keeper.write()
+
+    def _start_cause(self, world: World) -> str:
+        if self._options.spawned:
+            return "spawn"
+        if self._supervisor != "none":
+            if self._listener.is_inherited and _readable(self._listener):
+                return "connect"
+            if (self._options.home / wire.WAKE_SIGNAL_NAME).exists():
+                return "wake.signal"
+            if any((self._options.home / wire.SPOOL_NAME).iterdir()):
+                return "wake.d"
+            if not world.process.ended:
+                return "crash"
+        return "manual"
+
+    # What the writer asks and tells (writer.Shell).
+
+    def facts(self, deadline: str, now: Now) -> DeadlinePassed:
+        """Read what a due deadline needs to know."""
+        forbids = conditions.all_that_forbids(self._spool.stuck, inherited=self._listener.is_inherited)
+        return conditions.passed(deadline, self._writer.world.policy, now, self._clock.local_minute, forbids)
+
+    def committed(self, entries: Sequence[Entry], before: World, after: World) -> None:
+        """Tell everybody who follows: the log, the subscribers, the waiting, the state file."""
+        if not entries and after.ledger_seq != self._tail.head:
+            self._tail.reset(after.ledger_seq)
+        self._tail.add(entries)
+        for entry in entries:
+            if entry.seq is None:
+                continue
+            log.info(entry.record.kind, seq=entry.seq, **_shown(entry))
+            if isinstance(entry.record, StateTransition):
+                self._desk.reached(State(entry.record.to), entry.seq)
+            elif isinstance(entry.record, HoldReleased):
+                self._holders.forget(entry.record.hold_id)
+        moved = before.lifecycle is not after.lifecycle
+        self._keeper.mark(urgent=moved)
+        if moved:
+            self._notifier.status(self._told())
+
+    def perform(self, effects: Sequence[fx.Effect]) -> None:
+        """Begin to carry out what was decided."""
+        for effect in effects:
+            match effect:
+                case fx.GoDown():
+                    self._exit.wanted(effect.reason)
+                case fx.StartCycle():
+                    self._cycle.start(effect.step)
+                case fx.StopCycle():
+                    self._cycle.stop()
+                case fx.RunHook():
+                    self._hooks.want(effect)
+                case fx.WatchProcess():
+                    self._holders.watch(effect)
+
+    def rearmed(self, wall_s: float | None) -> None:
+        """Set the alarm of the wall clock."""
+        self._wall_s = wall_s
+        self._wall_moved.set()
+
+    # Duties of its own.
+
+    def _state(self) -> Mapping[str, Any]:
+        return document(self._writer.world, self._identity.pid)
+
+    def _told(self) -> str:
+        world = self._writer.world
+        return f"{world.lifecycle.state}, {len(world.holds.by_id)} holds"
+
+    def _reread(self) -> tuple[Policy, tuple[str, ...]]:
+        """Read the settings for a reload. Raises RefusedError where they are bad; then the old ones stay."""
+        try:
+            fresh = config.load(self._options.settings)
+        except SetupError as error:
+            message = f"{error}; the settings in force stay"
+            raise RefusedError(Refusal("conflict", message, {"file": str(self._options.settings)})) from error
+        names = config.changed(self._settings, fresh)
+        self._settings = fresh
+        configure(fresh.log_level, fresh.log_format)
+        return fresh.policy, names
+
+    async def _farewell(self) -> None:
+        """Tell the service manager and the observers, last of all."""
+        world = self._writer.world
+        self._notifier.stopping(f"{world.lifecycle.state}, {world.process.leaving}")
+        await self._keeper.write(document(world, None, ended=world.process.leaving))
+
+    async def _watch(self) -> None:
+        """Look when something changes in the home; and again, where the disk would not take what was found."""
+        home = self._options.home
+        watch = DirectoryWatch([home, home / wire.SPOOL_NAME])
+        await self._looked()  # what came between the first look and the watch
+        try:
+            async for changes in watch.changes():
+                names = {name for folder, name in changes if folder == home}
+                if names & {wire.STATE_NAME, LOOK_AGAIN}:
+                    self._keeper.replaced()
+                if names & {wire.WAKE_SIGNAL_NAME, wire.SPOOL_NAME, LOOK_AGAIN} or any(f != home for f, _ in changes):
+                    await self._looked()
+        finally:
+            watch.close()
+
+    async def _looked(self) -> None:
+        await self._spool.take()
+        while self._spool.postponed and not self._desk.draining:
+            await anyio.sleep(RETRY_FILES_S)
+            await self._spool.take()
+
+    async def _alarm(self) -> None:
+        alarm = WallAlarm()
+        try:
+            while True:
+                self._wall_moved = anyio.Event()
+                async with anyio.create_task_group() as either:
+                    either.start_soon(self._cancel_when_moved, either.cancel_scope)
+                    await alarm.wait(self._wall_s)
+                    either.cancel_scope.cancel()
+                self._writer.look_again()
+        finally:
+            alarm.close()
+
+    async def _cancel_when_moved(self, scope: anyio.CancelScope) -> None:
+        await self._wall_moved.wait()
+        scope.cancel()
+
+    async def _pat(self, interval_s: float) -> None:
+        while True:
+            self._notifier.watchdog()
+            await anyio.sleep(interval_s)
+
+    async def _hear(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            cause = {"source": "signal", "name": number.name}
+            if number == signal.SIGHUP:
+                await self._reload(cause)
+                continue
+            log.info("signal", name=number.name)
+            outcome = await self._writer.apply(StopWanted(cause, "signal"))
+            if isinstance(outcome, Refusal):
+                # The disk is full, or it is leaving already: it goes all the same.
+                self._exit.wanted("signal")
+
+    async def _reload(self, cause: Mapping[str, Any]) -> None:
+        self._notifier.reloading()
+        try:
+            policy, names = self._reread()
+        except RefusedError as refused:
+            log.warning("settings_not_reloaded", why=refused.refusal.message)
+        else:
+            await self._writer.apply(SettingsRead(cause, policy, names, by_request=False))
+            log.info("settings_reloaded", changed=names)
+        self._notifier.ready(self._told())
+
+
+def _signals() -> Any:
+    return anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _lives(pid: int | None, start: str | None) -> bool:
+    return pid is not None and start is not None and processes.is_alive(processes.ProcessIdentity(pid, start))
+
+
+def _readable(listener: listen.Listener) -> bool:
+    import select  # noqa: PLC0415 - once a life
+
+    poll = select.poll()
+    poll.register(listener.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    data = {("at" if k == "ts" else k): v for k, v in entry.record.data().items() if k not in ("event", "level", "seq")}
+    return {**data, "cause": entry.cause}

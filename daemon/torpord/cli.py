@@ -1,0 +1,85 @@
+"""`torpord`: the daemon in the foreground, and a check of what it would start with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torpor
+from torpor import wire
+from torpor.home import home_dir, socket_path
+from torpord import config
+from torpord.host.faults import SetupError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status (sysexits(3))."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.act(options))
+    except SetupError as error:
+        print(f"torpord: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.print_usage(sys.stderr)
+        self.exit(wire.EX_USAGE, f"torpord: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="torpord", description="The torpor daemon.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"torpord {torpor.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run in the foreground, logging to standard error", allow_abbrev=False)
+    _common(run)
+    run.add_argument("--new-store", action="store_true", help="put an unreadable store aside and begin a new one")
+    run.add_argument("--spawned", action="store_true", help=argparse.SUPPRESS)  # said by the client that starts it
+    run.set_defaults(act=_run)
+    check = commands.add_parser("check", help="check the home and the settings, and change nothing", allow_abbrev=False)
+    _common(check)
+    check.set_defaults(act=_check)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--home", metavar="DIR", help="the home (default: TORPOR_HOME, else the platform's place)")
+    parser.add_argument("--config", metavar="FILE", help="the settings (default: torpor.toml in the home)")
+
+
+def _places(options: argparse.Namespace) -> tuple[Path, Path]:
+    home = Path(home_dir(options.home))
+    return home, Path(options.config).absolute() if options.config else home / wire.SETTINGS_NAME
+
+
+def _run(options: argparse.Namespace) -> int:
+    home, path = _places(options)
+    settings = config.load(path)
+    from torpord import log  # noqa: PLC0415 - `check` and `--help` do without it
+
+    log.configure(settings.log_level, settings.log_format)
+    import anyio  # noqa: PLC0415 - likewise
+
+    from torpord.app import Options, run  # noqa: PLC0415 - likewise
+
+    started = Options(home, path, spawned=options.spawned, new_store=options.new_store)
+    anyio.run(run, started, settings)
+    return wire.EX_OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from torpor.errors import Error  # noqa: PLC0415 - rare
+    from torpord.host.home import inspect  # noqa: PLC0415 - rare
+
+    home, path = _places(options)
+    try:
+        socket = socket_path(str(home))
+    except Error as error:
+        raise SetupError(wire.EX_CONFIG, str(error)) from error
+    made = "good" if inspect(home) else "not there yet, the first start makes it"
+    config.load(path)
+    there = "good" if path.exists() else "not there: the defaults"
+    print(f"home {home}: {made}\nsettings {path}: {there}\nsocket {socket}")
+    return wire.EX_OK

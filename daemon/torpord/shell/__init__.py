@@ -1,0 +1,1 @@
+"""The imperative shell: what carries out the effects of decisions, one duty a module."""

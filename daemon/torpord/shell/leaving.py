@@ -1,0 +1,120 @@
+"""Going down: in this order, so that no client gets silence and no wake is lost (`client/PROTOCOL.md`, "The exit").
+
+Up to the point of no return any work that is found takes a hibernation back. From there on nothing is taken any more:
+who comes is told so, or finds nobody, and asks again elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import anyio
+import structlog
+
+from torpord.control.desk import Desk
+from torpord.control.server import Server
+from torpord.core.events import ClientTrigger, Leaving
+from torpord.core.lifecycle import State, Trigger
+from torpord.host.listen import Listener
+from torpord.points import reached
+from torpord.shell.hooks import Hooks
+from torpord.shell.spool import Spool
+
+log = structlog.get_logger("torpord.leaving")
+
+# Somebody who looks without pause is no work, and cannot keep the daemon from its exit.
+MOST_LOOKS = 200
+
+
+class Exit:
+    """The way out. `wanted` may be called from anywhere; `run` returns the reason when the process may end."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        server: Server,
+        listener: Listener,
+        spool: Spool,
+        hooks: Hooks,
+        farewell: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._desk = desk
+        self._server = server
+        self._listener = listener
+        self._spool = spool
+        self._hooks = hooks
+        self._farewell = farewell
+        self._wanted: deque[str] = deque()
+        self._news = anyio.Event()
+
+    def wanted(self, reason: str) -> None:
+        """Ask for the exit: "hibernate", "stop" or "signal"."""
+        self._wanted.append(reason)
+        self._news.set()
+
+    async def run(self) -> str:
+        """Wait until an exit is asked for and not taken back; go down; return its reason."""
+        while True:
+            while not self._wanted:
+                self._news = anyio.Event()
+                await self._news.wait()
+            reason = self._wanted.popleft()
+            if reason != "hibernate" or await self._nothing_to_do():
+                await self._leave(reason)
+                return reason
+            log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
+
+    async def _nothing_to_do(self) -> bool:
+        """Look for work until there is none, without a pause between the last look and the point of no return."""
+        reached("exit.decided")
+        await self._hooks.settle()
+        for _ in range(MOST_LOOKS):
+            await self._spool.take()
+            if not self._is_hibernating():
+                return False
+            if self._accepted() == 0 and not self._work():
+                break
+            await anyio.sleep(0.001)
+        if self._spool.stuck:
+            # A file that stays would have the service manager start the daemon for ever: it is work nobody can take.
+            cause = {"source": "file", "name": min(self._spool.stuck)}
+            await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
+        reached("exit.looked")
+        return self._is_hibernating()
+
+    def _is_hibernating(self) -> bool:
+        world = self._desk.world
+        return world.lifecycle.state is State.HIBERNATION and not world.process.leaving
+
+    def _accepted(self) -> int:
+        try:
+            return self._server.accept_waiting()
+        except OSError as error:
+            log.warning("cannot_accept", error=str(error), why="no descriptors are left; who waits is turned away")
+            return 0
+
+    def _work(self) -> bool:
+        return not self._desk.writer.quiet or self._server.has_work() or self._spool.waiting()
+
+    async def _leave(self, reason: str) -> None:
+        self._desk.writer.close()
+        self._desk.drain(reason)
+        if self._listener.is_inherited:
+            # What comes now waits in the backlog for the successor. Never shut down: that would lose it.
+            self._server.stop_accepting()
+            reached("exit.unlinked")
+        else:
+            self._listener.unlink()
+            reached("exit.unlinked")
+            self._accepted()  # who came before the path was gone is told to ask again
+            self._server.stop_accepting()
+        reached("exit.refused")
+        await self._server.drain()
+        self._listener.close()
+        reached("exit.drained")
+        if not await self._desk.writer.finish(Leaving({"source": reason}, reason)):
+            log.error("end_not_recorded", why="the store would not take it: the next start will call this a crash")
+        reached("exit.recorded")
+        await self._farewell()
+        reached("exit.told")

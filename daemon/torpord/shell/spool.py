@@ -1,0 +1,199 @@
+"""`wake.signal` and `wake.d/`: what was left for the daemon, taken in order, removed once its effect is durable."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import structlog
+
+from torpor import wire
+from torpord.control.desk import Desk
+from torpord.control.methods import METHODS, Call, change
+from torpord.control.params import RefusedError
+from torpord.core.draft import Refusal
+from torpord.core.events import ClientTrigger, FileRejected
+from torpord.core.lifecycle import Trigger
+from torpord.points import reached
+from torpord.writer import Change
+
+log = structlog.get_logger("torpord.spool")
+
+MOST_FILES_A_TURN = 256
+_LATER = ("storage_unavailable", "draining")
+
+
+class _BadFileError(Exception):
+    """Why a file cannot be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One file, as it was when it was read; `key` names it and nothing else."""
+
+    name: str
+    key: str
+    change: Change
+
+
+class Spool:
+    """Takes what lies in the home for the daemon. `stuck` names what cannot be removed, and why."""
+
+    def __init__(self, home: Path, desk: Desk) -> None:
+        self._signal = home / wire.WAKE_SIGNAL_NAME
+        self._folder = home / wire.SPOOL_NAME
+        self._rejected = home / wire.REJECTED_NAME
+        self._desk = desk
+        self._taking = anyio.Lock()
+        self._seen_signal: tuple[int, int] | None = None
+        self.stuck: dict[str, str] = {}
+        self.postponed = False  # something could not be stored: to be tried again
+
+    def waiting(self) -> bool:
+        """Whether something lies there that was not taken yet."""
+        return self._signal_identity() not in (None, self._seen_signal) or bool(self._names())
+
+    async def take(self) -> None:
+        """Take all that lies there."""
+        async with self._taking:
+            self.postponed = False
+            await self._take_signal()
+            while names := self._names()[:MOST_FILES_A_TURN]:
+                if not await self._take_files(names):
+                    self.postponed = True
+                    return
+
+    def _signal_identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._signal.lstat()
+        except FileNotFoundError:
+            self._seen_signal = None
+            self.stuck.pop(self._signal.name, None)
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    async def _take_signal(self) -> None:
+        while (identity := self._signal_identity()) not in (None, self._seen_signal):
+            cause = {"source": "file", "name": self._signal.name}
+            outcome = await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
+            if isinstance(outcome, Refusal):
+                self.postponed = True
+                return
+            reached("spool.applied")
+            self._seen_signal = identity
+            # Touched again meanwhile: that is another signal, counted before the file goes.
+            if self._signal_identity() == identity:
+                self._remove(self._signal)
+
+    def _names(self) -> list[str]:
+        try:
+            names = sorted(path.name for path in self._folder.iterdir())
+        except FileNotFoundError:
+            return []
+        for gone in self.stuck.keys() - {self._signal.name} - set(names):
+            del self.stuck[gone]
+        return [name for name in names if name not in self.stuck]
+
+    async def _take_files(self, names: list[str]) -> bool:
+        """Take some files in one batch. Returns False where the store would not have them now."""
+        entries: list[_Entry] = []
+        for name in names:
+            try:
+                entries.append(self._read(name))
+            except FileNotFoundError:
+                continue  # its owner took it back
+            except (_BadFileError, RefusedError) as bad:
+                await self._reject(name, str(bad))
+        ticket = self._desk.writer.submit([entry.change for entry in entries])
+        await ticket.done.wait()
+        for entry, outcome in zip(entries, ticket.outcomes, strict=True):
+            if not isinstance(outcome, Refusal):
+                reached("spool.applied")
+                self._remove(self._folder / entry.name)
+            elif outcome.name not in _LATER:
+                await self._reject(entry.name, outcome.message)
+        return not any(isinstance(o, Refusal) and o.name in _LATER for o in ticket.outcomes)
+
+    def _read(self, name: str) -> _Entry:
+        if not name.endswith(".json"):
+            raise _BadFileError("only *.json is taken; write it in tmp/ beside wake.d/ and rename it")
+        text, found = self._text(name)
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise _BadFileError(f"it is not JSON ({error}); write it in tmp/ beside wake.d/ and rename it") from error
+        shape = '{"method": "event", "params": {"event": "request_arrived"}}'
+        if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+            raise _BadFileError(f"it is no request; it should look like {shape}")
+        params = message.get("params", {})
+        row = METHODS.get(message["method"])
+        if row is None or row.change is None:
+            changing = ", ".join(each.name for each in METHODS.values() if each.change)
+            raise _BadFileError(f"method {message['method'][:64]!r} cannot be left in a file; these can: {changing}")
+        if not isinstance(params, dict):
+            raise _BadFileError(f"params is no object; it should look like {shape}")
+        cause: dict[str, Any] = {"source": "file", "name": name, "uid": found.st_uid}
+        made = f"wake.d/{name}:{found.st_ino}:{found.st_mtime_ns}"
+        taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
+        key = params.get("key", made)
+        return _Entry(name, key, Change(taken.event, key, taken.request))
+
+    def _text(self, name: str) -> tuple[bytes, os.stat_result]:
+        path = self._folder / name
+        try:
+            # Not blocking: a named pipe would wait for a writer for ever.
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _BadFileError(f"it cannot be read: {error.strerror}") from error
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise _BadFileError("it is no regular file")
+            if found.st_size > wire.MAX_LINE_BYTES:
+                raise _BadFileError(f"it has {found.st_size} bytes, at most {wire.MAX_LINE_BYTES} are taken")
+            return os.read(fd, wire.MAX_LINE_BYTES), found
+        finally:
+            os.close(fd)
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._is_stuck(path.name, error)
+
+    def _is_stuck(self, name: str, error: OSError) -> None:
+        text = f"{name} cannot be removed ({error.strerror}): remove it, or what started the daemon starts it for ever"
+        self.stuck[name] = text
+        log.error("file_stuck", name=name, error=str(error))
+
+    async def _reject(self, name: str, why: str) -> None:
+        """Put a file aside with its reason. The ledger hears of it when it has been moved."""
+        log.warning("wake_rejected", name=name, why=why)
+        kept = name[:60] if len(os.fsencode(name)) > 200 else name  # room for what is added to it
+        target = self._rejected / kept
+        number = 0
+        while target.exists() or target.is_symlink():
+            number += 1
+            target = self._rejected / f"{kept}.{number}"
+        try:
+            self._rejected.mkdir(mode=0o700, exist_ok=True)
+            (self._folder / name).rename(target)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._is_stuck(name, error)
+            return
+        try:
+            target.with_name(f"{target.name}.why").write_text(f"{why}\n")
+        except OSError as error:
+            log.warning("why_not_written", name=name, error=str(error))
+        self._desk.writer.owe(FileRejected({"source": "file", "name": name}, name, why))

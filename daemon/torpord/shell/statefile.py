@@ -1,0 +1,120 @@
+"""`lifecycle_state.json`: what observers read. Derived from the store, so losing it loses nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import structlog
+
+from torpor import wire
+from torpord.core import report
+from torpord.core.world import World
+from torpord.store.thread import Runner
+
+log = structlog.get_logger("torpord.statefile")
+
+SCHEMA_VERSION = 1
+# Activity is written at most this late; a transition at once.
+ACTIVITY_S = 5.0
+
+
+def document(world: World, pid: int | None, *, ended: str = "") -> dict[str, Any]:
+    """Build the document. `ended`: how the process ended, in the last one it writes."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "current_state": world.lifecycle.state.value,
+        "since_ts": report.iso(world.lifecycle.since_ts),
+        "last_activity_ts": report.iso(world.activity.last_ts),
+        "wrapper_event_seq": world.activity.event_seq,
+        "sleep_cycle_progress": report.cycle_progress(world.cycle),
+        "quarantine": report.quarantine(world.cycle),
+        "shadow_run": world.policy.shadow_run,
+        "generation": world.process.generation,
+        "pid": pid,
+        "reason": ended or world.lifecycle.reason,
+        "next_wake_ts": None,  # nothing plans a wake but slots
+        "supervisor": world.process.supervisor,
+        "last_cycle": report.last_cycle(world.cycle),
+    }
+
+
+class StateFile:
+    """The file on disk."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / wire.STATE_NAME
+        self._draft = home / wire.SPOOL_TMP_NAME / wire.STATE_NAME
+        self._inode: int | None = None
+
+    def is_ours(self) -> bool:
+        """Whether what lies there is what was last written."""
+        try:
+            return self._path.lstat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def write(self, body: Mapping[str, Any]) -> None:
+        """Replace it atomically and durably. Raises OSError."""
+        self._draft.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self._draft, flags, 0o600)
+        try:
+            # A full disk fails here or at the fsync; the old file stays whole either way.
+            os.write(fd, orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            os.fsync(fd)
+            self._inode = os.fstat(fd).st_ino
+        finally:
+            os.close(fd)
+        self._draft.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+class StateKeeper:
+    """Keeps the file true while the daemon runs: after each transition at once, after activity within 5 s."""
+
+    def __init__(self, file: StateFile, runner: Runner, body: Callable[[], Mapping[str, Any]]) -> None:
+        self._file = file
+        self._runner = runner
+        self._body = body
+        self._stale = anyio.Event()
+        self._urgent = anyio.Event()
+
+    def mark(self, *, urgent: bool) -> None:
+        """Say that the file is no longer true."""
+        self._stale.set()
+        if urgent:
+            self._urgent.set()
+
+    def replaced(self) -> None:
+        """Hear that something happened to the file: if it was not us, it is written anew."""
+        if not self._file.is_ours():
+            self.mark(urgent=True)
+
+    async def run(self) -> None:
+        """Write it whenever it is due, until cancelled."""
+        while True:
+            await self._stale.wait()
+            with anyio.move_on_after(ACTIVITY_S):
+                await self._urgent.wait()
+            self._stale, self._urgent = anyio.Event(), anyio.Event()
+            if not await self.write():
+                self._stale.set()  # tried again in 5 s
+
+    async def write(self, body: Mapping[str, Any] | None = None) -> bool:
+        """Write it now, on the store's thread so that writes keep their order. A failure is told, and no more."""
+        text = self._body() if body is None else body
+        try:
+            await self._runner.run(lambda: self._file.write(text))
+        except OSError as error:
+            log.warning("state_file_not_written", error=str(error))
+            return False
+        return True
