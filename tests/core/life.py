@@ -67,8 +67,9 @@ class Life:
         return self.do(ev.ClientTrigger(CLIENT, trigger))
 
     def start(self, policy: Policy | None = None, *, cause: str = "spawn", **fields: Any) -> Decision:
-        """Start a process in this home."""
-        values = {"pid": 100, "version": "0.1.0", "supervisor": "none", "boot_id": "boot-1", **fields}
+        """Start a process in this home; in the same boot unless it is told another."""
+        boot_id = self.world.process.boot_id or "boot-1"
+        values = {"pid": 100, "version": "0.1.0", "supervisor": "none", "boot_id": boot_id, **fields}
         return self.do(ev.ProcessStarted(SHELL, start_cause=cause, policy=policy or self.world.policy, **values))
 
     def hold(self, hold_id: str, **fields: Any) -> Decision:

@@ -46,7 +46,7 @@ def test_after_it_every_client_is_told_to_ask_again(state: State, event: ev.Even
     decision = life.do(event)
     assert isinstance(decision.reply, Refusal)
     assert decision.reply.name == "draining"
-    assert decision.entries == decision.effects == ()
+    assert (decision.entries, decision.effects) == ((), ())
     assert decision.world is life.turns[-1].before
 
 

@@ -31,7 +31,7 @@ def test_it_begins_at_the_first_step_and_does_each_once_in_order() -> None:
     life = at(State.SLEEP)
     assert life.turns[-1].decision.effects[-1] == fx.StartCycle("trim")
     started_ts = life.now.wall_s
-    done = []
+    done: list[str] = []
     while life.world.cycle.phase == "running":
         life.advance(2.0)
         decision = life.step_ends(2.0, {"freed": len(done)})
@@ -187,7 +187,7 @@ def test_failures_at_different_steps_are_not_in_a_row() -> None:
     assert record(failed, "sleep_cycle_failed")["failures"] == 1
 
 
-def test_a_success_elsewhere_does_not_end_the_row() -> None:
+def test_an_interruption_does_not_end_the_row() -> None:
     """Two failures at a step, then an interruption and a third: the step never succeeded in between."""
     life = at(State.SLEEP)
     for _ in range(2):

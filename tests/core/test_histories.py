@@ -1,0 +1,200 @@
+"""What holds in every life, whatever happens in it: properties over random histories."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.folding import fold, in_the_ledger, read_back
+from core.histories import FORBIDS, conditions, lives, tried
+from core.life import CLIENT, DUE, SHELL, Life
+from torpord.core import effects as fx
+from torpord.core import events as ev
+from torpord.core import records as r
+from torpord.core import report
+from torpord.core.deadlines import deadlines
+from torpord.core.decide import decide
+from torpord.core.descent import CYCLE_STEPS
+from torpord.core.draft import Refusal
+from torpord.core.lifecycle import State, Trigger
+
+# Four states, three ways down, and one look that finds what had stood in the way gone.
+ENOUGH_DEADLINES = 6
+
+
+@tried
+@given(lives)
+def test_folding_every_record_gives_the_world(life: Life) -> None:
+    assert fold(life.entries) == life.world
+    assert fold(read_back(entry) for entry in life.entries) == life.world
+
+
+@tried
+@given(lives)
+def test_folding_the_ledger_gives_the_world_but_for_activity(life: Life) -> None:
+    ledger = [read_back(entry) for entry in life.entries if entry.record.ledgered]
+    assert in_the_ledger(fold(ledger)) == in_the_ledger(life.world)
+
+
+@tried
+@given(lives)
+def test_the_ledger_has_no_gap_and_only_history(life: Life) -> None:
+    seqs = [entry.seq for entry in life.entries if entry.seq is not None]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert life.world.ledger_seq == len(seqs)
+    assert all((entry.seq is not None) is entry.record.ledgered for entry in life.entries)
+
+
+@tried
+@given(lives)
+def test_a_refusal_changes_nothing(life: Life) -> None:
+    for turn in life.turns:
+        if isinstance(turn.decision.reply, Refusal):
+            assert (turn.decision.entries, turn.decision.effects) == ((), ())
+            assert turn.decision.world is turn.before
+
+
+@tried
+@given(lives)
+def test_the_same_again_decides_the_same(life: Life) -> None:
+    for turn in life.turns:
+        before = copy.deepcopy(turn.event)
+        assert decide(turn.before, turn.event, turn.now) == turn.decision
+        assert turn.event == before
+
+
+@tried
+@given(lives, st.integers(0, 1_000_000))
+def test_looking_changes_nothing_and_can_be_written_down(life: Life, later_s: int) -> None:
+    for turn in life.turns[-8:]:
+        world = turn.decision.world
+        now = replace(turn.now, awake_s=turn.now.awake_s + later_s)
+        same = fold(entry for each in life.turns[: life.turns.index(turn) + 1] for entry in each.decision.entries)
+        seen = [
+            report.why(world, now),
+            report.next_state(world, now),
+            report.sleep_view(world, now),
+            report.cycle_progress(world.cycle),
+            report.quarantine(world.cycle),
+            [report.hold_view(hold, now) for hold in world.holds.by_id.values()],
+            [deadline.at_s for deadline in deadlines(world)],
+        ]
+        assert world == same
+        assert orjson.loads(orjson.dumps(seen)) is not None
+
+
+@tried
+@given(lives)
+def test_transitions_go_down_by_neighbours_and_up_to_wake_only(life: Life) -> None:
+    order = list(State)
+    state = State.WAKE
+    for entry in life.entries:
+        if isinstance(entry.record, r.StateTransition):
+            assert entry.record.from_ == state
+            to = State(entry.record.to)
+            assert to is State.WAKE or order.index(to) == order.index(state) + 1
+            assert to is not state
+            state = to
+    assert life.state is state
+
+
+@tried
+@given(lives)
+def test_whoever_is_busy_finds_it_awake_and_a_wish_waits_for_nothing_else(life: Life) -> None:
+    for turn in life.turns:
+        world = turn.decision.world
+        assert world.busy == bool(world.holds.by_id)
+        if world.busy:
+            assert world.lifecycle.state is State.WAKE
+        elif world.lifecycle.wish and not world.process.leaving:
+            assert world.lifecycle.state in (State.SLEEP, State.HIBERNATION)
+
+
+@tried
+@given(lives)
+def test_effects_follow_from_records_and_from_nothing_else(life: Life) -> None:
+    for turn in life.turns:
+        decision, kinds = turn.decision, [entry.record.kind for entry in turn.decision.entries]
+        count = {
+            kind: sum(isinstance(effect, kind) for effect in decision.effects)
+            for kind in (fx.StartCycle, fx.StopCycle, fx.RunHook, fx.GoDown)
+        }
+        assert count[fx.RunHook] == kinds.count("state_transition")
+        assert count[fx.StartCycle] == kinds.count("sleep_cycle_started")
+        assert count[fx.StopCycle] == kinds.count("sleep_cycle_interrupted")
+        hibernated = any(effect == fx.GoDown("hibernate") for effect in decision.effects)
+        assert not hibernated or decision.world.lifecycle.state is State.HIBERNATION
+        if decision.world.policy.shadow_run or decision.world.process.leaving:
+            assert not hibernated
+        elif decision.world.lifecycle.state is State.HIBERNATION and turn.before.lifecycle.state is State.SLEEP:
+            assert hibernated
+
+
+@tried
+@given(lives)
+def test_the_cycle_is_at_the_step_after_those_that_are_done(life: Life) -> None:
+    for turn in life.turns:
+        world, cycle = turn.decision.world, turn.decision.world.cycle
+        assert cycle.done == CYCLE_STEPS[: len(cycle.done)], "each once, in order"
+        if cycle.next_step:
+            assert cycle.next_step == CYCLE_STEPS[len(cycle.done)]
+        if cycle.phase == "running":
+            assert world.lifecycle.state is State.SLEEP
+            assert cycle.next_step
+        assert cycle.failures <= 3
+    for state in (turn.decision.world for turn in life.turns):
+        if state.lifecycle.state is State.SLEEP and not state.process.leaving:
+            assert state.cycle.phase != "none", "SLEEP without a cycle would wait for nothing for ever"
+
+
+def facts(life: Life, choice: int) -> dict[str, object]:
+    return {"conditions": conditions(life, choice), "forbids_exit": FORBIDS[choice % len(FORBIDS)]}
+
+
+@tried
+@given(lives, st.lists(st.integers(0, 9), min_size=ENOUGH_DEADLINES, max_size=ENOUGH_DEADLINES), st.integers(0, 10**6))
+def test_a_deadline_that_is_decided_moves_or_goes(life: Life, choices: list[int], later_s: int) -> None:
+    life.advance(float(later_s))
+    for choice in choices:
+        due = life.due()
+        for deadline in due:
+            before = life.due()
+            life.do(ev.DeadlinePassed(DUE, deadline.name, **facts(life, choice)))  # type: ignore[arg-type]
+            if deadline in before:
+                assert deadline not in life.due()
+    assert life.due() == []
+
+
+@tried
+@given(lives)
+def test_nobody_is_ever_stuck(life: Life) -> None:
+    if life.world.process.leaving:
+        life.start(cause="manual")
+    for hold_id in list(life.world.holds.by_id):
+        life.release(hold_id)
+    for _ in range(ENOUGH_DEADLINES):
+        life.cycle_completes()
+        if life.state is State.HIBERNATION:
+            break
+        (deadline,) = {each.name for each in deadlines(life.world)}
+        life.pass_(deadline)
+    assert life.state == "HIBERNATION"
+    assert list(deadlines(life.world)) == [], "nothing is left that would wake the process"
+    life.do(ev.ClientTrigger(CLIENT, Trigger.REQUEST_ARRIVED))
+    assert life.state is State.WAKE
+
+
+@tried
+@given(lives)
+def test_whatever_is_reached_survives_the_end_of_the_process(life: Life) -> None:
+    before = life.world
+    life.do(ev.Leaving(SHELL, "hibernate"))
+    life.start(cause="connect")
+    assert life.state is State.WAKE
+    assert life.world.process.generation == before.process.generation + 1
+    kept = {hold_id: hold for hold_id, hold in before.holds.by_id.items() if hold.connection is None}
+    assert life.world.holds.by_id == kept

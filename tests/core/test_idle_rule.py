@@ -1,0 +1,125 @@
+"""The idle rule over random histories, beside a reckoning of its own that knows events and clocks and no world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+
+from core.histories import lives, tried
+from core.life import Life, Turn
+from torpord.core import events as ev
+from torpord.core import records as r
+from torpord.core.draft import Refusal
+from torpord.core.lifecycle import Trigger
+
+
+@dataclass(slots=True)
+class Reckoning:
+    """What somebody with a stop watch would know. All times are awake time."""
+
+    last_s: float = 0.0
+    began_s: float = 0.0
+    asleep_s: float = 0.0
+    idle_since_s: float = 0.0
+    boot_id: str = ""
+    wanted: bool = False
+    held: set[str] = field(default_factory=set)
+
+    def note(self, turn: Turn) -> None:
+        """Take a turn in, after it was judged."""
+        event, now_s = turn.event, turn.now.awake_s
+        moved = [entry.record for entry in turn.decision.entries if isinstance(entry.record, r.StateTransition)]
+        if isinstance(event, ev.ProcessStarted):
+            self._restart(event, now_s)
+        if used(turn):
+            self.idle_since_s = now_s
+        was_held = bool(self.held)
+        for record in (entry.record for entry in turn.decision.entries):
+            if isinstance(record, r.HoldAcquired):
+                self.held.add(record.hold_id)
+            elif isinstance(record, r.HoldReleased):
+                self.held.remove(record.hold_id)
+        if was_held and not self.held:
+            self.idle_since_s = now_s
+        if isinstance(event, ev.HibernateWanted) and not isinstance(turn.decision.reply, Refusal):
+            self.wanted = True
+        for record in moved:
+            if record.to == "SLEEP":
+                self.asleep_s = now_s
+            if record.to == "WAKE":
+                self.wanted = False
+        self.last_s = now_s
+
+    def _restart(self, event: ev.ProcessStarted, now_s: float) -> None:
+        if self.boot_id not in ("", event.boot_id):  # the machine was off: that was no time awake, and no use either
+            shift_s = now_s - self.last_s
+            self.idle_since_s += shift_s
+            self.asleep_s += shift_s
+        self.boot_id, self.began_s, self.wanted = event.boot_id, now_s, False
+
+
+def used(turn: Turn) -> bool:
+    """Say whether an event was somebody's use of the daemon."""
+    match turn.event:
+        case _ if isinstance(turn.decision.reply, Refusal):
+            return False
+        case ev.ClientTrigger(trigger=trigger):
+            return trigger is not Trigger.FORCE_SLEEP
+        case ev.HoldRequested() | ev.HoldReleaseRequested():
+            return True
+        case ev.SettingsRead(by_request=by_request):
+            return by_request
+        case ev.ProcessStarted(start_cause=cause):
+            return cause != "crash" or turn.before.lifecycle.state == "HIBERNATION"
+        case _:
+            return False
+
+
+def judge(turn: Turn, known: Reckoning, record: r.StateTransition) -> None:
+    """Judge one transition by the contract's §3."""
+    event, now_s, policy = turn.event, turn.now.awake_s, turn.before.policy
+    idle_s = now_s - known.idle_since_s
+    if record.to == "WAKE":
+        assert used(turn)
+        return
+    if not isinstance(event, ev.DeadlinePassed) or event.deadline == "hold_expired":
+        forced = isinstance(event, ev.ClientTrigger) and event.trigger is Trigger.FORCE_SLEEP
+        assert forced or known.wanted or isinstance(event, ev.HibernateWanted)
+        assert record.to != "HIBERNATION", "to end the process is never done at once, but by its deadline"
+        return
+    assert not known.held
+    if record.to == "DROWSY":
+        assert idle_s >= policy.drowsy_after_s
+    elif record.to == "SLEEP":
+        assert idle_s >= policy.sleep_after_s
+        assert all(condition.met is not False for condition in event.conditions)
+    else:
+        assert now_s - known.began_s >= policy.min_up_s
+        assert not event.forbids_exit
+        untouched = known.idle_since_s <= known.asleep_s
+        assert untouched or known.wanted or idle_s >= policy.hibernate_grace_s
+
+
+@tried
+@given(lives)
+def test_it_never_sinks_too_early_nor_while_busy(life: Life) -> None:
+    known = Reckoning()
+    for turn in life.turns:
+        moved = [entry.record for entry in turn.decision.entries if isinstance(entry.record, r.StateTransition)]
+        for record in moved:
+            judge(turn, known, record)
+        if isinstance(turn.event, ev.DeadlinePassed) and turn.event.deadline != "hold_expired":
+            assert len(moved) <= 1, "a deadline that was overrun moves one state"
+        known.note(turn)
+
+
+@tried
+@given(lives)
+def test_only_use_counts_and_looking_is_none(life: Life) -> None:
+    for turn in life.turns:
+        before, after = turn.before.activity, turn.decision.world.activity
+        if isinstance(turn.event, ev.ProcessStarted):
+            continue
+        assert after.event_seq - before.event_seq == int(used(turn))
+        assert (after.last_ts == turn.now.wall_s) if used(turn) else (after.last_ts == before.last_ts)

@@ -1,0 +1,145 @@
+"""Records: each kind is produced, survives the ledger as it is, and none but the smallest few stay out of it."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import orjson
+import pytest
+
+from core.folding import NOT_IN_THE_LEDGER, fold, in_the_ledger, read_back
+from core.life import CLIENT, SHELL, Life, at, started
+from torpord.core import events as ev
+from torpord.core import records as r
+from torpord.core.lifecycle import State, Trigger
+from torpord.core.policy import Policy
+from torpord.core.world import World, evolve
+
+BATTERY = ev.Condition("power", met=False, found="battery")
+UNREADABLE = ev.Condition("max_cpu", met=None, found="")
+
+
+def a_long_life() -> Life:
+    """Live through one of everything."""
+    life = at(State.DROWSY, Policy(shadow_run=True))
+    life.pass_("sleep_due", conditions=(BATTERY, UNREADABLE))
+    life.trigger(Trigger.HEARTBEAT_REFRESH)
+    life.hold("a", ttl_s=60.0, pid=7, pid_start="1")
+    life.do(ev.HibernateWanted(CLIENT, now=False))
+    life.trigger(Trigger.WAKE_SIGNAL)
+    life.pass_("hold_expired")
+    for _ in range(3):
+        life.trigger(Trigger.FORCE_SLEEP)
+        life.step_fails()
+        life.advance(3_000.0)
+        life.trigger(Trigger.REQUEST_ARRIVED)
+    life.trigger(Trigger.FORCE_SLEEP)  # skipped: quarantine
+    life.trigger(Trigger.REQUEST_ARRIVED)
+    life.advance(86_400.0)
+    life.trigger(Trigger.FORCE_SLEEP)
+    life.step_ends(1.5, {"freed": 3, "pages": [1, 2], "note": None})
+    life.trigger(Trigger.REQUEST_ARRIVED)
+    life.trigger(Trigger.FORCE_SLEEP)
+    life.cycle_completes()
+    life.pass_("hibernate_due", forbids_exit=("no wake path is known to work",))
+    life.pass_("hibernate_due")
+    life.do(ev.SettingsRead(SHELL, Policy(shadow_run=True, power="mains"), ("sleep.when",), by_request=False))
+    life.do(ev.SuspendSeen(SHELL, 60.0, 60.0))
+    life.do(ev.FileRejected(SHELL, "x.json", "not JSON"))
+    life.do(ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"))
+    life.do(ev.StopWanted(CLIENT, "stop"))
+    life.do(ev.Leaving(SHELL, "stop"))
+    life.start(cause="manual")
+    return life
+
+
+def test_every_kind_is_produced_and_survives_the_ledger() -> None:
+    life = a_long_life()
+    assert {entry.record.kind for entry in life.entries} == set(r.KINDS)
+    for entry in life.entries:
+        assert read_back(entry) == entry
+        assert type(read_back(entry).record) is type(entry.record) is r.KINDS[entry.record.kind]
+    assert fold(read_back(entry) for entry in life.entries) == life.world
+
+
+def test_the_kinds_are_named_after_their_classes_and_none_twice() -> None:
+    # By name: a class with slots is made twice, and the one without may live on among the subclasses.
+    defined = {cls.__name__ for cls in r.Record.__subclasses__()}
+    named = {"".join(part.title() for part in kind.split("_")): cls for kind, cls in r.KINDS.items()}
+    assert named == {name: getattr(r, name) for name in defined}
+
+
+def test_the_contracts_kinds_are_there() -> None:
+    wanted = {"started", "stopped", "state_transition", "shadow_run_warning", "hold_acquired", "hold_released"}
+    wanted |= {"quarantine_entered", "quarantine_lifted", "wake_rejected", "resumed_from_suspend"}
+    assert wanted <= set(r.KINDS)
+
+
+def test_only_times_and_counts_stay_out_of_the_ledger() -> None:
+    left_out = {cls.kind for cls in r.KINDS.values() if not cls.ledgered}
+    assert left_out == {"activity_seen", "sleep_rechecked", "hibernation_rechecked"}
+
+
+def test_a_transition_is_shown_as_from_and_to() -> None:
+    record = r.StateTransition(from_="WAKE", to="DROWSY", trigger="drowsy_due")
+    assert record.data() == {"from": "WAKE", "to": "DROWSY", "trigger": "drowsy_due"}
+    assert r.parse("state_transition", record.data()) == record
+
+
+def test_a_kind_this_version_does_not_know_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        r.parse("made_by_a_newer_version", {})
+
+
+def test_a_record_no_arm_knows_is_an_error() -> None:
+    with pytest.raises(AssertionError, match="has no arm"):
+        evolve(World(), r.Entry(1, 0.0, 0.0, r.Record()))
+
+
+def test_a_world_is_never_changed_in_place() -> None:
+    world = started().world
+    for change in ("world.ledger_seq = 7", "world.lifecycle.state = 1", "world.holds.by_id['x'] = 1"):
+        with pytest.raises((FrozenInstanceError, TypeError)):
+            exec(change, {"world": world})  # noqa: S102 - fixed text, and an assignment is what is tried
+    assert orjson.loads(orjson.dumps(world.lifecycle))["state"] == "WAKE"
+
+
+def differs(life: Life) -> set[tuple[str, str]]:
+    """Name the fields in which the folded ledger differs from the world."""
+    folded = fold(read_back(entry) for entry in life.entries if entry.record.ledgered)
+    assert in_the_ledger(folded) == in_the_ledger(life.world)
+    return {
+        (part, name)
+        for part, names in NOT_IN_THE_LEDGER.items()
+        for name in names
+        if getattr(getattr(folded, part), name) != getattr(getattr(life.world, part), name)
+    }
+
+
+def test_each_field_left_out_of_the_folding_must_be() -> None:
+    used = started()
+    used.advance(1.0)
+    used.trigger(Trigger.REQUEST_ARRIVED)
+
+    polled = at(State.DROWSY)
+    polled.pass_("sleep_due", conditions=(BATTERY, UNREADABLE))
+
+    windowed = at(State.DROWSY)
+    windowed.pass_("sleep_due", conditions=(replace(BATTERY, changes_at_wall_s=windowed.now.wall_s + 9_000.0),))
+
+    blocked = at(State.SLEEP)
+    blocked.cycle_completes()
+    blocked.pass_("hibernate_due", forbids_exit=("no wake path is known to work",))
+
+    found = differs(used) | differs(polled) | differs(windowed) | differs(blocked)
+    assert found == {(part, name) for part, names in NOT_IN_THE_LEDGER.items() for name in names}
+
+
+def test_a_part_that_did_not_change_is_the_same_object() -> None:
+    """The store writes by it: a heartbeat must not rewrite all holds."""
+    life = started()
+    life.hold("a")
+    before = life.world
+    life.trigger(Trigger.HEARTBEAT_REFRESH)
+    changed = {name for name in World.__slots__ if getattr(before, name) is not getattr(life.world, name)}
+    assert changed == {"activity"}
