@@ -136,9 +136,9 @@ class AsyncClient:
         """Let go of a hold."""
         return await self._ask(calls.hold_release(hold_id))
 
-    async def hold_list(self) -> replies.Holds:
-        """Return all holds."""
-        return await self._ask(calls.hold_list())
+    async def hold_list(self, *, cursor: str | None = None) -> replies.Holds:
+        """Return who keeps the daemon awake: a page of some hundred, then the one after its `cursor`."""
+        return await self._ask(calls.hold_list(cursor))
 
     async def hibernate(self, *, now: bool = False) -> replies.Hibernating:
         """Ask the daemon to go down as soon as nothing is busy; `now` interrupts its sleep cycle."""

@@ -86,9 +86,9 @@ def hold_release(hold_id: str) -> Call[replies.Released]:
     return Call("hold.release", {"hold_id": hold_id, "key": new_key()})
 
 
-def hold_list() -> Call[replies.Holds]:
-    """Ask who keeps the daemon awake."""
-    return Call("hold.list", {}, looks=True)
+def hold_list(cursor: str | None) -> Call[replies.Holds]:
+    """Ask who keeps the daemon awake: the first page, or the one after `cursor`."""
+    return Call("hold.list", _given(cursor=cursor), looks=True)
 
 
 def hibernate(*, now: bool) -> Call[replies.Hibernating]:

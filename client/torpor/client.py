@@ -149,9 +149,9 @@ class Client:
         """Let go of a hold."""
         return self._ask(calls.hold_release(hold_id))
 
-    def hold_list(self) -> replies.Holds:
-        """Return all holds."""
-        return self._ask(calls.hold_list())
+    def hold_list(self, *, cursor: str | None = None) -> replies.Holds:
+        """Return who keeps the daemon awake: a page of some hundred, then the one after its `cursor`."""
+        return self._ask(calls.hold_list(cursor))
 
     def hibernate(self, *, now: bool = False) -> replies.Hibernating:
         """Ask the daemon to go down as soon as nothing is busy; `now` interrupts its sleep cycle."""

@@ -48,7 +48,7 @@ def send(
     place = talk.Place(directory, homes.socket_path(directory))
     deadline = Deadline(timeout)
     with contextlib.closing(Link(place)) as link:
-        talker = talk.Talk(place, starts=False)
+        talker = talk.Talk(place, when_down="tell")
         try:
             reply: dict[str, Any] = link.run(talker, talker.ask(calls.event(event, key, None)), deadline)
         except Down:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING, Any, assert_never
@@ -55,6 +56,12 @@ class Link:
         except TimeoutError:
             raise Timeout(f"no answer within {deadline.timeout_s:g} s: {talker.obstacle}") from None
         return step
+
+    def hang_up(self) -> None:
+        """End the connection from another thread: one that waits on it here sees the end."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # the other side was faster
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def wait_for_end(self) -> None:
         """Block until the daemon closes the connection; what it sends meanwhile is thrown away."""

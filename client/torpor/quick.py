@@ -109,5 +109,3 @@ def _answer(connection: "_socket.socket", path: str, request: bytes) -> bytes:
     finally:
         connection.close()
     return arrived
-
-

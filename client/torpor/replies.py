@@ -139,9 +139,10 @@ class Released(TypedDict):
 
 
 class Holds(TypedDict):
-    """All holds."""
+    """A page of holds. `cursor` is for the next one, None on the last."""
 
     holds: list[Hold]
+    cursor: NotRequired[str | None]
 
 
 class Hibernating(TypedDict):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torpor import calls, messages, presence
 from torpor.errors import Down, NotPermitted, ProtocolError, Refused, Unreachable
@@ -93,6 +93,7 @@ class Deliver:
     record: Record
 
 
+WhenDown: TypeAlias = Literal["start", "insist", "tell"]
 Step: TypeAlias = Connect | Disconnect | Send | Receive | Pause | Start | Renew | Deliver
 
 
@@ -106,14 +107,15 @@ def is_lost(error: BaseException) -> bool:
 class Talk:
     """One talk with one daemon. `obstacle` is what stood in the way last, for the one who says that time ran out."""
 
-    def __init__(self, place: Place, *, name: str | None = None, starts: bool = True) -> None:
+    def __init__(self, place: Place, *, name: str | None = None, when_down: WhenDown = "start") -> None:
         """`name`: introduce oneself on each new connection.
 
-        `starts` false: where nobody listens, say Down at once, for a caller who has another way to be heard.
+        `when_down`, for calls that change something: "start" it, but not after `torpor stop`; "insist" and start it
+        then, too; "tell", and raise Down at once where nobody listens, for a caller who has another way to be heard.
         """
         self._place = place
         self._name = name
-        self._starts = starts
+        self._when_down = when_down
         self._number = 0
         self._pause_s = _FIRST_PAUSE_S
         self.obstacle = "nothing has answered yet"
@@ -238,7 +240,7 @@ class Talk:
 
     def _no_listener(self, *, looks: bool) -> Generator[Step, Any, None]:
         home = self._place.home
-        if not self._starts:
+        if self._when_down == "tell":
             raise Down(f"down: nobody listens on {self._place.socket}")
         if presence.is_up(home):
             # Between two lives: it has the lock and no socket yet, or no socket any more.
@@ -246,7 +248,7 @@ class Talk:
             yield from self._again(lock)
             return
         known = presence.last_known(home)
-        if looks or presence.was_stopped(known):
+        if looks or (presence.was_stopped(known) and self._when_down != "insist"):
             raise Down(presence.told_down(home, known))
         self.obstacle = f"torpord is being started for {home}"
         yield Start(self._place)

@@ -1,0 +1,38 @@
+"""send, wake, sleep: the commands that send an event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torpor import delivery, presence, wire
+from torpor.cli import show
+from torpor.client import Client
+from torpor.errors import Down
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def send(args: argparse.Namespace) -> int:
+    """Send an event for good; the plain case of it is `torpor.quick`."""
+    done = delivery.send(args.event, key=args.key, home=args.home, timeout=args.timeout)
+    show.say(args, done.note, {"result": done.how, "state": done.state, "note": done.note})
+    return wire.EX_OK
+
+
+def wake(args: argparse.Namespace) -> int:
+    """Send wake_signal, and start the daemon where it is down."""
+    with Client(args.home, timeout=args.timeout) as client:
+        done = client.event("wake_signal")
+    show.say(args, f"{done['state']}", done)
+    return wire.EX_OK
+
+
+def sleep(args: argparse.Namespace) -> int:
+    """Send force_sleep. A daemon that is down rests deeper already: starting it for this would be the opposite."""
+    with Client(args.home, timeout=args.timeout) as client:
+        if not presence.is_up(client.home):
+            raise Down(presence.told_down(client.home, presence.last_known(client.home)))
+        done = client.event("force_sleep")
+    show.say(args, f"{done['state']}", done)
+    return wire.EX_OK

@@ -1,0 +1,35 @@
+"""Which exit status an error has (sysexits(3), and 3 for down)."""
+
+from __future__ import annotations
+
+from torpor import errors, wire
+
+# A refusal that time mends is 75; one that is about what was asked is 65.
+_REFUSALS = {
+    "not_permitted": wire.EX_NOPERM,
+    "conflict": wire.EX_TEMPFAIL,
+    "draining": wire.EX_TEMPFAIL,
+    "storage_unavailable": wire.EX_TEMPFAIL,
+    "too_many": wire.EX_TEMPFAIL,
+    "timeout": wire.EX_TEMPFAIL,
+    "internal_error": wire.EX_UNAVAILABLE,
+    "protocol_mismatch": wire.EX_UNAVAILABLE,
+    "safe_mode": wire.EX_UNAVAILABLE,
+}
+
+
+def status_of(error: errors.Error) -> int:
+    """Return the exit status that tells a script what `error` tells a person."""
+    match error:
+        case errors.Down():
+            return wire.EX_DOWN
+        case errors.NotPermitted():
+            return wire.EX_NOPERM
+        case errors.BadHome():
+            return wire.EX_CONFIG
+        case errors.Timeout():
+            return wire.EX_TEMPFAIL
+        case errors.Refused(name=name):
+            return _REFUSALS.get(name, wire.EX_DATAERR)
+        case _:
+            return wire.EX_UNAVAILABLE

@@ -1,0 +1,129 @@
+"""start, stop, restart, hibernate, reload: the daemon's process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from torpor import errors, presence, talk, wire
+from torpor import home as homes
+from torpor.cli import service_manager, show
+from torpor.client import Client
+from torpor.deadline import Deadline
+from torpor.link import Link
+
+if TYPE_CHECKING:
+    import argparse
+
+_LOOK_EVERY_S = 0.02
+# The lock is released before the very last steps of the process's end.
+_AFTER_LOCK_S = 1.0
+
+
+def start(args: argparse.Namespace) -> int:
+    """Start the daemon, also after `torpor stop`; one that is up already is what was wanted."""
+    directory = homes.home_dir(args.home)
+    place = talk.Place(directory, homes.socket_path(directory))
+    was_up = presence.is_up(directory)
+    known = presence.last_known(directory)
+    if not was_up and known is not None and known.get("supervisor") == "systemd":
+        service_manager.start_units()
+    talker = talk.Talk(place, when_down="insist")
+    with contextlib.closing(Link(place)) as link:
+        link.run(talker, talker.reach(), Deadline(args.timeout))
+    with Client(directory, timeout=args.timeout) as client:
+        found = client.status()
+    said = "is up already" if was_up else "is up"
+    show.say(args, f"torpord {said}: {found['state']}, pid {found['pid']}", {"was_up": was_up, **found})
+    return wire.EX_OK
+
+
+def stop(args: argparse.Namespace) -> int:
+    """Stop the daemon and wait until its process is gone. It stays down until `torpor start`.
+
+    One that hibernates is woken to be told: its own record is what keeps it down, also for the service manager's
+    socket and for files in `wake.d/`.
+    """
+    with Client(args.home, timeout=args.timeout) as client:
+        known = presence.last_known(client.home)
+        if not presence.is_up(client.home):
+            if known is None:
+                show.say(args, f"not running: no daemon has left its state in {client.home}", {"state": None})
+                return wire.EX_OK
+            if presence.was_stopped(known):
+                state = known.get("current_state")
+                show.say(args, f"stopped already, in {state}", {"state": state})
+                return wire.EX_OK
+        stopped = _stopped(client, args.timeout)
+    show.say(args, f"stopped in {stopped['state']}: `torpor start` starts it again", stopped)
+    return wire.EX_OK
+
+
+def restart(args: argparse.Namespace) -> int:
+    """Stop the daemon if it is up, and start it. After an upgrade the one that starts is the new one."""
+    with Client(args.home, timeout=args.timeout) as client:
+        if presence.is_up(client.home):
+            _stopped(client, args.timeout)
+    return start(args)
+
+
+def hibernate(args: argparse.Namespace) -> int:
+    """Let the daemon go down as soon as nothing is busy."""
+    with Client(args.home, timeout=args.timeout) as client:
+        if not presence.is_up(client.home):
+            known = presence.last_known(client.home) or {}
+            state = known.get("current_state")
+            show.say(args, f"down already, in {state}", {"state": state, "waiting_for": []})
+            return wire.EX_OK
+        done = client.hibernate(now=args.now)
+    waiting = ", ".join(_named(each) for each in done["waiting_for"])
+    show.say(args, f"{done['state']}: goes down when these let go: {waiting}" if waiting else done["state"], done)
+    return wire.EX_OK
+
+
+def reload(args: argparse.Namespace) -> int:
+    """Have the settings read again. Bad ones change nothing: exit 78."""
+    with Client(args.home, timeout=args.timeout) as client:
+        if not presence.is_up(client.home):
+            raise errors.Down("down: the settings are read when it starts, nothing to reload")
+        try:
+            done = client.reload()
+        except errors.Refused as refusal:
+            if refusal.name not in ("invalid_params", "conflict"):
+                raise
+            raise errors.BadHome(str(refusal)) from refusal
+    show.say(args, f"changed: {', '.join(done['changed'])}" if done["changed"] else "nothing changed", done)
+    return wire.EX_OK
+
+
+def _stopped(client: Client, timeout_s: float) -> dict[str, Any]:
+    """Stop the daemon, its service manager's units with it, and return when the process is gone. Raises Timeout."""
+    deadline = Deadline(timeout_s)
+    pid = client.hello()["daemon"]["pid"] if presence.is_up(client.home) else None
+    done = client.stop()
+    client.close()
+    known = presence.last_known(client.home)
+    if known is not None and known.get("supervisor") == "systemd":
+        service_manager.stop_units()  # at once: the next connection to its socket would start another daemon
+    try:
+        while presence.is_up(client.home):
+            deadline.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        named = "the daemon" if pid is None else f"torpord (pid {pid})"
+        raise errors.Timeout(f"{named} was told to stop and still runs after {timeout_s:g} s") from None
+    if isinstance(pid, int):
+        with contextlib.suppress(TimeoutError):  # a zombie, where its parent does not collect it: as good as gone
+            _wait_for_end(pid, Deadline(_AFTER_LOCK_S))
+    return dict(done)
+
+
+def _wait_for_end(pid: int, deadline: Deadline) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; or the number is another user's by now
+        while True:
+            os.kill(pid, 0)
+            deadline.sleep(_LOOK_EVERY_S)
+
+
+def _named(busy: Any) -> str:
+    return f"{busy.get('who')} ({busy.get('why')})" if isinstance(busy, dict) else str(busy)

@@ -1,0 +1,119 @@
+"""status and why: the daemon described, up or down. Neither ever wakes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torpor import __version__, presence, wire
+from torpor.cli import show
+from torpor.client import Client
+from torpor.errors import Down
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from torpor.replies import Reason, Status, Why
+
+_SHOWN_HOLDS = 10
+
+
+def status(args: argparse.Namespace) -> int:
+    """Say how the daemon is; where it is down, what it left behind, and exit 3."""
+    with Client(args.home, timeout=args.timeout) as client:
+        try:
+            found = client.status()
+        except Down as down:
+            known = presence.last_known(client.home) or {}
+            text = "\n".join(told_down(str(down), known))
+            show.say(args, text, {"up": False, **known, "home": client.home})
+            return wire.EX_DOWN
+    show.say(args, "\n".join(told_up(found)), {"up": True, **found})
+    return wire.EX_OK
+
+
+def why(args: argparse.Namespace) -> int:
+    """Say what keeps the daemon awake, what comes next, and what that waits for."""
+    with Client(args.home, timeout=args.timeout) as client:
+        found = client.why()
+    show.say(args, "\n".join(_explained(found)), found)
+    return wire.EX_OK
+
+
+def told_up(found: Status) -> list[str]:
+    """Return the lines that describe a daemon that is up."""
+    lines = [f"{found['state']} since {show.moment(found['since_ts'])} ({show.ago(found['since_ts'])})"]
+    lines.append(f"  next      {_next(found['next'])}")
+    if found["last_activity_ts"] is not None:
+        events = found["wrapper_event_seq"]
+        lines.append(f"  activity  {show.ago(found['last_activity_ts'])}, {events} event{'' if events == 1 else 's'}")
+    for hold in found["holds"][:_SHOWN_HOLDS]:
+        until = f"until {show.moment(hold['until_ts'])}" if hold["until_ts"] else f"as long as its {hold['bound']}"
+        lines.append(f"  hold      {hold['who']}: {hold['why']} ({until})")
+    if len(found["holds"]) > _SHOWN_HOLDS:
+        lines.append(f"  hold      and {len(found['holds']) - _SHOWN_HOLDS} more or beyond")
+    lines += _cycle_lines(found["sleep"])
+    process = f"pid {found['pid']}, started {show.ago(found['started_ts'])} by {found['start_cause']}"
+    lines.append(f"  process   {process}, life {found['generation']}, {found['rss_bytes'] / 1e6:.0f} MB")
+    lines.append(f"  home      {found['home']}, {found['ledger_seq']} records")
+    if found["shadow_run"]:
+        lines.append("  shadow    shadow_run is set: HIBERNATION is recorded, and the process stays")
+    if found["version"] != __version__:
+        lines.append(f"  version   {found['version']} runs and {__version__} is installed: `torpor restart`")
+    return lines
+
+
+def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
+    """Return the lines that describe a daemon that is down, from its state file."""
+    lines = [said]
+    if known:
+        lines += _cycle_lines(
+            {
+                "last_cycle": known.get("last_cycle"),
+                "progress": known.get("sleep_cycle_progress"),
+                "quarantine": known.get("quarantine"),
+            }
+        )
+        wake = known.get("next_wake_ts")
+        lines.append(f"  wakes     {show.moment(wake)} as planned" if wake else "  wakes     nothing is planned")
+    return lines
+
+
+def _cycle_lines(sleep: Mapping[str, Any]) -> list[str]:
+    lines = []
+    last, progress, quarantine = sleep.get("last_cycle"), sleep.get("progress"), sleep.get("quarantine")
+    if isinstance(last, dict):
+        outcome = last.get("outcome") or ("failed" if last.get("error") else "done")
+        lines.append(f"  cycle     {outcome} {show.ago(last.get('ended_ts'))}")
+    if isinstance(progress, dict):
+        lines.append(f"  cycle     {progress.get('done')} of {progress.get('of')} done, at {progress.get('step')}")
+    if isinstance(quarantine, dict):
+        until = show.moment(quarantine.get("until_ts"))
+        lines.append(f"  cycle     in quarantine until {until}: {quarantine.get('step')} failed")
+    return lines
+
+
+def _next(found: Mapping[str, Any] | None) -> str:
+    if found is None or not found.get("state"):
+        return "nothing"
+    # `at`, not `in_s`: what is shown may have been asked for a while ago (`watch`).
+    when = f"in {show.until(found['at'])}" if found.get("at") else "not by itself"
+    blocked = ", ".join(str(each) for each in found.get("blocked_by") or ())
+    return f"{found['state']} {when}" + (f"; in the way: {blocked}" if blocked else "")
+
+
+def _explained(found: Why) -> list[str]:
+    lines = [f"{found['state']}, next {_next(found['next'])}"]
+    lines += [f"  awake because    {_reason(each)}" for each in found["awake_because"]]
+    lines += [f"  not yet because  {_reason(each)}" for each in found["not_yet_because"]]
+    return lines
+
+
+def _reason(found: Reason) -> str:
+    who = f" {found['who']}" if found.get("who") else ""
+    text = f"{found['kind']}{who}: {found.get('why') or 'no reason given'}"
+    if found.get("since"):
+        text += f", since {show.moment(found['since'])}"
+    if found.get("until"):
+        text += f", until {show.moment(found['until'])}"
+    return text

@@ -1,0 +1,116 @@
+"""From a command line to a command's function: argparse, fed from the table, with torpor's exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from torpor import __version__, wire
+from torpor.cli.table import COMMANDS, HOME, TIMEOUT, Argument, Command, arguments_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# env(1) and its kin: what fails before the other command runs must not look like the other command's own status.
+EX_NOT_RUN = 125
+
+
+class UsageError(Exception):
+    """A command line that means nothing: one line about it, and the exit status."""
+
+    def __init__(self, message: str, status: int = wire.EX_USAGE) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}: see `{self.prog} --help`")
+
+
+def run(argv: list[str]) -> int:
+    """Find the command in `argv`, read its arguments and run it. Raises UsageError, and what the command raises."""
+    ahead, rest = _ahead(argv)
+    if not rest:
+        raise UsageError("which command? see `torpor --help`")
+    if rest[0] in ("-h", "--help"):
+        print(_overview())
+        return wire.EX_OK
+    if rest[0] in ("-V", "--version"):
+        print(f"torpor {__version__}")
+        return wire.EX_OK
+    command = next((row for row in COMMANDS if row.name == rest[0]), None)
+    if command is None:
+        raise UsageError(f"there is no command {rest[0]!r}: see `torpor --help`")
+    try:
+        args = parse(command, ahead + rest[1:])
+    except UsageError as error:
+        raise UsageError(str(error), EX_NOT_RUN if command.runs else error.status) from None
+    except SystemExit as end:  # --help was asked for, and printed
+        return int(end.code or 0)
+    module, function = command.function.split(":")
+    work: Callable[[argparse.Namespace], int] = getattr(import_module(f"torpor.cli.{module}"), function)
+    return work(args)
+
+
+def parse(command: Command, argv: list[str]) -> argparse.Namespace:
+    """Return the arguments of `command`; what it is to run, if it runs something, as `command`."""
+    parser = _Parser(prog=f"torpor {command.name}", description=command.help, allow_abbrev=False)
+    for argument in arguments_of(command):
+        parser.add_argument(*argument.names, **_settings(argument))
+    if not command.runs:
+        return parser.parse_args(argv)
+    parser.usage = f"torpor {command.name} [options] -- CMD..."
+    own, other = _split(argv)
+    args = parser.parse_args(own)
+    if not other:
+        parser.error("which command is to run? write it after `--`")
+    args.command = other
+    return args
+
+
+def _settings(argument: Argument) -> dict[str, Any]:
+    settings: dict[str, Any] = {"help": argument.help}
+    if argument.reads is None:
+        return settings | {"action": "store_true"}
+    settings |= {"type": argument.reads, "metavar": argument.metavar}
+    if argument.choices:
+        settings["choices"] = argument.choices
+    if argument.names[0].startswith("-"):
+        settings["default"] = argument.default
+    if argument.repeats:
+        settings["action"] = "append"
+    return settings
+
+
+def _ahead(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Cut off the shared options that stand before the command: `torpor --home DIR status` is understood, too."""
+    position = 0
+    shared = (*HOME.names, *TIMEOUT.names)
+    while position < len(argv) and argv[position].split("=")[0] in shared:
+        position += 1 if "=" in argv[position] else 2
+    return argv[:position], argv[position:]
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Part the own options of a command that runs another from the other's line, which begins after `--`."""
+    if "--" in argv:
+        cut = argv.index("--")
+        return argv[:cut], argv[cut + 1 :]
+    if set(argv) & {"-h", "--help"}:
+        return argv, []
+    raise UsageError("write the command that is to run after `--`")
+
+
+def _overview() -> str:
+    width = max(len(row.name) for row in COMMANDS)
+    rows = "\n".join(f"  {row.name:{width}}  {row.help}" for row in COMMANDS)
+    return (
+        "usage: torpor COMMAND [--home DIR] [--timeout T] [--json] ...\n\n"
+        "Talk to torpord, the daemon that knows when nobody needs it.\n\n"
+        f"{rows}\n\n"
+        "Lengths of time are 5m, 90s, 1h30m or seconds. `torpor COMMAND --help` says more.\n"
+        "Exit status: 0, 3 down, 64 usage, 65 bad data, 69 not reachable, 75 try again, 77 not permitted,"
+        " 78 bad settings."
+    )

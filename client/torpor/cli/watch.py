@@ -1,0 +1,121 @@
+"""watch: the daemon as it lives, redrawn on a terminal, elsewhere a line a transition. It never wakes it."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from torpor import presence, wire
+from torpor.aio import AsyncClient
+from torpor.cli import look, show
+from torpor.client import Client
+from torpor.errors import Down
+
+if TYPE_CHECKING:
+    import argparse
+
+    from torpor.replies import Record, Status
+
+_LOOK_EVERY_S = 0.25
+_REDRAW_EVERY_S = 1.0
+_SHOWN_RECORDS = 12
+_HOME_AND_CLEAR = "\x1b[H\x1b[J"
+_OTHER_SCREEN, _OWN_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+
+
+def watch(args: argparse.Namespace) -> int:
+    """Show what happens until interrupted, through the daemon's comings and goings."""
+    if not args.json and sys.stdout.isatty():
+        sys.stdout.write(_OTHER_SCREEN)
+        try:
+            asyncio.run(_Screen(args).live())
+        finally:
+            sys.stdout.write(_OWN_SCREEN)
+            sys.stdout.flush()
+    else:
+        _lines(args)
+    return wire.EX_OK
+
+
+def _lines(args: argparse.Namespace) -> None:
+    with Client(args.home, timeout=args.timeout) as client:
+        after = None
+        while after is None:
+            try:
+                found = client.status()
+            except Down as down:
+                if not args.json:
+                    print(down, flush=True)
+                before = presence.mark(client.home)
+                while presence.mark(client.home) == before and not presence.is_up(client.home):
+                    time.sleep(_LOOK_EVERY_S)
+            else:
+                after = found["ledger_seq"]
+        if not args.json:
+            print(f"{found['state']} since {show.moment(found['since_ts'])}", flush=True)
+        for record in client.subscribe(after=after, kinds=["state_transition"]):
+            show.print_json(record) if args.json else print(show.record(record), flush=True)
+
+
+class _Screen:
+    """What is on the terminal. The daemon is asked when something happened; in between only the clock moves."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._client = AsyncClient(args.home, timeout=args.timeout)
+        self._records: collections.deque[Record] = collections.deque(maxlen=_SHOWN_RECORDS)
+        self._happened = asyncio.Event()
+        self._found: Status | None = None
+        self._told_down = ""
+
+    async def live(self) -> None:
+        follower = asyncio.create_task(self._follow())
+        try:
+            looked_at = None
+            while not follower.done():
+                # The state file is replaced soon after activity, which makes no record: a stat instead of a question.
+                mark = presence.mark(self._client.home)
+                if self._happened.is_set() or mark != looked_at:
+                    self._happened.clear()
+                    await self._look()
+                    looked_at = mark
+                self._draw()
+                await self._until_something()
+            await follower
+        finally:
+            follower.cancel()
+            await self._client.close()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async for record in self._client.subscribe():
+                    self._records.append(record)
+                    self._happened.set()
+            except Down:
+                # The screen says it, and goes on saying it until there is a daemon again.
+                while not presence.is_up(self._client.home):  # noqa: ASYNC110 - nobody in this process could tell
+                    await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _until_something(self) -> None:
+        try:
+            await asyncio.wait_for(self._happened.wait(), _REDRAW_EVERY_S)
+        except TimeoutError:
+            return
+
+    async def _look(self) -> None:
+        try:
+            self._found, self._told_down = await self._client.status(), ""
+        except Down as down:
+            self._found, self._told_down = None, str(down)
+
+    def _draw(self) -> None:
+        if self._found is not None:
+            lines = look.told_up(self._found)
+        else:
+            lines = look.told_down(self._told_down, presence.last_known(self._client.home) or {})
+        told = [show.record(record) for record in self._records]
+        sys.stdout.write(_HOME_AND_CLEAR + "\r\n".join([*lines, "", *told, "", "Ctrl-C ends"]) + "\r\n")
+        sys.stdout.flush()
