@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daemon_process import RunningDaemon, end_all
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,3 +21,17 @@ def short_dir() -> Iterator[pathlib.Path]:
     path = pathlib.Path(tempfile.mkdtemp(prefix="tp-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def home(short_dir: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A home that is not there yet. No daemon of it outlives the test, however that ends."""
+    path = short_dir / "home"
+    yield path
+    end_all(path)
+
+
+@pytest.fixture
+def daemon(home: pathlib.Path) -> RunningDaemon:
+    """A daemon with the default settings."""
+    return RunningDaemon.start(home)
