@@ -1,0 +1,54 @@
+# The two commands of the README are `make demo` and `make test`; each does all of its own set-up.
+# Needs Python 3.11 or newer, make, and a package index.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo   a tour: a real daemon, one whole life, under 40 seconds"
+	@echo "make test   all tests, in a virtual environment of their own (.venv)"
+	@echo "make lint   formatting, lint and types"
+	@echo "make clean  remove the virtual environment and what tools leave behind"
+
+# A stamp a set of dependencies: made anew when pyproject.toml changes, or the script that is installed.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "torpor needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml client/bin/torpor | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml client/bin/torpor | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.lint: pyproject.toml client/bin/torpor | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@ $(VENV)/.run $(VENV)/.test
+
+demo: $(VENV)/.run
+	@$(BIN)/torpor demo
+
+# Two processes: most of the time goes into waiting for real daemons.
+test: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
