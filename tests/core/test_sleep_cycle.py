@@ -228,8 +228,22 @@ def test_an_unfinished_cycle_does_not_wait_for_min_interval() -> None:
     life.advance(4 * HOUR_S)
     sleep_again(life)
     life.step_ends()
+    life.advance(1.0, -HOUR_S)  # set back: by the clock it is three hours since the last one, and this one has begun
     assert sleep_again(life)[-1] == "sleep_cycle_started"
     assert record(life.turns[-1].decision, "sleep_cycle_started") == {"step": "checkpoint", "resumed": True}
+
+
+def test_each_cycle_counts_its_own_work() -> None:
+    life = at(State.SLEEP)
+    life.cycle_completes()
+    life.advance(4 * HOUR_S)
+    sleep_again(life)
+    life.step_ends(2.0)
+    sleep_again(life)
+    life.cycle_completes()
+    assert life.world.cycle.last is not None
+    assert life.world.cycle.last["duration_s"] == 2.0 + 4 * 1.0
+    assert record(life.turns[-1].decision, "sleep_cycle_done")["duration_s"] == 6.0
 
 
 def test_a_wall_clock_that_was_set_back_makes_the_cycle_due() -> None:
