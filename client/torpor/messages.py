@@ -58,10 +58,9 @@ def record_in(message: dict[str, Any]) -> Record | None:
     """Return the record a subscription's notification brings, None for any other message (`bye`, a parting error)."""
     if message.get("method") != "record":
         return None
-    params = message.get("params")
-    record: Record | None = params.get("record") if isinstance(params, dict) else None
+    record: Record | None = message.get("params")
     if not isinstance(record, dict) or type(record.get("seq")) is not int:
-        raise ProtocolError(f"the daemon told of a record that is none: {params!r}")
+        raise ProtocolError(f"the daemon told of a record that is none: {record!r}")
     return record
 
 

@@ -29,7 +29,7 @@ class Event(TypedDict):
 class Next(TypedDict):
     """The transition that is due next, and what stands in its way."""
 
-    state: State
+    state: State | None
     in_s: float | None
     at: str | None
     blocked_by: list[Any]
@@ -62,7 +62,7 @@ class Status(TypedDict):
     last_activity_ts: str | None
     wrapper_event_seq: int
     ledger_seq: int
-    next: Next | None
+    next: Next
     holds: list[Hold]
     sleep: dict[str, Any]
     supervisor: str | None
@@ -88,7 +88,7 @@ class Why(TypedDict):
 
     state: State
     awake_because: list[Reason]
-    next: Next | None
+    next: Next
     not_yet_because: list[Reason]
 
 

@@ -86,6 +86,7 @@ COMMANDS = (
     Command("watch", "see it live: redrawn on a terminal, else a line a transition", "watch:watch"),
     Command("wait", "return once it is in a state", "waiting:wait", (_STATE, _WAIT_LIMIT)),
     Command("hold", "keep it awake while another command runs", "hold:hold", (_WHY, _TTL), prints=False, runs=True),
+    Command("demo", "a tour: a real daemon in a home of its own, one whole life", "demo:demo", prints=False),
     Command("completion", "print the completion for a shell", "completion:completion", (_SHELL,), prints=False),
 )  # fmt: skip
 
