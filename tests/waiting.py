@@ -17,7 +17,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 0.01
 
 
-def until(condition: Callable[[], T], *, limit_s: float = 10.0, what: str = "") -> T:
+def until(condition: Callable[[], T | None], *, limit_s: float = 10.0, what: str = "") -> T:
     """Return the first truthy value of `condition`; fails the test after `limit_s`, with the last value seen."""
     end_at = time.monotonic() + limit_s
     while not (value := condition()):
@@ -26,7 +26,7 @@ def until(condition: Callable[[], T], *, limit_s: float = 10.0, what: str = "") 
     return value
 
 
-async def until_async(condition: Callable[[], T], *, limit_s: float = 10.0, what: str = "") -> T:
+async def until_async(condition: Callable[[], T | None], *, limit_s: float = 10.0, what: str = "") -> T:
     """Do the same while the event loop goes on."""
     end_at = time.monotonic() + limit_s
     while not (value := condition()):

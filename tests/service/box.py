@@ -122,6 +122,17 @@ class Box:
         """Return the path from outside of what is at `inside`."""
         return f"/proc/{self.pid}/root{inside}"
 
+    def pid_outside(self, inside: int) -> int:
+        """Return the pid out here of the process that has this one in the box."""
+        namespace = pathlib.Path(f"/proc/{self.pid}/ns/pid").readlink()
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            # A process of the machine's that ends while it is looked at is not the one.
+            with contextlib.suppress(OSError):
+                pids = (folder / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()
+                if pids[-1] == str(inside) and (folder / "ns" / "pid").readlink() == namespace:
+                    return int(folder.name)
+        raise BoxError(f"no process {inside} in the box")
+
     def write(self, inside: str, text: str) -> None:
         """Write a file inside, with the folders it needs."""
         target = pathlib.Path(self.path(inside))

@@ -1,0 +1,171 @@
+"""One daemon in the box, under the system's manager or under a user's: the shipped units as they lie in the tree."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from service.caller import Caller
+from waiting import until
+
+if TYPE_CHECKING:
+    from service.box import Box
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+USER, UID = "ann", 1500
+MANAGERS = ("system", "user")
+TORPORD = "/usr/local/bin/torpord"
+# What pip would make of the entry point, for a checkout that is installed nowhere.
+SCRIPT = f"""#!{sys.executable}
+import sys
+sys.path[:0] = {[str(ROOT / "daemon"), str(ROOT / "client")]!r}
+from torpord.cli import main
+sys.exit(main())
+"""
+_RUNTIME = {"XDG_RUNTIME_DIR": f"/run/user/{UID}", "HOME": f"/home/{USER}"}
+_USERS_MANAGER = f"""
+[Service]
+User={USER}
+Delegate=yes
+Type=notify
+Environment=XDG_RUNTIME_DIR=/run/user/{UID}
+ExecStart=/lib/systemd/systemd --user
+"""
+
+
+def furnish(box: Box) -> None:
+    """Give the box a user with a manager of her own, the shipped units, and a `torpord` on the PATH."""
+    folders = {parent for path in (ROOT, sys.prefix, sys.base_prefix) for parent in (pathlib.Path(path) / "x").parents}
+    own_units = f"/home/{USER}/.config/systemd/user"
+    script = [
+        f"echo {USER}:x:{UID}:{UID}::/home/{USER}:/bin/sh >> /etc/passwd",
+        f"echo {USER}:x:{UID}: >> /etc/group",
+        # Only in the box: there the interpreter is the user's to run, wherever it lies.
+        f"chmod o+x {shlex.join(map(str, folders))}",
+        f"mkdir -p {own_units} /run/user/{UID}",
+        f"cp {ROOT}/systemd/torpord@.* /etc/systemd/system",
+        f"cp {ROOT}/systemd/torpord.* {own_units}",
+        f"chown -R {UID}:{UID} /home/{USER} /run/user/{UID}",
+    ]
+    box.run("bash", "-ec", "\n".join(script))
+    mend(box)
+    box.write("/etc/systemd/system/manager.service", _USERS_MANAGER)
+    box.systemctl("daemon-reload")
+    box.systemctl("start", "manager.service")
+
+
+def mend(box: Box, script: str = SCRIPT) -> None:
+    """Put `script` where the units find torpord; without one, the real daemon."""
+    box.write(TORPORD + ".new", script)
+    # In one step: a shell reads its script as it goes.
+    box.run("sh", "-ec", f"chmod 755 {TORPORD}.new && mv {TORPORD}.new {TORPORD}")
+
+
+class Seat:
+    """The daemon of one manager: its three units, its home, and a caller to talk to it."""
+
+    def __init__(self, box: Box, manager: str) -> None:
+        self.box = box
+        self.manager = manager
+        self._name = f"torpord@{USER}" if manager == "system" else "torpord"
+        self.home = f"/var/lib/torpor/{USER}" if manager == "system" else f"/home/{USER}/.local/state/torpor"
+        self.drop_ins = "/etc/systemd/system" if manager == "system" else f"/home/{USER}/.config/systemd/user"
+
+    @property
+    def caller(self) -> Caller:
+        """A fresh client."""
+        return Caller(self.box.path(f"{self.home}/torpor.sock"))
+
+    def systemctl(self, *argv: str, check: bool = True) -> str:
+        """Talk to this daemon's manager. `torpord.service` and the like stand for the names in that manager."""
+        named = [argument.replace("torpord.", self._name + ".") for argument in argv]
+        if self.manager == "system":
+            return self.box.systemctl(*named, check=check)
+        return self.box.run("systemctl", "--user", *named, check=check, env=_RUNTIME, user=USER)
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Return what the manager says about a unit."""
+        lines = self.systemctl("show", unit, "-p", ",".join(properties)).splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def wait(self, unit: str, limit_s: float = 15.0, **want: str) -> None:
+        """Wait until the unit's properties have these values."""
+        try:
+            until(lambda: self.show(unit, *want) == want, limit_s=limit_s)
+        except AssertionError as error:
+            told = f"{unit}: want {want}, got {self.show(unit, *want)}\n{self.journal()[-4000:]}"
+            raise AssertionError(told) from error
+
+    def journal(self) -> str:
+        """Return what the daemon and the managers said."""
+        return self.box.journal("-n", "100")
+
+    def place(self, name: str, text: str = "") -> None:
+        """Put a file into the home as its user would: written beside, then renamed."""
+        inside = f"{self.home}/{name}"
+        script = f"printf %s {shlex.quote(text)} > {self.home}/tmp/new && mv {self.home}/tmp/new {inside}"
+        self.box.run("sh", "-ec", f"umask 077; mkdir -p {self.home}/tmp; {script}", user=USER)
+
+    def has(self, name: str) -> bool:
+        """Return whether the home has such a file."""
+        return pathlib.Path(self.box.path(f"{self.home}/{name}")).exists()
+
+    def read(self, name: str) -> str:
+        """Return the text of a file in the home."""
+        return pathlib.Path(self.box.path(f"{self.home}/{name}")).read_text()
+
+    def state_file(self) -> dict[str, Any]:
+        """Return what the daemon tells observers."""
+        told: dict[str, Any] = json.loads(self.read("lifecycle_state.json"))
+        return told
+
+    def main_pid(self) -> int:
+        """Return the daemon's pid in the box, 0 where none runs."""
+        return int(self.show("torpord.service", "MainPID")["MainPID"])
+
+    def drop_in(self, text: str) -> None:
+        """Add settings to the service, as `systemctl edit` would."""
+        unit = "torpord@.service" if self.manager == "system" else "torpord.service"
+        self.box.write(f"{self.drop_ins}/{unit}.d/test.conf", text)
+        self.systemctl("daemon-reload")
+
+    def open(self) -> None:
+        """Begin anew: an empty home but for settings, nothing running, the socket and the wake files watched."""
+        self.close()
+        self.systemctl("start", "torpord.socket")
+        self.place("torpor.toml", '[lifecycle]\nmin_up = "100ms"\n')
+        self.systemctl("start", "torpord.path")
+
+    def close(self) -> None:
+        """Take everything down and away."""
+        self.systemctl("stop", "torpord.socket", "torpord.path", "torpord.service", check=False)
+        mend(self.box)
+        self.box.run("rm", "-rf", self.home, *(f"{self.drop_ins}/torpord{at}.service.d" for at in ("", "@")))
+        self.systemctl("daemon-reload")
+        self.systemctl("reset-failed")
+
+    def is_down(self) -> bool:
+        """Return whether the daemon ended by itself, in peace, and the socket waits."""
+        service = {"ActiveState": "inactive", "SubState": "dead", "Result": "success", "ExecMainStatus": "0"}
+        door = {"SubState": "listening"}
+        return self.show("torpord.service", *service) == service and self.show("torpord.socket", *door) == door
+
+    def hibernate(self) -> None:
+        """Send the daemon to hibernation and wait until it is gone."""
+        self.caller.ask("hibernate")
+        self.wait_down()
+
+    def wait_another(self, pid: int) -> None:
+        """Wait until another process than `pid` serves."""
+        until(lambda: self.main_pid() not in (0, pid), limit_s=15, what="another process")
+        self.wait("torpord.service", ActiveState="active")
+
+    def wait_down(self) -> None:
+        """Wait until the daemon is gone in peace."""
+        try:
+            until(self.is_down, limit_s=15)
+        except AssertionError as error:
+            raise AssertionError(self.systemctl("status", "torpord.*", check=False) + self.journal()) from error
