@@ -56,8 +56,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; holds that are bound to it end. A later call opens another."""
-        self._link.close()
-        await asyncio.sleep(0)  # the transport closes its socket in the loop's next round
+        async with self._lock:  # not under a call that waits on it
+            self._link.close()
 
     @property
     def home(self) -> str:

@@ -1,4 +1,8 @@
-"""The steps of a talk, performed with asyncio."""
+"""The steps of a talk, performed with asyncio.
+
+On the socket itself: asyncio's streams throw away what has arrived when a later send fails, and with it the reason the
+daemon gave for hanging up.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, assert_never
 
-from torpor import talk, wake, wire
-from torpor.errors import ProtocolError, Timeout
+from torpor import talk, wake
+from torpor.errors import Timeout
+from torpor.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from torpor.deadline import Deadline
+
+_READ_BYTES = 65536
 
 
 class AsyncLink:
@@ -20,15 +27,16 @@ class AsyncLink:
 
     def __init__(self, place: talk.Place) -> None:
         self._place = place
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._socket: socket.socket | None = None
+        self._lines = Lines()
         self.epoch = 0
 
     def close(self) -> None:
         """Close the connection. The next talk opens another."""
-        if self._writer is not None:
-            self._writer.transport.abort()  # what is unsent belongs to a call that was given up
-        self._reader = self._writer = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._lines.clear()
 
     async def run(self, talker: talk.Talk, steps: Generator[talk.Step, Any, Any], deadline: Deadline) -> Any:
         """Perform `steps` to their end and return its value, or the Deliver they come to before: then run them again.
@@ -54,7 +62,7 @@ class AsyncLink:
         match step:
             case talk.Connect():
                 deadline.left_s()
-                return await self._connect()
+                return self._connect()
             case talk.Disconnect():
                 return self.close()
             case talk.Send(line):
@@ -75,32 +83,36 @@ class AsyncLink:
             case _:
                 assert_never(step)
 
-    async def _connect(self) -> bool:
-        if self._writer is not None:
+    def _connect(self) -> bool:
+        if self._socket is not None:
             return False
-        # By hand: asyncio takes the EAGAIN of a full backlog for a connection under way, and then for one made.
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Not the loop's own connecting: it takes the EAGAIN of a full backlog for a connection that is made.
             fresh.settimeout(0)
             fresh.connect(self._place.socket)
-            self._reader, self._writer = await asyncio.open_unix_connection(sock=fresh, limit=wire.MAX_LINE_BYTES)
         except BaseException:
             fresh.close()
             raise
+        self._lines.clear()
+        self._socket = fresh
         self.epoch += 1
         return True
 
     async def _send(self, line: bytes) -> None:
-        if self._writer is None:
-            raise EOFError
-        self._writer.write(line)
-        await self._writer.drain()
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._open_socket(), line)
+        except asyncio.CancelledError:
+            self.close()  # half a line may be under way, and nothing can follow it
+            raise
 
     async def _receive(self) -> bytes:
-        if self._reader is None:
+        loop, open_socket = asyncio.get_running_loop(), self._open_socket()
+        while (line := self._lines.take()) is None:
+            self._lines.feed(await loop.sock_recv(open_socket, _READ_BYTES))
+        return line
+
+    def _open_socket(self) -> socket.socket:
+        if self._socket is None:
             raise EOFError
-        try:
-            return await self._reader.readuntil(b"\n")
-        except asyncio.LimitOverrunError as error:
-            self.close()
-            raise ProtocolError(f"the daemon sent a line of more than {wire.MAX_LINE_BYTES} bytes") from error
+        return self._socket

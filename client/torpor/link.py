@@ -7,8 +7,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, assert_never
 
-from torpor import talk, wake, wire
-from torpor.errors import ProtocolError, Timeout
+from torpor import talk, wake
+from torpor.errors import Timeout
+from torpor.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,7 +28,7 @@ class Link:
     def __init__(self, place: talk.Place) -> None:
         self._place = place
         self._socket: socket.socket | None = None
-        self._arrived = bytearray()
+        self._lines = Lines()
         self.epoch = 0
 
     def close(self) -> None:
@@ -35,7 +36,7 @@ class Link:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._arrived.clear()
+        self._lines.clear()
 
     def run(self, talker: talk.Talk, steps: Generator[talk.Step, Any, Any], deadline: Deadline) -> Any:
         """Perform `steps` to their end and return its value, or the Deliver they come to before: then run them again.
@@ -109,7 +110,7 @@ class Link:
         except BaseException:
             fresh.close()
             raise
-        self._arrived.clear()
+        self._lines.clear()
         self._socket = fresh
         self.epoch += 1
         return True
@@ -121,19 +122,7 @@ class Link:
 
     def _receive(self, deadline: Deadline | None) -> bytes:
         open_socket = self._open_socket()
-        searched = 0
-        while True:
-            end = self._arrived.find(b"\n", searched)
-            if end >= 0:
-                line = bytes(self._arrived[:end])
-                del self._arrived[: end + 1]
-                return line
-            searched = len(self._arrived)
-            if searched > wire.MAX_LINE_BYTES:
-                self.close()
-                raise ProtocolError(f"the daemon sent a line of more than {wire.MAX_LINE_BYTES} bytes")
+        while (line := self._lines.take()) is None:
             open_socket.settimeout(None if deadline is None else deadline.left_s())
-            arrived = open_socket.recv(_READ_BYTES)
-            if not arrived:
-                raise EOFError
-            self._arrived += arrived
+            self._lines.feed(open_socket.recv(_READ_BYTES))
+        return line

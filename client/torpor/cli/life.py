@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from torpor import errors, presence, talk, wire
@@ -113,16 +114,23 @@ def _stopped(client: Client, timeout_s: float) -> dict[str, Any]:
         named = "the daemon" if pid is None else f"torpord (pid {pid})"
         raise errors.Timeout(f"{named} was told to stop and still runs after {timeout_s:g} s") from None
     if isinstance(pid, int):
-        with contextlib.suppress(TimeoutError):  # a zombie, where its parent does not collect it: as good as gone
-            _wait_for_end(pid, Deadline(_AFTER_LOCK_S))
+        with contextlib.suppress(TimeoutError):  # the lock is released: it can do nothing any more
+            ending = Deadline(_AFTER_LOCK_S)
+            while _runs(pid):
+                ending.sleep(_LOOK_EVERY_S)
     return dict(done)
 
 
-def _wait_for_end(pid: int, deadline: Deadline) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; or the number is another user's by now
-        while True:
-            os.kill(pid, 0)
-            deadline.sleep(_LOOK_EVERY_S)
+def _runs(pid: int) -> bool:
+    """Say whether the process is still there; one that only waits to be collected by its parent is not."""
+    try:
+        os.kill(pid, 0)
+        with pathlib.Path(f"/proc/{pid}/stat").open("rb") as file:
+            return file.read().rpartition(b")")[2].split()[:1] != [b"Z"]
+    except (ProcessLookupError, PermissionError):  # gone; or the number is another user's by now
+        return False
+    except OSError:  # no /proc
+        return True
 
 
 def _named(busy: Any) -> str:

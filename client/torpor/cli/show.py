@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+_DATA_CHARS = 160  # of a record's data in a line for people; --json has all of it
+
 
 def say(args: argparse.Namespace, line: str, found: Mapping[str, Any]) -> None:
     """Print `found` where --json was given, else `line`."""
@@ -64,6 +66,8 @@ def record(found: Mapping[str, Any]) -> str:
     else:
         what = str(found["kind"])
     rest = " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, "", {}, []))
+    if len(rest) > _DATA_CHARS:
+        rest = rest[: _DATA_CHARS - 1] + "…"
     return f"{found['seq']:>6}  {moment(found['ts'])}  {what:<24} {rest}{cause(found.get('cause'))}".rstrip()
 
 
