@@ -1,0 +1,12 @@
+"""Settings for tests: nothing happens by itself within a test, unless the test says so."""
+
+from __future__ import annotations
+
+
+def settings(more: str = "", **lifecycle: str) -> str:
+    """Return a torpor.toml: long idle times, no least time up, but for what is given."""
+    timers = {"drowsy_after": "1h", "sleep_after": "1h", "hibernate_grace": "1h", "min_up": "0s", **lifecycle}
+    lines = [
+        f"{name} = {value}" if value in ("true", "false") else f'{name} = "{value}"' for name, value in timers.items()
+    ]
+    return "\n".join(["[lifecycle]", *lines, more, ""])
