@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
     from torpord import log  # noqa: PLC0415 - `check` and `--help` do without it
 
     log.configure(settings.log_level, settings.log_format)
+    # The service manager ends a daemon that hangs with SIGABRT: then the log shows where.
+    faulthandler.enable()
     import anyio  # noqa: PLC0415 - likewise
 
     from torpord.app import Options, run  # noqa: PLC0415 - likewise

@@ -20,8 +20,8 @@ from torpord.control import framing
 from torpord.control.desk import Desk, Watcher
 from torpord.control.framing import NO_ID, Lines, Request
 from torpord.control.ledger import Tail, view
-from torpord.control.methods import Call, Method, change, find
-from torpord.control.params import RefusedError, check
+from torpord.control.methods import Call, Method, change, check_look, find
+from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import Cause, ConnectionClosed
 from torpord.core.lifecycle import State
@@ -160,7 +160,7 @@ class Connection:
                 self._pending.append(_Pending(request.id, change(row, call)))
                 return
             await self._settle()
-            check(row.name, request.params, row.params)
+            check_look(row, call)
             if row.look is not None:
                 self._answer(request.id, row.look(call))
             else:

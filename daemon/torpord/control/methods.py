@@ -39,13 +39,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A row. Exactly one of `change` and `look` is set, but for what the connection itself does: then neither."""
+    """A row. Exactly one of `change` and `look` is set, but for what the connection itself does: then neither.
+
+    `before` may refuse a call before its parameters are looked at.
+    """
 
     name: str
     doc: str
     params: Mapping[str, Param] = field(default_factory=dict)
     change: Callable[[Call], ev.Event] | None = None
     look: Callable[[Call], Any] | None = None
+    before: Callable[[Call], None] | None = None
 
 
 def _event(call: Call) -> ev.Event:
@@ -81,10 +85,15 @@ def _reload(call: Call) -> ev.Event:
     return ev.SettingsRead(call.cause, policy, changed, by_request=True)
 
 
-def _hello(call: Call) -> dict[str, Any]:
-    if call.params["protocol"] != wire.PROTOCOL:
-        message = f"this daemon speaks protocol {wire.PROTOCOL}, not {call.params['protocol']}: upgrade the older side"
+def _speaks(call: Call) -> None:
+    """Refuse another protocol first of all: what its hello may say beside is not for this one to judge."""
+    protocol = call.params.get("protocol")
+    if isinstance(protocol, int) and not isinstance(protocol, bool) and protocol != wire.PROTOCOL:
+        message = f"this daemon speaks protocol {wire.PROTOCOL}, not {protocol}: upgrade the older side"
         raise RefusedError(Refusal("protocol_mismatch", message, {"field": "protocol", "protocol": wire.PROTOCOL}))
+
+
+def _hello(call: Call) -> dict[str, Any]:
     identity, world = call.desk.identity, call.desk.world
     return {
         "protocol": wire.PROTOCOL,
@@ -155,6 +164,7 @@ ROWS = (
         "agree on the protocol; optional, and first where it is sent",
         {"protocol": Param(Number(0, 2**31, whole=True), required=True), "client": Param(Client())},
         look=_hello,
+        before=_speaks,
     ),
     Method(
         "event",
@@ -213,6 +223,13 @@ def find(name: str) -> Method:
         known = ", ".join(METHODS)
         raise RefusedError(Refusal("method_not_found", f"there is no method {name[:64]!r}; there are: {known}"))
     return row
+
+
+def check_look(row: Method, call: Call) -> None:
+    """Check a request that changes nothing. Raises RefusedError."""
+    if row.before is not None:
+        row.before(call)
+    check(row.name, call.params, row.params)
 
 
 def change(row: Method, call: Call) -> Change:
