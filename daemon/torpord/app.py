@@ -49,7 +49,7 @@ from torpord.shell.leaving import Exit
 from torpord.shell.spool import Spool
 from torpord.shell.statefile import StateFile, StateKeeper, document
 from torpord.store.housekeeping import newest_backup
-from torpord.store.store import Store, StoreUnreadableError
+from torpord.store.store import Store, StoreError, StoreUnreadableError
 from torpord.store.thread import StoreThread
 from torpord.writer import Writer
 
@@ -92,6 +92,8 @@ async def run(options: Options, settings: config.Settings) -> str:
             return await daemon.live(await runner.run(store.load))
     except StoreUnreadableError as error:
         raise SetupError(wire.EX_DATAERR, _unreadable(options.home, error)) from error
+    except StoreError as error:
+        raise SetupError(wire.EX_TEMPFAIL, f"{error}: make room, or mend the disk, and start again") from error
     finally:
         lock.release()
 
@@ -175,7 +177,7 @@ class Daemon:
         self._wall_moved = anyio.Event()
 
     async def live(self, world: World) -> str:
-        """Serve until an exit is decided and carried out."""
+        """Serve until an exit is decided and carried out. Raises SetupError where the start cannot be stored."""
         self._build(world)
         async with anyio.create_task_group() as tasks:
             self._holders = Holders(self._writer, tasks)

@@ -125,7 +125,7 @@ class _Turn:
             reply = self.decide(change.event).reply
         except Exception as error:
             # A mistake of ours costs one request, not the daemon: a draft that was not finished changed nothing.
-            log.exception("internal_error", event=type(change.event).__name__, cause=change.event.cause)
+            log.exception("internal_error", on=type(change.event).__name__, cause=change.event.cause)
             return Refusal("internal_error", f"a mistake of the daemon's: {error!r}; the daemon's log has more")
         if reply is None:
             return {}

@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import structlog
+from anyio.lowlevel import checkpoint
 
 from torpor import wire
 from torpord.control import framing
@@ -34,6 +35,8 @@ log = structlog.get_logger("torpord.control")
 READ_BYTES = 64 * 1024
 # Answers are sent when they are this many, so that a flood of large ones is not gathered in memory first.
 FLUSH_BYTES = 64 * 1024
+# After so many lines the others get their turn: one read may bring a thousand, and ask for no answer to wait for.
+LINES_A_TURN = 32
 MOST_WAITS = 256
 DEFAULT_LOG_LINES = 1000
 
@@ -120,7 +123,9 @@ class Connection:
             try:
                 self.ended_sending = not data
                 lines = self._lines.feed(data) if data else self._lines.end()
-                for line in lines:
+                for number, line in enumerate(lines, 1):
+                    if number % LINES_A_TURN == 0:
+                        await checkpoint()
                     if line.strip():
                         await self._take(line, start)
                 await self._settle()
@@ -131,6 +136,7 @@ class Connection:
                 await self._over()
 
     async def _receive(self) -> bytes:
+        await checkpoint()  # who always has more to read would never wait
         while True:
             try:
                 return self.sock.recv(READ_BYTES)
@@ -173,6 +179,7 @@ class Connection:
         except Exception as error:
             log.exception("internal_error", method=request.method, cause=self._cause)
             message = f"a mistake of the daemon's, not of the request: {error!r}; the daemon's log has more"
+            await self._settle()
             self._answer(request.id, Refusal("internal_error", message))
         await self._flush(FLUSH_BYTES)
 

@@ -14,6 +14,9 @@ from torpord.core.draft import Refusal
 NO_ID = object()
 """The id of a request that has none: it is applied and not answered."""
 
+# A whole number of more than 64 bits is read as the nearest double; beyond this not every whole number has one.
+_EXACT = 2**53
+
 
 class Lines:
     """Collects bytes and gives whole lines, without their end.
@@ -73,6 +76,9 @@ def parse(line: bytes) -> Request | tuple[Any, Refusal]:
         isinstance(request_id, bool) or not isinstance(request_id, str | int | float | None)
     ):
         return None, Refusal("invalid_request", "id is a string, a number or null", {"field": "id"})
+    if isinstance(request_id, float) and abs(request_id) > _EXACT:
+        hint = "this number would not come back as it was sent: a whole id has at most 64 bits, or is a string"
+        return None, Refusal("invalid_request", hint, {"field": "id"})
     answer_to = None if request_id is NO_ID else request_id
     if message.get("jsonrpc") != "2.0":
         return answer_to, Refusal("invalid_request", 'a request says "jsonrpc": "2.0"', {"field": "jsonrpc"})
@@ -80,7 +86,7 @@ def parse(line: bytes) -> Request | tuple[Any, Refusal]:
     if not isinstance(method, str):
         return answer_to, Refusal("invalid_request", "method is a string", {"field": "method"})
     if not isinstance(params, dict):
-        return answer_to, Refusal("invalid_params", "params is an object, by name", {"field": "params"})
+        return request_id, Refusal("invalid_params", "params is an object, by name", {"field": "params"})
     return Request(request_id, method, params)
 
 

@@ -21,6 +21,8 @@ from torpord.points import reached
 from torpord.store import codec
 
 VERSION = 1
+# What SQLite says where the disk or the system would not do it: nothing is known against the file then.
+_MACHINE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class StoreError(Exception):
@@ -94,18 +96,19 @@ class Store:
         return self._db
 
     def load(self) -> World:
-        """Read the world. Raises StoreError where the file does not hold one."""
+        """Read the world. Raises StoreError, or StoreUnreadableError where the file does not hold one."""
         try:
             bodies = dict(self._db.execute("SELECT part, body FROM world"))
-            holds = [codec.hold(body) for (body,) in self._db.execute("SELECT body FROM holds")]
+            held = [body for (body,) in self._db.execute("SELECT body FROM holds")]
         except sqlite3.Error as error:
-            raise StoreError(str(error)) from error
-        head = orjson.loads(bodies.pop("head", "{}"))
-        self.number = head.get("number", 0)
+            raise _fault(self.path, error) from error
         try:
+            head = orjson.loads(bodies.pop("head", "{}"))
+            holds = [codec.hold(body) for body in held]
             parts = {name: codec.part(name, body) for name, body in bodies.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise StoreUnreadableError(f"the world in {self.path} does not parse: {error!r}") from error
+        self.number = head.get("number", 0)
         return World(**parts, holds=Holds.of(holds), ledger_seq=head.get("ledger_seq", 0))
 
     def commit(self, batch: Batch) -> None:
@@ -117,11 +120,11 @@ class Store:
             self._write(batch)
             reached("store.written")
             db.execute("COMMIT")
+            reached("store.committed")
         except sqlite3.Error as error:
             _roll_back(db)
             raise StoreError(f"{self.path}: {error}") from error
         self.number = batch.number
-        reached("store.committed")
 
     def _write(self, batch: Batch) -> None:
         db, after = self._db, batch.after
@@ -168,8 +171,11 @@ class Store:
         return found
 
     def oldest(self) -> int:
-        """Return the seq of the oldest line that is kept; 0 where there is none."""
-        row = self._db.execute("SELECT min(seq) FROM ledger").fetchone()
+        """Return the seq of the oldest line that is kept; 0 where there is none. Raises StoreError."""
+        try:
+            row = self._db.execute("SELECT min(seq) FROM ledger").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
         return int(row[0] or 0)
 
     def page(self, after: int, limit: int, max_bytes: int, kinds: Iterable[str] = ()) -> Page:
@@ -210,8 +216,8 @@ def _open(path: Path) -> sqlite3.Connection:
     elif path.stat().st_size == 0:
         # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
         raise StoreUnreadableError(f"{path} is empty: something truncated it")
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     try:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA temp_store = MEMORY")
@@ -219,8 +225,9 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA cache_size = -512")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         db.execute("SELECT count(*) FROM world").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise StoreUnreadableError(f"{path} cannot be read: {error}") from error
+    except sqlite3.Error as error:
+        db.close()
+        raise _fault(path, error) from error
     if version != VERSION:
         db.close()
         newer = "a newer torpor made it: upgrade this one" if version > VERSION else "it is none of torpor's"
@@ -228,19 +235,40 @@ def _open(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _fault(path: Path, error: sqlite3.Error) -> StoreError | StoreUnreadableError:
+    """Tell a disk that would not do it from a file that is not what it should be."""
+    # The lowest byte of an extended code is the code itself: https://www.sqlite.org/rescode.html
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MACHINE:
+        return StoreError(f"{path}: {error}")
+    return StoreUnreadableError(f"{path} cannot be read: {error}")
+
+
 def _create(path: Path) -> None:
-    """Make an empty store beside its place, and put it there whole."""
+    """Make an empty store beside its place, and put it there whole. Raises StoreError where the disk would not."""
     wal = path.with_name(f"{path.name}-wal")
     if wal.exists():
         raise StoreUnreadableError(f"{path} is gone, but {wal.name} with its newest changes is there")
     fresh = path.with_name(f"{path.name}.new")
-    for leftover in (fresh, fresh.with_name(f"{fresh.name}-journal")):
-        leftover.unlink(missing_ok=True)
-    db = sqlite3.connect(fresh, isolation_level=None)
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a trimmed ledger gives its space back
-    db.executescript(Path(__file__).with_name("schema.sql").read_text())
-    db.execute(f"PRAGMA user_version = {VERSION}")
-    db.close()
+    try:
+        for leftover in (fresh, fresh.with_name(f"{fresh.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        _fill(fresh)
+        _place(fresh, path)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{path} cannot be made: {error}") from error
+
+
+def _fill(path: Path) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a trimmed ledger gives its space back
+        db.executescript(Path(__file__).with_name("schema.sql").read_text())
+        db.execute(f"PRAGMA user_version = {VERSION}")
+    finally:
+        db.close()
+
+
+def _place(fresh: Path, path: Path) -> None:
     fresh.chmod(0o600)
     fresh.rename(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
