@@ -65,6 +65,19 @@ def test_a_strange_umask_makes_no_home_that_nobody_can_enter(tmp_path: pathlib.P
     assert mode(tmp_path / "torpor") == 0o700
 
 
+def test_inspecting_changes_nothing_and_refuses_the_same(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "torpor"
+    assert not home.inspect(path)
+    assert not path.exists()
+    path.mkdir(mode=0o700)
+    assert home.inspect(path)
+    assert list(path.iterdir()) == []
+    path.chmod(0o755)
+    with pytest.raises(SetupError, match="chmod 700") as caught:
+        home.inspect(path)
+    assert caught.value.exit_code == 78
+
+
 def test_keeps_what_is_in_it(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "torpor"
     home.prepare(path)

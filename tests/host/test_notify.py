@@ -12,7 +12,7 @@ from torpord.host.notify import Notifier
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
@@ -30,14 +30,15 @@ def test_says_what_sd_notify_says(manager: socket.socket) -> None:
     notifier = Notifier.from_environment(environ)
     assert environ == {"HOME": "/root"}, "a child would speak in our name"
     assert notifier.is_heard
-    for say, heard in (
+    said: list[tuple[Callable[[], bool], bytes]] = [
         (lambda: notifier.ready("WAKE"), b"READY=1\nSTATUS=WAKE\n"),
         (lambda: notifier.status("DROWSY, asleep in 25 min"), b"STATUS=DROWSY, asleep in 25 min\n"),
         (notifier.watchdog, b"WATCHDOG=1\n"),
         (notifier.reloading, b"RELOADING=1\n"),
         (notifier.ready, b"READY=1\n"),
         (lambda: notifier.stopping("a\nMAINPID=1"), b"STOPPING=1\nSTATUS=a MAINPID=1\n"),
-    ):
+    ]
+    for say, heard in said:
         assert say()
         assert manager.recv(4096) == heard
     notifier.close()

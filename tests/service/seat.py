@@ -133,8 +133,7 @@ class Seat:
         self.systemctl("daemon-reload")
 
     def open(self) -> None:
-        """Begin anew: an empty home but for settings, nothing running, the socket and the wake files watched."""
-        self.close()
+        """Begin: a home with nothing but settings, nothing running, the socket and the wake files watched."""
         self.systemctl("start", "torpord.socket")
         self.place("torpor.toml", '[lifecycle]\nmin_up = "100ms"\n')
         self.systemctl("start", "torpord.path")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.seat import mend
+from service.seat import TORPORD, USER, mend
 from waiting import until
 
 if TYPE_CHECKING:
@@ -63,6 +63,21 @@ def test_one_command_takes_all_down_and_no_file_brings_it_back(seat: Seat) -> No
     assert seat.has("torpor.sock"), "an inherited socket is the manager's to remove"
     seat.systemctl("start", "torpord.path")
     until(lambda: not seat.has("wake.signal"), what="wake.signal taken")
+
+
+def test_a_second_daemon_started_by_hand_is_refused_and_disturbs_nothing(seat: Seat) -> None:
+    pid = seat.caller.look("status")["pid"]
+    command = ["sh", "-c", f"TORPOR_HOME={seat.home} {TORPORD} run; echo exit $?"]
+    said = seat.box.run(*command, user=USER)
+    assert said.endswith("exit 75\n"), said
+    assert f"pid {pid}" in said
+    assert seat.caller.look("status")["pid"] == pid
+    # While it is down, the door is the manager's, and trying it wakes the one that belongs there.
+    seat.hibernate()
+    said = seat.box.run(*command, user=USER)
+    assert said.endswith("exit 75\n"), said
+    assert seat.caller.event()["state"] == "WAKE"
+    assert seat.caller.look("status")["supervisor"] == "systemd"
 
 
 @pytest.mark.parametrize(

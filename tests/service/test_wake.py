@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from waiting import until
 
 if TYPE_CHECKING:
@@ -78,6 +80,28 @@ def test_started_by_hand(seat: Seat) -> None:
     status = seat.caller.look("status")
     assert (status["state"], status["start_cause"]) == ("WAKE", "manual")
     assert "WAKE" in seat.show("torpord.service", "StatusText")["StatusText"]
+
+
+@pytest.mark.parametrize("seat", ["system"], indirect=True)
+def test_many_lives_in_a_row_meet_no_limit(seat: Seat) -> None:
+    """Five starts in ten seconds are what systemd allows by default."""
+    for generation in range(1, 8):
+        assert seat.caller.look("status")["generation"] == generation
+        seat.hibernate()
+    assert seat.show("torpord.path", "ActiveState", "Result") == {"ActiveState": "active", "Result": "success"}
+
+
+def test_a_reload_reads_the_settings_again(seat: Seat) -> None:
+    pid = seat.caller.look("status")["pid"]
+    seat.place("torpor.toml", "[lifecycle]\nshadow_run = true\n")
+    seat.systemctl("reload", "torpord.service")
+    until(lambda: seat.caller.look("status")["shadow_run"], what="the new settings")
+    seat.place("torpor.toml", "[lifecycle]\nshadow_run = 7\n")
+    seat.systemctl("reload", "torpord.service")
+    until(lambda: "shadow_run" in seat.journal(), what="a word about the bad ones")
+    status = seat.caller.look("status")
+    assert (status["shadow_run"], status["pid"]) == (True, pid)
+    seat.wait("torpord.service", ActiveState="active", NRestarts="0")
 
 
 def test_what_a_hook_starts_inherits_neither_socket_nor_lock(seat: Seat) -> None:
