@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 import torpor
 from torpor import wire
@@ -93,7 +94,9 @@ async def run(options: Options, settings: config.Settings) -> str:
     except StoreUnreadableError as error:
         raise SetupError(wire.EX_DATAERR, _unreadable(options.home, error)) from error
     except StoreError as error:
-        raise SetupError(wire.EX_TEMPFAIL, f"{error}: make room, or mend the disk, and start again") from error
+        raise SetupError(
+            wire.EX_TEMPFAIL, f"{error} (is the disk full?): make room, or mend the disk, and start again"
+        ) from error
     finally:
         lock.release()
 
@@ -185,24 +188,24 @@ class Daemon:
             self._exit = Exit(self._desk, self._server, self._listener, self._spool, self._hooks, self._farewell)
             with _signals() as signals:
                 tasks.start_soon(self._writer.run)
-                await self._begin(world)
-                for duty in (
-                    self._server.run,
-                    self._cycle.run,
-                    self._hooks.run,
-                    self._keeper.run,
-                    self._watch,
-                    self._alarm,
-                ):
-                    tasks.start_soon(duty)
-                tasks.start_soon(self._hear, signals)
-                if self._notifier.watchdog_interval_s is not None:
-                    tasks.start_soon(self._pat, self._notifier.watchdog_interval_s)
-                await self._spool.take()
-                self._notifier.ready(self._told())
-                reason = await self._exit.run()
+                refusal = await self._begin(world)
+                reason = "" if refusal else await self._serve(tasks, signals)
                 tasks.cancel_scope.cancel()
+        if refusal is not None:  # raised out here: a task group would wrap it in a group
+            message = f"the start cannot be stored in {self._options.home}: {refusal.message}"
+            raise SetupError(wire.EX_TEMPFAIL, message)
         return reason
+
+    async def _serve(self, tasks: TaskGroup, signals: AsyncIterator[signal.Signals]) -> str:
+        duties = (self._server.run, self._cycle.run, self._hooks.run, self._keeper.run, self._watch, self._alarm)
+        for duty in duties:
+            tasks.start_soon(duty)
+        tasks.start_soon(self._hear, signals)
+        if self._notifier.watchdog_interval_s is not None:
+            tasks.start_soon(self._pat, self._notifier.watchdog_interval_s)
+        await self._spool.take()
+        self._notifier.ready(self._told())
+        return await self._exit.run()
 
     def _build(self, world: World) -> None:
         raise_descriptor_limit()
@@ -218,8 +221,8 @@ class Daemon:
         self._cycle = SleepCycle(self._writer, self._store, self._runner, self._clock.now)
         self._keeper = StateKeeper(StateFile(self._options.home), self._runner, self._state)
 
-    async def _begin(self, world: World) -> None:
-        """Record the start; only then is anybody served."""
+    async def _begin(self, world: World) -> Refusal | None:
+        """Record the start; only then is anybody served. Returns why it cannot be stored, if so."""
         holds = [hold for hold in world.holds.by_id.values() if hold.pid is not None and hold.pid_start is not None]
         dead = tuple(h.hold_id for h in holds if not _lives(h.pid, h.pid_start))
         cause = self._start_cause(world)
@@ -235,8 +238,9 @@ class Daemon:
         )
         outcome = await self._writer.apply(event)
         if isinstance(outcome, Refusal):
-            raise SetupError(wire.EX_TEMPFAIL, f"the start cannot be stored in {self._options.home}: {outcome.message}")
+            return outcome
         await self._keeper.write()
+        return None
 
     def _start_cause(self, world: World) -> str:
         if self._options.spawned:
