@@ -23,7 +23,7 @@ Move = tuple[str, int, int]
 
 # All of tests/core has 25 s on a slow machine; a history of this length takes about 5 ms. No deadline for a single
 # example: the machine may be busy with something else.
-tried = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+tried = settings(max_examples=110, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 POLICIES = (
     Policy(),
