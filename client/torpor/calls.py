@@ -78,7 +78,9 @@ def wait(state: str, timeout_s: float | None) -> Call[replies.Waited]:
 
 def hold_acquire(who: str, why: str, ttl_s: float | None, pid: int | None) -> Call[replies.Acquired]:
     """Keep the daemon awake: for `ttl_s` seconds, as long as process `pid` lives, else as long as the connection."""
-    return Call("hold.acquire", _given(who=who, why=why, ttl_s=ttl_s, pid=pid, key=new_key()))
+    # A hold that lives by its connection is gone with it: on the next one it must be taken anew, not recognised.
+    key = None if ttl_s is None and pid is None else new_key()
+    return Call("hold.acquire", _given(who=who, why=why, ttl_s=ttl_s, pid=pid, key=key))
 
 
 def hold_release(hold_id: str) -> Call[replies.Released]:

@@ -37,7 +37,7 @@ MAX_BEHIND_S = 10
 MAX_PAGE_BYTES = 256 * 1024
 MAX_KEY_CHARS = 128
 MAX_TEXT_CHARS = 1024
-MAX_HOLDS = 10_000
+MAX_HOLDS = 1000  # each change of them copies them: a bound on what one client can cost the others
 
 LIMITS = {
     "line_bytes": MAX_LINE_BYTES,

@@ -50,7 +50,7 @@ from torpord.shell.leaving import Exit
 from torpord.shell.spool import Spool
 from torpord.shell.statefile import StateFile, StateKeeper, document
 from torpord.store.housekeeping import newest_backup
-from torpord.store.store import Store, StoreError, StoreUnreadableError
+from torpord.store.store import Line, Store, StoreError, StoreUnreadableError
 from torpord.store.thread import StoreThread
 from torpord.writer import Writer
 
@@ -263,11 +263,11 @@ class Daemon:
         forbids = conditions.all_that_forbids(self._spool.stuck, inherited=self._listener.is_inherited)
         return conditions.passed(deadline, self._writer.world.policy, now, self._clock.local_minute, forbids)
 
-    def committed(self, entries: Sequence[Entry], before: World, after: World) -> None:
+    def committed(self, entries: Sequence[Entry], lines: Sequence[Line], before: World, after: World) -> None:
         """Tell everybody who follows: the log, the subscribers, the waiting, the state file."""
         if not entries and after.ledger_seq != self._tail.head:
             self._tail.reset(after.ledger_seq)
-        self._tail.add(entries)
+        self._tail.add(lines)
         for entry in entries:
             if entry.seq is None:
                 continue
@@ -331,7 +331,15 @@ class Daemon:
     async def _watch(self) -> None:
         """Look when something changes in the home; and again, where the disk would not take what was found."""
         home = self._options.home
-        watch = DirectoryWatch([home, home / wire.SPOOL_NAME])
+        try:
+            watch = DirectoryWatch([home, home / wire.SPOOL_NAME])
+        except OSError as error:
+            # Other programs have used up the system's watches: slower, and with wake-ups, but nothing is overlooked.
+            log.error("cannot_watch", error=str(error), otherwise=f"looking every {RETRY_FILES_S:g} s")  # noqa: TRY400
+            while True:
+                await self._looked()
+                self._keeper.replaced()
+                await anyio.sleep(RETRY_FILES_S)
         await self._looked()  # what came between the first look and the watch
         try:
             async for changes in watch.changes():

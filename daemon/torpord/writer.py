@@ -27,7 +27,7 @@ from torpord.core.records import Entry
 from torpord.core.world import World
 from torpord.points import reached
 from torpord.store.codec import dump
-from torpord.store.store import Batch, KeptReply, Store, StoreError, StoreUnreadableError
+from torpord.store.store import Batch, KeptReply, Line, Store, StoreError, StoreUnreadableError, line
 from torpord.store.thread import Runner
 
 log = structlog.get_logger("torpord.writer")
@@ -65,8 +65,8 @@ class Shell(Protocol):
         """Build the event of a due deadline, with the facts it needs read just now."""
         ...
 
-    def committed(self, entries: Sequence[Entry], before: World, after: World) -> None:
-        """Hear what became true and durable."""
+    def committed(self, entries: Sequence[Entry], lines: Sequence[Line], before: World, after: World) -> None:
+        """Hear what became true and durable; `lines` are those of the entries that are ledgered."""
         ...
 
     def perform(self, effects: Sequence[Effect]) -> None:
@@ -107,12 +107,15 @@ class _Turn:
         self.world = world
         self.now = now
         self.entries: list[Entry] = []
+        self.lines: list[Line] = []
         self.effects: list[Effect] = []
         self.replies: list[KeptReply] = []
         self._kept = dict(kept)
 
     def decide(self, event: Event) -> Decision:
         decision = decide(self.world, event, self.now)
+        # Before anything is taken over: what cannot be written as JSON is refused as a whole.
+        self.lines += [each for each in map(line, decision.entries) if each is not None]
         self.world = decision.world
         self.entries += decision.entries
         self.effects += decision.effects
@@ -284,14 +287,14 @@ class Writer:
             self._retry_at_s = None
             return outcomes, effects
         reached("writer.decided")
-        batch = Batch(self._store.number + 1, self.world, turn.world, turn.entries, turn.replies)
+        batch = Batch(self._store.number + 1, self.world, turn.world, turn.lines, turn.replies)
         try:
             await self._commit(batch)
         except StoreError as error:
             return self._failed(changes, error), again
         self._retry_s, self._retry_at_s = 0.0, None
         before, self.world = self.world, turn.world
-        self._shell.committed(turn.entries, before, turn.world)
+        self._shell.committed(turn.entries, turn.lines, before, turn.world)
         return outcomes, effects
 
     async def _commit(self, batch: Batch) -> None:
@@ -316,7 +319,7 @@ class Writer:
         before, self.world = self.world, await self._runner.run(job)
         self._unsure = False
         log.warning("store_reread", seq=self.world.ledger_seq)
-        self._shell.committed((), before, self.world)
+        self._shell.committed((), (), before, self.world)
         return outstanding(self.world)
 
     async def _kept(self, changes: Iterable[Change]) -> Mapping[str, KeptReply]:

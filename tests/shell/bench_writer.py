@@ -20,7 +20,7 @@ from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.records import Entry
 from torpord.core.world import World
-from torpord.store.store import Batch, Store, StoreError
+from torpord.store.store import Batch, Line, Store, StoreError
 from torpord.writer import Writer
 
 T = TypeVar("T")
@@ -86,7 +86,13 @@ class Shell:
     def facts(self, deadline: str, now: Now) -> DeadlinePassed:  # noqa: ARG002 - as the writer asks
         return DeadlinePassed({"source": "deadline", "deadline": deadline}, deadline)
 
-    def committed(self, entries: Sequence[Entry], before: World, after: World) -> None:  # noqa: ARG002 - likewise
+    def committed(
+        self,
+        entries: Sequence[Entry],
+        lines: Sequence[Line],  # noqa: ARG002 - likewise
+        before: World,  # noqa: ARG002 - likewise
+        after: World,
+    ) -> None:
         self.entries += entries
         self.told.append("committed")
         self._work(after)

@@ -98,6 +98,7 @@ class _Screen:
                 # The screen says it, and goes on saying it until there is a daemon again.
                 while not presence.is_up(self._client.home):  # noqa: ASYNC110 - nobody in this process could tell
                     await asyncio.sleep(_LOOK_EVERY_S)
+                self._happened.set()
 
     async def _until_something(self) -> None:
         try:

@@ -253,7 +253,7 @@ class Connection:
     async def _log(self, request: Request) -> dict[str, Any]:
         after = await self._cursor(request, default=0)
         limit, kinds = request.params.get("limit", DEFAULT_LOG_LINES), request.params.get("kinds", ())
-        store = self._desk.store
+        store, head = self._desk.store, self._desk.tail.head  # before the page is read: it has all up to here
         try:
             # Half the page: what the lines are wrapped in on the wire comes on top.
             job = self._desk.runner.run(lambda: store.page(after, limit, wire.MAX_PAGE_BYTES // 2, kinds))
@@ -261,7 +261,8 @@ class Connection:
         except StoreError as error:
             raise RefusedError(Refusal("storage_unavailable", f"the ledger cannot be read now: {error}")) from error
         records = [view(line) for line in page.lines]
-        return {"records": records, "next": records[-1]["seq"] if page.more else max(after, self._desk.tail.head)}
+        newest = records[-1]["seq"] if records else after
+        return {"records": records, "next": newest if page.more else max(newest, head)}
 
     async def _cursor(self, request: Request, default: int | None) -> int:
         """Return `after`, checked against what is kept; without it `default`, or the newest line."""

@@ -11,7 +11,6 @@ import orjson
 
 from torpor import wire
 from torpord.control import framing
-from torpord.core.records import Entry
 from torpord.core.report import iso
 from torpord.store.store import Line
 
@@ -38,17 +37,13 @@ class Tail:
         self._bytes = 0
         self._news = anyio.Event()
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Take what has been committed, and tell those who wait."""
-        for entry in entries:
-            if entry.seq is None:
-                continue
-            record = entry.record
-            data, cause = orjson.dumps(record.data()).decode(), orjson.dumps(entry.cause).decode()
-            text = framing.notification("record", view(Line(entry.seq, entry.wall_s, record.kind, data, cause)))
-            self._lines.append((entry.seq, record.kind, text))
+        for line in lines:
+            text = framing.notification("record", view(line))
+            self._lines.append((line.seq, line.kind, text))
             self._bytes += len(text)
-            self.head = entry.seq
+            self.head = line.seq
         while self._bytes > wire.MAX_BEHIND_BYTES:
             self._bytes -= len(self._lines.popleft()[2])
         self._news.set()

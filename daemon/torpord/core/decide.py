@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from torpor import wire
@@ -79,8 +80,9 @@ def touch(draft: Draft, trigger: Trigger) -> bool:
 
 
 def busy_because(world: World) -> list[dict[str, str]]:
-    """Name everything that is busy: what a `conflict` and a waiting `hibernate` show."""
-    return [{"kind": "hold", "id": h.hold_id, "who": h.who, "why": h.why} for h in world.holds.by_id.values()]
+    """Name what is busy, the first hundred of it: what a `conflict` and a waiting `hibernate` show."""
+    holds = islice(world.holds.by_id.values(), 100)
+    return [{"kind": "hold", "hold_id": h.hold_id, "who": h.who, "why": h.why} for h in holds]
 
 
 def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:

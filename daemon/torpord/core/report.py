@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from torpord.core.deadlines import Clock, deadlines, hibernate_at
@@ -53,7 +54,7 @@ def hold_view(hold: Hold, now: Now) -> dict[str, Any]:
 def next_state(world: World, now: Now) -> dict[str, Any]:
     """Say which state comes next by itself: in how many seconds, at what time, and what stands in the way now."""
     below = _BELOW.get(world.lifecycle.state)
-    blocked = [f"{h.who}: {h.why}" for h in world.holds.by_id.values()][:20]
+    blocked = [f"{h.who}: {h.why}" for h in islice(world.holds.by_id.values(), 20)]
     blocked += [f"{each['name']}: {each['found']}" for each in world.sleep.postponed]
     if world.lifecycle.state is State.SLEEP:
         if world.cycle.phase == "running":
@@ -106,7 +107,7 @@ def sleep_view(world: World, now: Now) -> dict[str, Any]:
 
 def why(world: World, now: Now) -> dict[str, Any]:
     """Explain the state: what keeps the daemon as awake as it is, what comes next, and what that waits for."""
-    awake = [_hold_reason(hold, now) for hold in list(world.holds.by_id.values())[:100]]
+    awake = [_hold_reason(hold, now) for hold in islice(world.holds.by_id.values(), 100)]
     state, activity = world.lifecycle.state, world.activity
     if state in (State.WAKE, State.DROWSY):
         after_s = world.policy.drowsy_after_s if state is State.WAKE else world.policy.sleep_after_s

@@ -68,7 +68,7 @@ class Exit:
     async def _nothing_to_do(self) -> bool:
         """Look for work until there is none, without a pause between the last look and the point of no return."""
         reached("exit.decided")
-        await self._hooks.settle()
+        await self._hooks_or_news()
         for _ in range(MOST_LOOKS):
             await self._spool.take()
             if not self._is_hibernating():
@@ -82,6 +82,19 @@ class Exit:
             await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
         reached("exit.looked")
         return self._is_hibernating()
+
+    async def _hooks_or_news(self) -> None:
+        """Wait for the hooks, unless somebody asks for the exit in another way: they are ended with the process."""
+        async with anyio.create_task_group() as either:
+            either.start_soon(self._until_news, either.cancel_scope)
+            await self._hooks.settle()
+            either.cancel_scope.cancel()
+
+    async def _until_news(self, scope: anyio.CancelScope) -> None:
+        if not self._wanted:
+            self._news = anyio.Event()
+            await self._news.wait()
+        scope.cancel()
 
     def _is_hibernating(self) -> bool:
         world = self._desk.world

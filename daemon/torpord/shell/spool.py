@@ -137,8 +137,8 @@ class Spool:
             raise _BadFileError(f"method {message['method'][:64]!r} cannot be left in a file; these can: {changing}")
         if not isinstance(params, dict):
             raise _BadFileError(f"params is no object; it should look like {shape}")
-        cause: dict[str, Any] = {"source": "file", "name": name, "uid": found.st_uid}
-        made = f"wake.d/{name}:{found.st_ino}:{found.st_mtime_ns}"
+        cause: dict[str, Any] = {"source": "file", "name": printable(name), "uid": found.st_uid}
+        made = f"wake.d/{printable(name)}:{found.st_ino}:{found.st_mtime_ns}"
         taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
         key = params.get("key", made)
         return _Entry(name, key, Change(taken.event, key, taken.request))
@@ -171,13 +171,13 @@ class Spool:
             self._is_stuck(path.name, error)
 
     def _is_stuck(self, name: str, error: OSError) -> None:
-        text = f"{name} cannot be removed ({error.strerror}): remove it, or what started the daemon starts it for ever"
+        text = f"{printable(name)} cannot be removed ({error.strerror}): remove it, or what started the daemon starts it for ever"
         self.stuck[name] = text
-        log.error("file_stuck", name=name, error=str(error))
+        log.error("file_stuck", name=printable(name), error=str(error))
 
     async def _reject(self, name: str, why: str) -> None:
         """Put a file aside with its reason. The ledger hears of it when it has been moved."""
-        log.warning("wake_rejected", name=name, why=why)
+        log.warning("wake_rejected", name=printable(name), why=why)
         kept = name[:60] if len(os.fsencode(name)) > 200 else name  # room for what is added to it
         target = self._rejected / kept
         number = 0
@@ -193,7 +193,14 @@ class Spool:
             self._is_stuck(name, error)
             return
         try:
-            target.with_name(f"{target.name}.why").write_text(f"{why}\n")
+            target.with_name(f"{target.name}.why").write_text(f"{why}\n", encoding="utf-8")
         except OSError as error:
-            log.warning("why_not_written", name=name, error=str(error))
-        self._desk.writer.owe(FileRejected({"source": "file", "name": name}, name, why))
+            log.warning("why_not_written", name=printable(name), error=str(error))
+        shown = printable(name)
+        self._desk.writer.owe(FileRejected({"source": "file", "name": shown}, shown, why))
+
+
+def printable(name: str) -> str:
+    """Show a file's name as text: a name is bytes, and need not be UTF-8 nor of one line."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -15,14 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from torpord.store.store import Store, StoreError
+from torpord.store.store import KEEP_REPLIES, KEEP_REPLIES_LEAST_S, Store, StoreError
 
 ROWS_A_SLICE = 1000
 PAGES_A_SLICE = 256
 KEEP_BACKUPS = 2
-KEY_LEAST_S = 15 * 60.0
-KEY_MOST_S = 86_400.0
-KEY_COUNT = 100_000
+KEEP_REPLIES_MOST_S = 86_400.0
 # Virtual machine instructions of SQLite between two looks: about a tenth of a millisecond.
 _INSTRUCTIONS_A_LOOK = 5000
 
@@ -68,7 +66,7 @@ def _trim(upkeep: Upkeep) -> dict[str, Any]:
     lines = _delete(upkeep, "ledger", "seq", "seq < ?", (end,))
     (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM replies").fetchone()
     old = "ts < ? AND (ts < ? OR id <= ?)"
-    limits = (upkeep.wall_s - KEY_LEAST_S, upkeep.wall_s - KEY_MOST_S, newest - KEY_COUNT)
+    limits = (upkeep.wall_s - KEEP_REPLIES_LEAST_S, upkeep.wall_s - KEEP_REPLIES_MOST_S, newest - KEEP_REPLIES)
     keys = _delete(upkeep, "replies", "id", old, limits)
     while db.execute("PRAGMA freelist_count").fetchone()[0]:
         upkeep.look()

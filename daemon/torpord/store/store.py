@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -21,6 +20,9 @@ from torpord.points import reached
 from torpord.store import codec
 
 VERSION = 1
+# Replies are kept this long in any case, then until this many newer ones have come (or, in housekeeping, for a day).
+KEEP_REPLIES_LEAST_S = 15 * 60.0
+KEEP_REPLIES = 100_000
 # What SQLite says where the disk or the system would not do it: nothing is known against the file then.
 _MACHINE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
@@ -44,25 +46,34 @@ class KeptReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """One transaction: the records of all that arrived, the world before and after them, and the replies to keep."""
-
-    number: int
-    before: World
-    after: World
-    entries: Sequence[Entry]
-    replies: Sequence[KeptReply] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """A line of the ledger as it is stored; `data` and `cause` are JSON texts."""
 
     seq: int
     ts: float
+    awake_s: float
     kind: str
     data: str
     cause: str
+
+
+def line(entry: Entry) -> Line | None:
+    """Write an entry as a line; None for one that is not ledgered. Raises TypeError for what is no JSON."""
+    if entry.seq is None:
+        return None
+    data, cause = codec.dump(entry.record.data()), codec.dump(entry.cause)
+    return Line(entry.seq, entry.wall_s, entry.awake_s, entry.record.kind, data, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction: the lines of all that arrived, the world before and after them, and the replies to keep."""
+
+    number: int
+    before: World
+    after: World
+    lines: Sequence[Line]
+    replies: Sequence[KeptReply] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +139,9 @@ class Store:
 
     def _write(self, batch: Batch) -> None:
         db, after = self._db, batch.after
-        lines = [_line(entry) for entry in batch.entries if entry.seq is not None]
-        if lines:
-            db.executemany("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", lines)
+        if batch.lines:
+            rows = [(line.seq, line.ts, line.awake_s, line.kind, line.data, line.cause) for line in batch.lines]
+            db.executemany("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", rows)
         before = batch.before if batch.before.process.generation else None
         head = codec.dump({"number": batch.number, "ledger_seq": after.ledger_seq})
         parts = [*codec.changed_parts(before, after), ("head", head)]
@@ -138,8 +149,17 @@ class Store:
         if after.holds is not batch.before.holds:
             self._write_holds(batch.before.holds, after.holds)
         if batch.replies:
-            rows = [(reply.key, reply.ts, reply.request, reply.result) for reply in batch.replies]
-            db.executemany("INSERT INTO replies (key, ts, request, result) VALUES (?, ?, ?, ?)", rows)
+            kept = [(reply.key, reply.ts, reply.request, reply.result) for reply in batch.replies]
+            db.executemany("INSERT INTO replies (key, ts, request, result) VALUES (?, ?, ?, ?)", kept)
+            self._forget_replies(batch.replies)
+
+    def _forget_replies(self, new: Sequence[KeptReply]) -> None:
+        """Drop twice as many old replies as came, if there are more than are kept: a daemon may never sleep."""
+        (newest,) = self._db.execute("SELECT max(id) FROM replies").fetchone()
+        if newest > KEEP_REPLIES:
+            old = "SELECT id FROM replies WHERE id <= ? AND ts < ? ORDER BY id LIMIT ?"
+            limits = (newest - KEEP_REPLIES, new[-1].ts - KEEP_REPLIES_LEAST_S, 2 * len(new))
+            self._db.execute(f"DELETE FROM replies WHERE id IN ({old})", limits)  # noqa: S608 - ours
 
     def _write_holds(self, before: Holds, after: Holds) -> None:
         gone = [(hold_id,) for hold_id in before.by_id if hold_id not in after.by_id]
@@ -182,7 +202,7 @@ class Store:
         """Read the lines behind `after`, at most `limit` of them and `max_bytes` of text. Raises StoreError."""
         wanted = tuple(kinds)
         marks = f" AND kind IN ({', '.join('?' * len(wanted))})" if wanted else ""
-        query = f"SELECT seq, ts, kind, data, cause FROM ledger WHERE seq > ?{marks} ORDER BY seq LIMIT ?"  # noqa: S608 - only marks
+        query = f"SELECT seq, ts, awake_s, kind, data, cause FROM ledger WHERE seq > ?{marks} ORDER BY seq LIMIT ?"  # noqa: S608 - only marks
         page, size = Page(), 0
         try:
             for row in self._db.execute(query, (after, *wanted, limit + 1)):
@@ -194,11 +214,6 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
         return page
-
-
-def _line(entry: Entry) -> tuple[Any, ...]:
-    record = entry.record
-    return (entry.seq, entry.wall_s, entry.awake_s, record.kind, codec.dump(record.data()), codec.dump(entry.cause))
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
