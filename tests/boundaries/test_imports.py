@@ -74,6 +74,7 @@ CORE_MAY_IMPORT = {
     "dataclasses",
     "datetime",  # to write a time it was given; asking for one is banned below
     "enum",
+    "itertools",
     "types",
     "typing",
     "torpor.wire",

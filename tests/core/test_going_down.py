@@ -81,7 +81,7 @@ def test_force_sleep_while_held_is_a_conflict_that_names_the_holders() -> None:
     assert decision.reply.name == "conflict"
     for named in ("who-00 (why-00)", "who-01 (why-01)", "who-02 (why-02)", "22 more"):
         assert named in decision.reply.message
-    assert decision.reply.data["busy"][0] == {"kind": "hold", "id": "00", "who": "who-00", "why": "why-00"}
+    assert decision.reply.data["busy"][0] == {"kind": "hold", "hold_id": "00", "who": "who-00", "why": "why-00"}
     assert len(decision.reply.data["busy"]) == 20
 
 
@@ -217,7 +217,7 @@ def test_hibernate_while_held_waits_for_the_last_hold(now: bool) -> None:
     life.hold("b")
     decision = life.do(ev.HibernateWanted(CLIENT, now=now))
     assert kinds(decision) == ["hibernate_requested"]
-    waiting = [{"kind": "hold", "id": each, "who": f"who-{each}", "why": f"why-{each}"} for each in "ab"]
+    waiting = [{"kind": "hold", "hold_id": each, "who": f"who-{each}", "why": f"why-{each}"} for each in "ab"]
     assert decision.reply == {"state": "WAKE", "waiting_for": waiting}
     assert moves(life.release("a")) == []
     assert moves(life.release("b")) == FORCED

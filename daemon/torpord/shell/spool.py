@@ -171,7 +171,8 @@ class Spool:
             self._is_stuck(path.name, error)
 
     def _is_stuck(self, name: str, error: OSError) -> None:
-        text = f"{printable(name)} cannot be removed ({error.strerror}): remove it, or what started the daemon starts it for ever"
+        what = f"{printable(name)} cannot be removed ({error.strerror})"
+        text = f"{what}: remove it, or what started the daemon starts it for ever"
         self.stuck[name] = text
         log.error("file_stuck", name=printable(name), error=str(error))
 
