@@ -85,6 +85,15 @@ def test_force_sleep_while_held_is_a_conflict_that_names_the_holders() -> None:
     assert len(decision.reply.data["busy"]) == 20
 
 
+def test_a_conflict_counts_every_holder_however_many_it_shows() -> None:
+    life = started()
+    for number in range(150):
+        life.hold(str(number))
+    reply = life.trigger(Trigger.FORCE_SLEEP).reply
+    assert isinstance(reply, Refusal)
+    assert "and 147 more" in reply.message
+
+
 def test_a_conflict_with_few_holders_speaks_of_no_more() -> None:
     life = started()
     life.hold("a")

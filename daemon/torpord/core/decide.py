@@ -108,7 +108,8 @@ def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
 def _busy(world: World) -> Refusal:
     reasons = busy_because(world)
     named = ", ".join(f"{each['who']} ({each['why']})" for each in reasons[:3])
-    more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    unnamed = len(world.holds.by_id) - 3
+    more = f" and {unnamed} more" if unnamed > 0 else ""
     message = (
         f"it cannot sleep while it is held by {named}{more}: wait until they let go, or use hibernate, which waits"
     )
