@@ -6,12 +6,13 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench-send clean
 
 help:
 	@echo "make demo   a tour: a real daemon, one whole life, under 40 seconds"
 	@echo "make test   all tests, in a virtual environment of their own (.venv)"
 	@echo "make lint   formatting, lint and types"
+	@echo "make bench-send   what torpor send costs beside the bare interpreter"
 	@echo "make clean  remove the virtual environment and what tools leave behind"
 
 # A stamp a set of dependencies: made anew when pyproject.toml changes, or the script that is installed.
@@ -48,6 +49,9 @@ lint: $(VENV)/.lint
 format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-send: $(VENV)/.run
+	@$(BIN)/python bench/send.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
