@@ -40,7 +40,13 @@ class Caller:
         self.path = path
         self.limit_s = limit_s
         self.again: collections.Counter[str] = collections.Counter()
+        self._early: socket.socket | None = None
         self._ids = itertools.count(1)
+
+    def connect(self) -> None:
+        """Open the connection of the first attempt, long before there is something to say."""
+        self._early = socket.socket(socket.AF_UNIX)
+        self._early.connect(self.path)
 
     def look(self, method: str, **params: Any) -> dict[str, Any]:
         """Ask for something that changes nothing, and takes no key."""
@@ -65,10 +71,13 @@ class Caller:
 
     def _once(self, line: bytes) -> dict[str, Any] | None:
         """Return the answer, None where the rule says to ask again. Raises what is neither."""
-        with socket.socket(socket.AF_UNIX) as sock:
+        is_open = self._early is not None
+        with self._early or socket.socket(socket.AF_UNIX) as sock:
+            self._early = None
             sock.settimeout(self.limit_s)
             try:
-                sock.connect(self.path)
+                if not is_open:
+                    sock.connect(self.path)
                 sock.sendall(line)
                 with sock.makefile("rb") as replies:
                     reply = replies.readline()

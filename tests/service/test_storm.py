@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from service.caller import Caller
     from service.seat import Seat
 
-CROWD = 75
+CROWD = 50
 
 
 class Crowd:
@@ -28,15 +28,28 @@ class Crowd:
         self.answers: list[dict[str, Any]] = []
         self.failures: list[BaseException] = []
 
-    def come(self, number: int) -> None:
-        for _ in range(number):
-            caller = self._seat.caller
-            self.callers.append(caller)
-            self._threads.append(threading.Thread(target=self._one, args=(caller,)))
-            self._threads[-1].start()
+    def come(self) -> None:
+        """Connect and ask, all at once."""
+        for _ in range(CROWD):
+            self._begin(self._seat.caller, threading.Barrier(1))
 
-    def _one(self, caller: Caller) -> None:
+    def gather(self) -> threading.Barrier:
+        """Connect, and ask when the barrier that is returned has been waited for."""
+        barrier = threading.Barrier(CROWD + 1)
+        for _ in range(CROWD):
+            caller = self._seat.caller
+            caller.connect()
+            self._begin(caller, barrier)
+        return barrier
+
+    def _begin(self, caller: Caller, barrier: threading.Barrier) -> None:
+        self.callers.append(caller)
+        self._threads.append(threading.Thread(target=self._one, args=(caller, barrier)))
+        self._threads[-1].start()
+
+    def _one(self, caller: Caller, barrier: threading.Barrier) -> None:
         try:
+            barrier.wait(30)
             self.answers.append(caller.event())
         except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's
             self.failures.append(error)
@@ -57,24 +70,26 @@ def test_300_clients_around_hibernation_all_get_their_answer(seat: Seat, _again:
     gone = os.pidfd_open(seat.box.pid_outside(seat.main_pid()))
     with socket.socket(socket.AF_UNIX) as observer, os.fdopen(gone):
         observer.connect(seat.caller.path)
-        crowd.come(CROWD)  # while it is up
+        crowd.come()  # while it is up
         crowd.leave()
+        now, later = crowd.gather(), crowd.gather()
         seat.caller.ask("hibernate", now=True)
-        crowd.come(CROWD)  # while it looks for work, which takes the hibernation back, or a moment later
+        crowd.come()  # while it looks for work, which takes the hibernation back, or a moment later
+        now.wait()  # the same, on connections it knows
         # Silent, it is closed when the daemon is past the point of no return.
         while not select.select([observer], [], [], 0.2)[0]:
-            crowd.leave()
             seat.caller.ask("hibernate", now=True)
-        crowd.come(CROWD)  # while it closes what is open
+        later.wait()  # on connections that it closes
+        crowd.come()  # while it does so
         assert select.select([gone], [], [], 20)[0], "it does not end"
-        crowd.come(CROWD)  # when it is gone
+        crowd.come()  # when it is gone
         crowd.leave()
     assert crowd.failures == []
-    assert len(crowd.answers) == 4 * CROWD
+    assert len(crowd.answers) == 6 * CROWD
     last = seat.caller.look("status")
     assert (last["generation"], last["start_cause"]) == (first["generation"] + 1, "connect")
     # Each event counts once, however often it was asked; a hibernation that was asked for is no activity.
-    assert last["wrapper_event_seq"] - first["wrapper_event_seq"] == 4 * CROWD
+    assert last["wrapper_event_seq"] - first["wrapper_event_seq"] == 6 * CROWD
     # The manager's socket is never away, and nobody was turned down in another way than the contract's.
     assert set(crowd.again()) <= {"draining", "EOF", "ECONNRESET", "EPIPE", "EAGAIN"}
     assert seat.show("torpord.service", "NRestarts") == {"NRestarts": "0"}
