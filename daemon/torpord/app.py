@@ -87,10 +87,10 @@ async def run(options: Options, settings: config.Settings) -> str:
     }
     lock = await HomeLock.take(options.home, holder)
     try:
-        async with _opened_store(options) as (store, runner):
+        async with _opened_store(options) as (store, world, runner):
             listener = listener or listen.own(path)
             daemon = Daemon(options, settings, listener, store, runner, notifier, supervisor)
-            return await daemon.live(await runner.run(store.load))
+            return await daemon.live(world)
     except StoreUnreadableError as error:
         raise SetupError(wire.EX_DATAERR, _unreadable(options.home, error)) from error
     except StoreError as error:
@@ -102,12 +102,12 @@ async def run(options: Options, settings: config.Settings) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _opened_store(options: Options) -> AsyncIterator[tuple[Store, StoreThread]]:
+async def _opened_store(options: Options) -> AsyncIterator[tuple[Store, World, StoreThread]]:
     runner = StoreThread()
     try:
-        store = await runner.run(lambda: _open_store(options))
+        store, world = await runner.run(lambda: _open_store(options))
         try:
-            yield store, runner
+            yield store, world, runner
         finally:
             with anyio.CancelScope(shield=True):
                 await runner.run(store.close)
@@ -115,16 +115,25 @@ async def _opened_store(options: Options) -> AsyncIterator[tuple[Store, StoreThr
         runner.close()
 
 
-def _open_store(options: Options) -> Store:
+def _open_store(options: Options) -> tuple[Store, World]:
     path = options.home / wire.STORE_NAME
     try:
-        return Store(path)
+        return _loaded(path)
     except StoreUnreadableError as error:
         if not options.new_store:
             raise
         aside = _put_aside(path)
         log.warning("store_put_aside", found=str(error), aside=str(aside))
-        return Store(path)
+        return _loaded(path)
+
+
+def _loaded(path: Path) -> tuple[Store, World]:
+    store = Store(path)
+    try:
+        return store, store.load()
+    except BaseException:
+        store.close()
+        raise
 
 
 def _put_aside(path: Path) -> Path:

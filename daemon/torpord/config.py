@@ -129,7 +129,7 @@ def load(path: Path) -> Settings:
     """Read the settings; a missing file means the defaults. Raises SetupError 78, naming key, value and line."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # of a home that is none, the home's own check tells more
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(78, f"settings {path} cannot be read ({error}): mend or remove the file") from error

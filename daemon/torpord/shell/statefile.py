@@ -49,12 +49,12 @@ class StateFile:
     def __init__(self, home: Path) -> None:
         self._path = home / wire.STATE_NAME
         self._draft = home / wire.SPOOL_TMP_NAME / wire.STATE_NAME
-        self._inode: int | None = None
+        self._written: tuple[int, ...] | None = None
 
     def is_ours(self) -> bool:
         """Whether what lies there is what was last written."""
         try:
-            return self._path.lstat().st_ino == self._inode
+            return _identity(self._path.lstat()) == self._written
         except OSError:
             return False
 
@@ -62,20 +62,23 @@ class StateFile:
         """Replace it atomically and durably. Raises OSError."""
         self._draft.parent.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self._draft, flags, 0o600)
-        try:
+        with os.fdopen(os.open(self._draft, flags, 0o600), "wb") as file:
             # A full disk fails here or at the fsync; the old file stays whole either way.
-            os.write(fd, orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            os.fsync(fd)
-            self._inode = os.fstat(fd).st_ino
-        finally:
-            os.close(fd)
+            file.write(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            file.flush()
+            os.fsync(file.fileno())
+            self._written = _identity(os.fstat(file.fileno()))
         self._draft.replace(self._path)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    """Tell one content from another: an inode number is used again at once, and a file may be written in its place."""
+    return found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns
 
 
 class StateKeeper:

@@ -233,13 +233,9 @@ def _open(path: Path) -> sqlite3.Connection:
         raise StoreUnreadableError(f"{path} is empty: something truncated it")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA temp_store = MEMORY")
-        # Half a megabyte instead of two: the hot pages are a handful, and the whole daemon is to stay under 32 MB.
-        db.execute("PRAGMA cache_size = -512")
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        db.execute("SELECT count(*) FROM world").fetchone()
+        if version == VERSION:  # before that nothing is set: the journal's mode is written into the file
+            _set_up(db)
     except sqlite3.Error as error:
         db.close()
         raise _fault(path, error) from error
@@ -248,6 +244,15 @@ def _open(path: Path) -> sqlite3.Connection:
         newer = "a newer torpor made it: upgrade this one" if version > VERSION else "it is none of torpor's"
         raise StoreUnreadableError(f"{path} is a store of version {version}, this torpor reads {VERSION}: {newer}")
     return db
+
+
+def _set_up(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA temp_store = MEMORY")
+    # Half a megabyte instead of two: the hot pages are a handful, and the whole daemon is to stay under 32 MB.
+    db.execute("PRAGMA cache_size = -512")
+    db.execute("SELECT count(*) FROM world").fetchone()
 
 
 def _fault(path: Path, error: sqlite3.Error) -> StoreError | StoreUnreadableError:
