@@ -67,7 +67,7 @@ def test_without_a_manager_everything_is_quiet() -> None:
     ("usec", "pid", "interval_s"),
     [
         ("3000000", None, 1.5),
-        ("3000000", str(os.getpid()), 1.5),
+        ("3000000", "ours", 1.5),
         ("3000000", "1", None),
         ("0", None, None),
         ("soon", None, None),
@@ -77,7 +77,8 @@ def test_without_a_manager_everything_is_quiet() -> None:
 def test_the_watchdog_wants_half_its_time(
     manager: socket.socket, usec: str | None, pid: str | None, interval_s: float | None
 ) -> None:
-    given = dict(zip(MANAGER, (manager.getsockname(), usec, pid), strict=True))
+    watched = str(os.getpid()) if pid == "ours" else pid
+    given = dict(zip(MANAGER, (manager.getsockname(), usec, watched), strict=True))
     environ = {name: value for name, value in given.items() if value is not None}
     notifier = Notifier.from_environment(environ)
     notifier.close()
