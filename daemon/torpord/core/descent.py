@@ -150,10 +150,15 @@ def hibernate_due(draft: Draft, event: ev.DeadlinePassed) -> None:
 
 def outstanding(world: World) -> tuple[fx.Effect, ...]:
     """Return the effects a world still asks for: what to do again where it is not known whether they were begun."""
+    watches = tuple(
+        fx.WatchProcess(hold.hold_id, hold.pid, hold.pid_start)
+        for hold in world.holds.by_id.values()
+        if hold.pid is not None and hold.pid_start is not None
+    )
     if world.process.leaving:
-        return (fx.GoDown(world.process.leaving),)
+        return (*watches, fx.GoDown(world.process.leaving))
     if world.lifecycle.state is State.HIBERNATION and not world.policy.shadow_run:
-        return (fx.GoDown("hibernate"),)
+        return (*watches, fx.GoDown("hibernate"))
     if world.cycle.phase == "running":
-        return (fx.StartCycle(world.cycle.next_step),)
-    return ()
+        return (*watches, fx.StartCycle(world.cycle.next_step))
+    return watches

@@ -1,0 +1,52 @@
+"""What a world still asks for, where it is not known whether it was begun."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from torpord.core import effects as fx
+from torpord.core.descent import outstanding
+from torpord.core.lifecycle import State
+from torpord.core.policy import Policy
+from torpord.core.world import Cycle, Hold, Holds, Lifecycle, Process, World
+
+UP = World(process=Process(generation=1, ended=False))
+
+
+def held(**fields: object) -> World:
+    hold = Hold("h", "who", "why", 0.0, **fields)  # type: ignore[arg-type]
+    return replace(UP, holds=Holds(MappingProxyType({"h": hold})))
+
+
+def test_an_idle_world_asks_for_nothing() -> None:
+    assert outstanding(UP) == ()
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.HIBERNATION])
+def test_a_state_alone_asks_for_nothing(state: State) -> None:
+    assert outstanding(replace(UP, lifecycle=Lifecycle(state=state))) == ()
+
+
+def test_hibernation_asks_for_the_exit_unless_it_is_a_shadow() -> None:
+    down = replace(UP, lifecycle=Lifecycle(state=State.HIBERNATION))
+    assert outstanding(down) == (fx.GoDown("hibernate"),)
+    assert outstanding(replace(down, policy=Policy(shadow_run=True))) == ()
+
+
+@pytest.mark.parametrize("how", ["stop", "signal"])
+def test_a_stop_asks_for_the_exit(how: str) -> None:
+    assert outstanding(replace(UP, process=replace(UP.process, leaving=how))) == (fx.GoDown(how),)
+
+
+def test_a_running_cycle_asks_to_be_run_from_its_step() -> None:
+    world = replace(UP, lifecycle=Lifecycle(state=State.SLEEP), cycle=Cycle(phase="running", next_step="backup"))
+    assert outstanding(world) == (fx.StartCycle("backup"),)
+
+
+def test_a_hold_by_a_process_asks_for_its_watch_and_no_other_does() -> None:
+    assert outstanding(held(pid=7, pid_start="99")) == (fx.WatchProcess("h", 7, "99"),)
+    assert outstanding(held(connection=3)) == ()
+    assert outstanding(held(until_awake_s=9.0)) == ()
