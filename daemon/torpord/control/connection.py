@@ -19,9 +19,11 @@ from anyio.lowlevel import checkpoint
 from torpor import wire
 from torpord.control import framing
 from torpord.control.desk import Desk, Watcher
+from torpord.control.follower import Follower
 from torpord.control.framing import NO_ID, Lines, Request
-from torpord.control.ledger import Tail, view
+from torpord.control.ledger import view
 from torpord.control.methods import Call, Method, change, check_look, find
+from torpord.control.outlet import Outlet, PeerGoneError
 from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import Cause, ConnectionClosed
@@ -39,10 +41,6 @@ FLUSH_BYTES = 64 * 1024
 LINES_A_TURN = 32
 MOST_WAITS = 256
 DEFAULT_LOG_LINES = 1000
-
-
-class PeerGoneError(Exception):
-    """The other side closed, or was dropped: nothing can be said to it any more."""
 
 
 @dataclass(slots=True)
@@ -73,7 +71,7 @@ class Connection:
         self._waits = 0
         self._following = False
         self._nothing_open = anyio.Event()  # after the peer's last request: no wait, no subscription
-        self._sending = anyio.Lock()
+        self._outlet = Outlet(sock, cause)
 
     async def serve(self) -> None:
         """Serve it. Closes the socket, and lets go of the holds that hung on it."""
@@ -99,7 +97,7 @@ class Connection:
 
     async def _last_words(self, data: bytes) -> None:
         """Send what is the last, so that it arrives: unread bytes at close would reset the connection."""
-        await self._send(data, limit_s=1)
+        await self._outlet.send(data, limit_s=1)
         with contextlib.suppress(OSError), anyio.move_on_after(1):
             self.sock.shutdown(socket.SHUT_WR)
             while await self._receive():
@@ -213,29 +211,7 @@ class Connection:
     async def _flush(self, above: int = 0) -> None:
         if self._out_bytes > above:
             data, self._out, self._out_bytes = b"".join(self._out), [], 0
-            await self._send(data)
-
-    async def _send(self, data: bytes, limit_s: float | None = wire.MAX_BEHIND_S) -> None:
-        """Send all of it. Who takes nothing for `limit_s` is dropped; None paces the sender instead."""
-        async with self._sending:
-            left = memoryview(data)
-            while left:
-                try:
-                    left = left[self.sock.send(left) :]
-                except BlockingIOError:
-                    await self._until_writable(limit_s)
-                except OSError as error:
-                    raise PeerGoneError(str(error)) from error
-
-    async def _until_writable(self, limit_s: float | None) -> None:
-        if limit_s is None:
-            await anyio.wait_writable(self.sock)
-            return
-        with anyio.move_on_after(limit_s) as limit:
-            await anyio.wait_writable(self.sock)
-        if limit.cancelled_caught:
-            log.warning("reader_dropped", why=f"it took nothing for {limit_s:g} s", cause=self._cause)
-            raise PeerGoneError("it does not read")
+            await self._outlet.send(data)
 
     async def _long(self, request: Request, start: Callable[..., object]) -> None:
         """Answer what takes a task or the store."""
@@ -327,8 +303,10 @@ class Connection:
         if request_id is NO_ID:
             return
         write = framing.error if isinstance(answer, Refusal) else framing.result
-        with contextlib.suppress(PeerGoneError):  # the reader sees it too, and ends the connection
-            await self._send(write(request_id, answer))
+        try:
+            await self._outlet.send(write(request_id, answer))
+        except PeerGoneError:
+            self._shut()
 
     async def _subscribe(self, request: Request, start: Callable[..., object]) -> None:
         if self._following:
@@ -341,13 +319,13 @@ class Connection:
 
     async def _follow(self, after: int, kinds: frozenset[str]) -> None:
         """Send the ledger from `after` on: from the store while it is far behind, then as it happens."""
-        follower = Follower(self._desk, self._send, after, kinds)
+        follower = Follower(self._desk, self._outlet, after, kinds)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(follower.run)
                 await self._desk.drained.wait()
                 group.cancel_scope.cancel()
-            await self._send(framing.notification("bye", {"reason": self._desk.draining}), limit_s=1)
+            await self._outlet.send(framing.notification("bye", {"reason": self._desk.draining}), limit_s=1)
             self._following = False
             self._closed_one()
         except* PeerGoneError:
@@ -360,43 +338,3 @@ class Connection:
         """Make the reader see the end: it closes the connection."""
         with contextlib.suppress(OSError):  # the other side may be gone already
             self.sock.shutdown(socket.SHUT_RDWR)
-
-
-class Follower:
-    """A place in the ledger that moves to its end and stays there."""
-
-    def __init__(self, desk: Desk, send: Callable[..., Any], after: int, kinds: frozenset[str]) -> None:
-        self._desk = desk
-        self._send = send
-        self._at = after
-        self._kinds = kinds
-        self._live = False
-
-    async def run(self) -> None:
-        """Follow until cancelled, or until the reader falls too far behind."""
-        tail = self._desk.tail
-        while True:
-            await tail.beyond(self._at)
-            if tail.has(self._at + 1):
-                await self._from_tail(tail)
-            elif self._live:
-                await self._send(framing.notification("bye", {"reason": "behind"}), limit_s=0.1)
-                log.warning("reader_dropped", why=f"a subscription is over {wire.MAX_BEHIND_BYTES} bytes behind")
-                raise PeerGoneError("behind")
-            else:
-                await self._from_store()
-
-    async def _from_tail(self, tail: Tail) -> None:
-        text, head = b"".join(tail.since(self._at, self._kinds)), tail.head
-        await self._send(text, limit_s=wire.MAX_BEHIND_S if self._live else None)
-        self._at, self._live = head, tail.head == head
-
-    async def _from_store(self) -> None:
-        """Catch up by a page, at the pace of the reader."""
-        head, at, store = self._desk.tail.head, self._at, self._desk.store
-        kinds = sorted(self._kinds)
-        page = await self._desk.runner.run(lambda: store.page(at, 1000, wire.MAX_PAGE_BYTES // 2, kinds))
-        text = b"".join(framing.notification("record", view(line)) for line in page.lines)
-        await self._send(text, limit_s=None)
-        newest = page.lines[-1].seq if page.lines else at
-        self._at = newest if page.more else max(newest, head)
