@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -77,7 +78,8 @@ class _Screen:
             while not follower.done():
                 # The state file is replaced soon after activity, which makes no record: a stat instead of a question.
                 mark = presence.mark(self._client.home)
-                if self._happened.is_set() or mark != looked_at:
+                came_up = self._found is None and presence.is_up(self._client.home)
+                if self._happened.is_set() or mark != looked_at or came_up:
                     self._happened.clear()
                     await self._look()
                     looked_at = mark
@@ -98,13 +100,12 @@ class _Screen:
                 # The screen says it, and goes on saying it until there is a daemon again.
                 while not presence.is_up(self._client.home):  # noqa: ASYNC110 - nobody in this process could tell
                     await asyncio.sleep(_LOOK_EVERY_S)
-                self._happened.set()
 
     async def _until_something(self) -> None:
-        try:
-            await asyncio.wait_for(self._happened.wait(), _REDRAW_EVERY_S)
-        except TimeoutError:
-            return
+        # Not wait_for: before 3.12 it loses a Ctrl-C that comes together with what it waits for.
+        with contextlib.suppress(TimeoutError):  # nothing happened, but the clock has moved
+            async with asyncio.timeout(_REDRAW_EVERY_S):
+                await self._happened.wait()
 
     async def _look(self) -> None:
         try:
