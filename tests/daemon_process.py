@@ -139,6 +139,7 @@ class RunningDaemon:
         self.home = home
         self.socket = Path(env.get("TORPOR_SOCKET", home / "torpor.sock"))
         self.log = home.parent / f"{home.name}.log"
+        self._clients: list[LineClient] = []
         self._command = list(command)
         self._env = dict(env)
         with self.log.open("ab") as out:
@@ -205,8 +206,10 @@ class RunningDaemon:
             return False
 
     def connect(self) -> LineClient:
-        """Open a connection."""
-        return LineClient(self.socket)
+        """Open a connection. Who forgets to close it has it closed with the daemon's end."""
+        client = LineClient(self.socket)
+        self._clients.append(client)
+        return client
 
     def call(self, method: str, /, **params: Any) -> dict[str, Any]:
         """Ask on a connection of its own; returns the result. Raises CallRefusedError."""
@@ -242,6 +245,8 @@ class RunningDaemon:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is gone
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(START_LIMIT_S)
+        for client in self._clients:
+            client.close()
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return what all daemons of this home have logged; a line that is no JSON comes as {"text": ...}."""
