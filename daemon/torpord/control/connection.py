@@ -155,6 +155,7 @@ class Connection:
         if isinstance(request, tuple):
             await self._settle()
             self._answer(*request)
+            await self._flush(FLUSH_BYTES)
             return
         try:
             row = self._admit(request)
