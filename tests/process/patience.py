@@ -54,9 +54,16 @@ class PatientClient:
         while time.monotonic() < end_at:
             self.tries += 1
             reply = self._one_try(method, params)
-            if reply is not None and reply.get("error", {}).get("data", {}).get("name") != "draining":
+            if reply is not None:
                 return reply
         raise AssertionError(f"no answer to {method} {params} within {ANSWER_LIMIT_S} s, {self.tries} tries")
+
+    def try_on(self, client: LineClient | None) -> dict[str, Any] | None:
+        """Return the reply to the one request that was sent on this connection; None where asking again is right."""
+        if client is None:
+            return None
+        with client:
+            return self._said(client)
 
     def _one_try(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         try:
@@ -69,6 +76,15 @@ class PatientClient:
             return None  # a full backlog: wait for a place in it
         with client:
             try:
-                return client.ask(method, **params)
-            except (EOFError, BrokenPipeError, ConnectionResetError):
+                client.request(method, **params)
+            except (BrokenPipeError, ConnectionResetError):
                 return None
+            return self._said(client)
+
+    @staticmethod
+    def _said(client: LineClient) -> dict[str, Any] | None:
+        try:
+            reply = client.read_line()
+        except (EOFError, ConnectionResetError):
+            return None
+        return None if reply.get("error", {}).get("data", {}).get("name") == "draining" else reply
