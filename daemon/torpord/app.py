@@ -178,6 +178,7 @@ class Daemon:
     ) -> None:
         self._options = options
         self._settings = settings
+        self._fresh = settings  # read again; in force once that is durable
         self._listener = listener
         self._store = store
         self._runner = runner
@@ -255,14 +256,16 @@ class Daemon:
         if self._options.spawned:
             return "spawn"
         if self._supervisor != "none":
+            # First of all: a service manager starts again what died, and who connects meanwhile did not start it.
+            # After a reboot nothing of that kind is known, and whoever came is the cause.
+            if not world.process.ended and world.process.boot_id == processes.boot_id():
+                return "crash"
             if self._listener.is_inherited and _readable(self._listener):
                 return "connect"
             if (self._options.home / wire.WAKE_SIGNAL_NAME).exists():
                 return "wake.signal"
             if any((self._options.home / wire.SPOOL_NAME).iterdir()):
                 return "wake.d"
-            if not world.process.ended:
-                return "crash"
         return "manual"
 
     # What the writer asks and tells (writer.Shell).
@@ -304,6 +307,9 @@ class Daemon:
                     self._hooks.want(effect)
                 case fx.WatchProcess():
                     self._holders.watch(effect)
+                case fx.UseSettings():
+                    self._settings = self._fresh
+                    configure(self._fresh.log_level, self._fresh.log_format)
 
     def rearmed(self, wall_s: float | None) -> None:
         """Set the alarm of the wall clock."""
@@ -326,10 +332,8 @@ class Daemon:
         except SetupError as error:
             message = f"{error}; the settings in force stay"
             raise RefusedError(Refusal("conflict", message, {"file": str(self._options.settings)})) from error
-        names = config.changed(self._settings, fresh)
-        self._settings = fresh
-        configure(fresh.log_level, fresh.log_format)
-        return fresh.policy, names
+        self._fresh = fresh
+        return fresh.policy, config.changed(self._settings, fresh)
 
     async def _farewell(self) -> None:
         """Tell the service manager and the observers, last of all."""
@@ -407,8 +411,11 @@ class Daemon:
         except RefusedError as refused:
             log.warning("settings_not_reloaded", why=refused.refusal.message)
         else:
-            await self._writer.apply(SettingsRead(cause, policy, names, by_request=False))
-            log.info("settings_reloaded", changed=names)
+            outcome = await self._writer.apply(SettingsRead(cause, policy, names, by_request=False))
+            if isinstance(outcome, Refusal):
+                log.warning("settings_not_reloaded", why=outcome.message)
+            else:
+                log.info("settings_reloaded", changed=names)
         self._notifier.ready(self._told())
 
 

@@ -36,6 +36,13 @@ def then(cells: dict[str, Cell], record: str) -> dict[str, Cell]:
     return {state: (f"{records} {record}", effects, after) for state, (records, effects, after) in cells.items()}
 
 
+def used(cells: dict[str, Cell]) -> dict[str, Cell]:
+    """Before a hook runs: it may be one of the new ones."""
+    return {
+        state: (records, f"UseSettings {effects}".strip(), after) for state, (records, effects, after) in cells.items()
+    }
+
+
 def trigger(name: Trigger) -> Callable[[Life], ev.Event]:
     return lambda _: ev.ClientTrigger(CLIENT, name)
 
@@ -97,10 +104,10 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         stays("stop_requested", "GoDown")
         | {"SLEEP": ("stop_requested sleep_cycle_interrupted", "StopCycle GoDown", "SLEEP")},
     ),
-    "reload of the same": (settings(Policy(), by_request=True), RISE),
-    "reload of others": (settings(OTHER_SETTINGS, by_request=True), then(RISE, "settings_loaded")),
-    "SIGHUP with the same": (settings(Policy(), by_request=False), stays("")),
-    "SIGHUP with others": (settings(OTHER_SETTINGS, by_request=False), stays("settings_loaded")),
+    "reload of the same": (settings(Policy(), by_request=True), used(RISE)),
+    "reload of others": (settings(OTHER_SETTINGS, by_request=True), used(then(RISE, "settings_loaded"))),
+    "SIGHUP with the same": (settings(Policy(), by_request=False), used(stays(""))),
+    "SIGHUP with others": (settings(OTHER_SETTINGS, by_request=False), used(stays("settings_loaded"))),
     "drowsy_due too early": (deadline("drowsy_due"), stays("")),
     "sleep_due too early": (deadline("sleep_due"), stays("")),
     "hibernate_due too early": (deadline("hibernate_due"), stays("")),

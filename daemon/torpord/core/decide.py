@@ -173,6 +173,7 @@ def _stop_wanted(draft: Draft, event: ev.StopWanted) -> Reply:
 
 
 def _settings_read(draft: Draft, event: ev.SettingsRead) -> Reply:
+    draft.effects.append(fx.UseSettings())
     if event.by_request:
         touch(draft, Trigger.REQUEST_ARRIVED)
     shadowed = draft.world.policy.shadow_run

@@ -43,4 +43,9 @@ class WatchProcess:
     start: str
 
 
-Effect = GoDown | StartCycle | StopCycle | RunHook | WatchProcess
+@dataclass(frozen=True, slots=True)
+class UseSettings:
+    """Work by the settings that were read last, also by what of them the core does not decide by."""
+
+
+Effect = GoDown | StartCycle | StopCycle | RunHook | WatchProcess | UseSettings
