@@ -108,6 +108,7 @@ class FakeDaemon:
         self._locks = locks
         self._backlog = backlog
         self._visitors: list[socket.socket] = []
+        self._accepting: threading.Thread | None = None
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -130,18 +131,19 @@ class FakeDaemon:
         self._listener.listen(self._backlog)
 
     def accept(self) -> None:
-        thread = threading.Thread(target=self._accept)
-        thread.start()
-        self._threads.append(thread)
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
 
     def methods(self) -> list[str]:
         return [request["method"] for request in self.requests]
 
     def stop(self, **state: Any) -> None:
         """Go down; with `state`, write a state file before the lock is released, as the daemon does."""
-        self.ended.set()
         (self.home / wire.SOCKET_NAME).unlink(missing_ok=True)
         self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
+        if self._accepting is not None:
+            self._accepting.join()  # from here on nobody comes
+        self.ended.set()
         for visitor in self._visitors:
             with contextlib.suppress(OSError):
                 visitor.shutdown(socket.SHUT_RDWR)
