@@ -11,7 +11,7 @@ from torpord.control.methods import ROWS
 from wire.writing import lines, message
 
 EVENT = {"event": "request_arrived"}
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "event": EVENT,
     "hold.acquire": {"who": "make", "why": "it builds", "ttl_s": 60},
     "hold.release": {},
@@ -27,7 +27,7 @@ def test_every_changing_method_is_here() -> None:
 
 @pytest.mark.parametrize("method", ["event", "hold.acquire", "hold.release", "reload"])
 def test_the_same_key_gets_the_first_result_and_changes_nothing(daemon: RunningDaemon, method: str) -> None:
-    params: dict[str, Any] = dict(CHANGES[method])
+    params = dict(CHANGES[method])
     if method == "hold.release":
         params["hold_id"] = daemon.call("hold.acquire", who="w", why="y", ttl_s=60)["hold_id"]
     first = daemon.call(method, key="k", **params)
