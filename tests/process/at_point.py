@@ -3,8 +3,8 @@
     python -P at_point.py --folder DIR [--at POINT ACTION]... [--nth N] [--armed] [--set MODULE:NAME=JSON]... -- run ...
 
 POINT is one of `torpord.points.POINTS`, or of the sleep cycle's steps: `step.NAME` as it begins, `step.NAME.within`
-when it looks whether to give way, `step.NAME.done` as it has returned. ACTION happens once, at the nth passage (counted from
-when DIR/armed is there, with --armed), and in no later process with the same DIR:
+when it looks whether to give way, `step.NAME.done` as it has returned. ACTION happens once, at the nth passage (with
+--armed counted from when DIR/armed is there), and in no later process with the same DIR:
 
     kill   SIGKILL to itself
     raise  sqlite3.OperationalError, as a failing disk gives it

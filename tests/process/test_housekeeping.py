@@ -1,0 +1,153 @@
+"""The sleep cycle on a real store: what it trims, what it keeps, how it gives way, and that it survives its own end."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon_process import RunningDaemon
+from process.old_ledger import age, damage
+from process.reading import assert_whole, ledger
+from process.timers import settings
+from process.trap import Trap
+from torpord.core.descent import CYCLE_STEPS
+from torpord.store.store import Store
+from waiting import until
+
+SLEEPS = settings("[sleep]\nmin_interval = '0s'", min_up="1h")
+# Steps that look whether to give way while they work, and not only before.
+LOOKING = ("trim", "integrity_check", "backup")
+
+
+def aged_home(home: Path, **lines: int) -> int:
+    RunningDaemon.start(home, SLEEPS).stop()
+    return age(home, **lines)
+
+
+def sleep_through(daemon: RunningDaemon, cycles: int = 1) -> None:
+    """Send it to sleep, and wait until that many cycles have been completed in all."""
+    daemon.call("event", event="force_sleep")
+    until(lambda: len(daemon.call("log", kinds=["sleep_cycle_done"])["records"]) == cycles, what="the cycle")
+
+
+def test_50_000_lines_are_trimmed_to_their_age_and_backed_up(home: Path) -> None:
+    newest = aged_home(home, old=40_000, young=10_000)
+    backups = home / "backups"
+    backups.mkdir(mode=0o700)
+    for year in (2020, 2021, 2022):
+        (backups / f"torpor-{year}0101T000000Z.db").write_bytes(b"an older one")
+    before_bytes = (home / "torpor.db").stat().st_size
+    daemon = RunningDaemon.start(home)
+    sleep_through(daemon)
+    cycle = daemon.call("status")["sleep"]["last_cycle"]
+    assert cycle["outcome"] == "completed"
+    assert cycle["results"]["trim"]["lines"] > 40_000
+    oldest = daemon.call("log", limit=1)["records"][0]["seq"]
+    assert oldest == newest - 10_000 + 1
+    daemon.stop()
+    assert (home / "torpor.db").stat().st_size < before_bytes / 2
+    seqs = [entry.seq for entry in ledger(home)]
+    assert seqs == list(range(oldest, oldest + len(seqs)))
+
+    kept = sorted(path.name for path in backups.iterdir())
+    assert len(kept) == 2
+    assert kept[0] == "torpor-20220101T000000Z.db"
+    copy = Store(backups / kept[1])
+    assert copy.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert copy.connection.execute("SELECT min(seq) FROM ledger").fetchone() == (oldest,)
+    assert copy.load().process.generation == 2
+    copy.close()
+    assert (backups / kept[1]).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_request_in_the_midst_of_it_is_answered_at_once(home: Path) -> None:
+    aged_home(home, old=40_000, young=10_000)
+    daemon = RunningDaemon.start(home)
+    with daemon.connect() as client:
+        slowest_s = 0.0
+        for number in range(20):
+            client.call("event", event="force_sleep")
+            begin_s = time.monotonic()
+            assert client.call("event", event="request_arrived", key=f"k{number}")["state"] == "WAKE"
+            slowest_s = max(slowest_s, time.monotonic() - begin_s)
+        assert slowest_s < 0.5  # a machine that has other things to do; alone it is some milliseconds
+    sleep_through(daemon)
+    assert daemon.call("status")["sleep"]["last_cycle"]["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("step", LOOKING)
+def test_it_gives_way_within_a_step_and_goes_on_from_there(step: str, home: Path, short_dir: Path) -> None:
+    aged_home(home, old=0, young=3000)
+    point = f"step.{step}.within"
+    trap = Trap(short_dir / "trap", {point: "wait"})
+    daemon = RunningDaemon.start(home, launcher=trap.launcher)
+    with daemon.connect() as client:
+        client.call("event", event="force_sleep")
+        trap.reached(point, daemon)
+        client.request("event", event="request_arrived", key="goes first")
+        trap.let_go(point)
+        assert client.read_line()["result"]["state"] == "WAKE"
+        interrupted = client.call("log", kinds=["sleep_cycle_interrupted"])["records"]
+        assert [each["data"]["step"] for each in interrupted] == [step]
+    sleep_through(daemon)
+    started = daemon.call("log", kinds=["sleep_cycle_started"])["records"]
+    assert [(each["data"]["step"], each["data"]["resumed"]) for each in started] == [("trim", False), (step, True)]
+    done = [each["data"]["step"] for each in daemon.call("log", kinds=["sleep_cycle_step_done"])["records"]]
+    assert done == list(CYCLE_STEPS)
+    assert daemon.call("log", kinds=["sleep_cycle_failed"])["records"] == []
+    daemon.stop()
+    assert_whole(home)
+
+
+INSIDE = [
+    f"step.{step}{at}" for step in CYCLE_STEPS for at in ("", ".within", ".done") if at != ".within" or step in LOOKING
+]
+
+
+@pytest.mark.parametrize("point", INSIDE)
+def test_killed_inside_a_step_the_next_sleep_completes(point: str, home: Path, short_dir: Path) -> None:
+    aged_home(home, old=0, young=3000)
+    trap = Trap(short_dir / "trap", {point: "kill"})
+    daemon = RunningDaemon.start(home, launcher=trap.launcher)
+    with daemon.connect() as client:
+        client.call("event", event="request_arrived", key="before")
+        client.ask("event", event="force_sleep")
+        assert daemon.wait_gone() == -signal.SIGKILL
+    following = RunningDaemon.start(home)
+    assert following.call("status")["wrapper_event_seq"] == 1
+    sleep_through(following)
+    cycle = following.call("status")["sleep"]["last_cycle"]
+    assert (cycle["outcome"], set(cycle["results"])) == ("completed", set(CYCLE_STEPS))
+    done = [each["data"]["step"] for each in following.call("log", kinds=["sleep_cycle_step_done"])["records"]]
+    assert done == list(CYCLE_STEPS)
+    assert following.stop() == 0
+    assert_whole(home)
+    # Two where it died between the backup and its record; no draft, and nothing else.
+    assert {path.suffix for path in (home / "backups").iterdir()} == {".db"}
+
+
+def test_a_damaged_page_fails_the_cycle_and_blocks_nothing(home: Path) -> None:
+    newest = aged_home(home, old=0, young=5000)
+    damage(home, newest - 2500)
+    daemon = RunningDaemon.start(home, settings("[sleep]\nmin_interval = '0s'"))
+    daemon.call("event", event="force_sleep")
+    assert daemon.wait_gone() == 0
+    following = daemon.again()
+    status = following.call("status")
+    assert status["sleep"]["last_cycle"]["outcome"] == "failed"
+    assert (status["sleep"]["last_cycle"]["step"], status["state"]) == ("integrity_check", "WAKE")
+    following.call("event", event="force_sleep")  # not tried again for ten minutes, and goes down all the same
+    assert following.wait_gone() == 0
+    assert not (home / "backups").exists()  # a damaged store is not copied over a good backup
+
+    db = sqlite3.connect(home / "torpor.db")
+    query = "SELECT kind FROM ledger WHERE seq > ? AND kind GLOB 'sleep_cycle_*' AND kind <> 'sleep_cycle_step_done'"
+    kinds = [kind for (kind,) in db.execute(query, (newest,))]
+    states = [data for (data,) in db.execute("SELECT data FROM ledger WHERE seq > ? AND kind = 'stopped'", (newest,))]
+    db.close()
+    assert kinds == ["sleep_cycle_started", "sleep_cycle_failed", "sleep_cycle_skipped"]
+    assert ["HIBERNATION" in each for each in states] == [True, True]
