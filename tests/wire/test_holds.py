@@ -1,4 +1,4 @@
-"""What ends a hold, and what ten thousand of them cost the others."""
+"""What ends a hold, and what as many as there may be cost the others."""
 
 from __future__ import annotations
 
