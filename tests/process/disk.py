@@ -14,8 +14,8 @@ class SmallDisk:
 
     home: Path
 
-    def fill(self) -> None:
-        """Leave no page free."""
+    def fill(self, *, but_bytes: int = 0) -> None:
+        """Leave no page free, but for so many bytes."""
         fd = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             while True:
@@ -23,12 +23,19 @@ class SmallDisk:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+            os.ftruncate(fd, max(0, os.fstat(fd).st_size - but_bytes))
         finally:
             os.close(fd)
 
     def free(self) -> None:
         """Give all of it back."""
         self._ballast.unlink()
+
+    @property
+    def free_bytes(self) -> int:
+        """How much room there is."""
+        found = os.statvfs(self.home)
+        return found.f_bfree * found.f_frsize
 
     @property
     def _ballast(self) -> Path:

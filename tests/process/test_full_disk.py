@@ -9,6 +9,7 @@ import pytest
 
 from daemon_process import LineClient, RunningDaemon, StartFailedError
 from process.disk import SmallDisk, cpu_s
+from process.old_ledger import age
 from process.reading import assert_whole, kinds, state_file, stored_world, transitions
 from process.timers import settings
 from waiting import until
@@ -168,3 +169,21 @@ def test_the_start_of_a_store_that_holds_is_not_taken_for_a_damaged_one(disk: Sm
     assert "new-store" not in str(failed.value)
     disk.free()
     assert daemon.again().call("status")["wrapper_event_seq"] == 5
+
+
+def test_a_backup_that_finds_no_room_fails_and_gives_back_what_it_took(disk: SmallDisk) -> None:
+    RunningDaemon.start(disk.home, settings()).stop()
+    age(disk.home, old=0, young=3000)
+    store_bytes = (disk.home / "torpor.db").stat().st_size
+    daemon = RunningDaemon.start(disk.home)
+    disk.fill(but_bytes=store_bytes // 2)
+    daemon.call("event", event="force_sleep")
+    assert daemon.wait_gone() == 0  # the cycle has failed, and blocks nothing
+    assert disk.free_bytes > store_bytes // 4
+    world = assert_whole(disk.home)
+    assert (world.lifecycle.state.value, world.process.ended) == ("HIBERNATION", True)
+    assert world.cycle.failed_step == "backup"
+    following = daemon.again()
+    last = following.call("status")["sleep"]["last_cycle"]
+    assert (last["outcome"], last["step"]) == ("failed", "backup")
+    assert "full" in last["error"]

@@ -85,10 +85,12 @@ def test_it_gives_way_within_a_step_and_goes_on_from_there(step: str, home: Path
     point = f"step.{step}.within"
     trap = Trap(short_dir / "trap", {point: "wait"})
     daemon = RunningDaemon.start(home, launcher=trap.launcher)
-    with daemon.connect() as client:
+    with daemon.connect() as client, daemon.connect() as looker:
         client.call("event", event="force_sleep")
         trap.reached(point, daemon)
         client.request("event", event="request_arrived", key="goes first")
+        for _ in range(2):
+            looker.call("status")  # answered also now; and by the second, what was sent before has been read
         trap.let_go(point)
         assert client.read_line()["result"]["state"] == "WAKE"
         interrupted = client.call("log", kinds=["sleep_cycle_interrupted"])["records"]
