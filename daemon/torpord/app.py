@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -34,29 +33,26 @@ from torpord.core.records import Entry, HoldReleased, StateTransition
 from torpord.core.world import World
 from torpord.host import home as homes
 from torpord.host import listen, processes
-from torpord.host.alarm import WallAlarm
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.host.lock import HomeLock
 from torpord.host.notify import Notifier
 from torpord.host.resources import raise_descriptor_limit, usage
-from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
 from torpord.log import configure
 from torpord.shell import conditions
 from torpord.shell.cycle import SleepCycle
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
 from torpord.shell.leaving import Exit
+from torpord.shell.lookout import Lookout, WallDeadline
+from torpord.shell.opening import opened
 from torpord.shell.spool import Spool
 from torpord.shell.statefile import StateFile, StateKeeper, document
-from torpord.store.housekeeping import newest_backup
-from torpord.store.store import Line, Store, StoreError, StoreUnreadableError
+from torpord.store.store import Line, Store
 from torpord.store.thread import StoreThread
 from torpord.writer import Writer
 
 log = structlog.get_logger("torpord")
-
-RETRY_FILES_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,70 +83,12 @@ async def run(options: Options, settings: config.Settings) -> str:
     }
     lock = await HomeLock.take(options.home, holder)
     try:
-        async with _opened_store(options) as (store, world, runner):
+        async with opened(options.home / wire.STORE_NAME, new_store=options.new_store) as (store, world, runner):
             listener = listener or listen.own(path)
             daemon = Daemon(options, settings, listener, store, runner, notifier, supervisor)
             return await daemon.live(world)
-    except StoreUnreadableError as error:
-        raise SetupError(wire.EX_DATAERR, _unreadable(options.home, error)) from error
-    except StoreError as error:
-        raise SetupError(
-            wire.EX_TEMPFAIL, f"{error} (is the disk full?): make room, or mend the disk, and start again"
-        ) from error
     finally:
         lock.release()
-
-
-@contextlib.asynccontextmanager
-async def _opened_store(options: Options) -> AsyncIterator[tuple[Store, World, StoreThread]]:
-    runner = StoreThread()
-    try:
-        store, world = await runner.run(lambda: _open_store(options))
-        try:
-            yield store, world, runner
-        finally:
-            with anyio.CancelScope(shield=True):
-                await runner.run(store.close)
-    finally:
-        runner.close()
-
-
-def _open_store(options: Options) -> tuple[Store, World]:
-    path = options.home / wire.STORE_NAME
-    try:
-        return _loaded(path)
-    except StoreUnreadableError as error:
-        if not options.new_store:
-            raise
-        aside = _put_aside(path)
-        log.warning("store_put_aside", found=str(error), aside=str(aside))
-        return _loaded(path)
-
-
-def _loaded(path: Path) -> tuple[Store, World]:
-    store = Store(path)
-    try:
-        return store, store.load()
-    except BaseException:
-        store.close()
-        raise
-
-
-def _put_aside(path: Path) -> Path:
-    """Keep an unreadable store under another name: somebody may yet get something out of it."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.unreadable.{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(f"{path.name}{suffix}").rename(aside.with_name(f"{aside.name}{suffix}"))
-    return aside
-
-
-def _unreadable(home: Path, error: StoreUnreadableError) -> str:
-    backup = newest_backup(home / wire.STORE_NAME)
-    mend = f"copy the newest backup {backup} over it" if backup else "there is no backup yet"
-    return f"{error}: {mend}, or start afresh with `torpord run --new-store`, which keeps the old file"
 
 
 def _supervisor(listener: listen.Listener | None, notifier: Notifier) -> str:
@@ -186,8 +124,6 @@ class Daemon:
         self._supervisor = supervisor
         self._clock = SystemClock()
         self._identity = Identity(torpor.__version__, os.getpid(), str(options.home), os.getuid())
-        self._wall_s: float | None = None
-        self._wall_moved = anyio.Event()
 
     async def live(self, world: World) -> str:
         """Serve until an exit is decided and carried out. Raises SetupError where the start cannot be stored."""
@@ -207,7 +143,14 @@ class Daemon:
         return reason
 
     async def _serve(self, tasks: TaskGroup, signals: AsyncIterator[signal.Signals]) -> str:
-        duties = (self._server.run, self._cycle.run, self._hooks.run, self._keeper.run, self._watch, self._alarm)
+        duties = (
+            self._server.run,
+            self._cycle.run,
+            self._hooks.run,
+            self._keeper.run,
+            self._lookout.run,
+            self._wall.run,
+        )
         for duty in duties:
             tasks.start_soon(duty)
         tasks.start_soon(self._hear, signals)
@@ -230,6 +173,8 @@ class Daemon:
         self._hooks.writer = self._writer
         self._cycle = SleepCycle(self._writer, self._store, self._runner, self._clock.now)
         self._keeper = StateKeeper(StateFile(self._options.home), self._runner, self._state)
+        self._lookout = Lookout(self._options.home, self._desk, self._spool, self._keeper)
+        self._wall = WallDeadline(self._writer.look_again)
 
     async def _begin(self, world: World) -> Refusal | None:
         """Record the start; only then is anybody served. Returns why it cannot be stored, if so."""
@@ -313,8 +258,7 @@ class Daemon:
 
     def rearmed(self, wall_s: float | None) -> None:
         """Set the alarm of the wall clock."""
-        self._wall_s = wall_s
-        self._wall_moved.set()
+        self._wall.set(wall_s)
 
     # Duties of its own.
 
@@ -340,52 +284,6 @@ class Daemon:
         world = self._writer.world
         self._notifier.stopping(f"{world.lifecycle.state}, {world.process.leaving}")
         await self._keeper.write(document(world, None, ended=world.process.leaving))
-
-    async def _watch(self) -> None:
-        """Look when something changes in the home; and again, where the disk would not take what was found."""
-        home = self._options.home
-        try:
-            watch = DirectoryWatch([home, home / wire.SPOOL_NAME])
-        except OSError as error:
-            # Other programs have used up the system's watches: slower, and with wake-ups, but nothing is overlooked.
-            log.error("cannot_watch", error=str(error), otherwise=f"looking every {RETRY_FILES_S:g} s")  # noqa: TRY400
-            while True:
-                await self._looked()
-                self._keeper.replaced()
-                await anyio.sleep(RETRY_FILES_S)
-        await self._looked()  # what came between the first look and the watch
-        try:
-            async for changes in watch.changes():
-                names = {name for folder, name in changes if folder == home}
-                if names & {wire.STATE_NAME, LOOK_AGAIN}:
-                    self._keeper.replaced()
-                if names & {wire.WAKE_SIGNAL_NAME, wire.SPOOL_NAME, LOOK_AGAIN} or any(f != home for f, _ in changes):
-                    await self._looked()
-        finally:
-            watch.close()
-
-    async def _looked(self) -> None:
-        await self._spool.take()
-        while self._spool.postponed and not self._desk.draining:
-            await anyio.sleep(RETRY_FILES_S)
-            await self._spool.take()
-
-    async def _alarm(self) -> None:
-        alarm = WallAlarm()
-        try:
-            while True:
-                self._wall_moved = anyio.Event()
-                async with anyio.create_task_group() as either:
-                    either.start_soon(self._cancel_when_moved, either.cancel_scope)
-                    await alarm.wait(self._wall_s)
-                    either.cancel_scope.cancel()
-                self._writer.look_again()
-        finally:
-            alarm.close()
-
-    async def _cancel_when_moved(self, scope: anyio.CancelScope) -> None:
-        await self._wall_moved.wait()
-        scope.cancel()
 
     async def _pat(self, interval_s: float) -> None:
         while True:
