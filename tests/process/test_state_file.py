@@ -53,8 +53,9 @@ def replace_by_a_file(path: Path) -> None:
 def replace_by_a_symlink(path: Path) -> None:
     victim = path.with_name("victim")
     victim.write_text("untouched")
-    path.unlink()
-    path.symlink_to(victim)
+    link = path.with_name("link")
+    link.symlink_to(victim)
+    link.replace(path)
 
 
 HARMS = [delete, corrupt, empty, replace_by_a_file, replace_by_a_symlink]
