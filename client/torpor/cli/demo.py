@@ -28,7 +28,7 @@ min_up = "1s"
 keep = "2s"
 """
 REQUEST = '{"jsonrpc":"2.0","id":1,"method":"event","params":{"event":"request_arrived"}}'
-LINES = 4000  # that the ledger is given, so that there is something to trim
+LINES = 2000  # that the ledger is given, so that there is something to trim
 
 
 def demo(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
