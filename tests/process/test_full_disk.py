@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,13 @@ from process.disk import SmallDisk, cpu_s
 from process.old_ledger import age
 from process.reading import assert_whole, kinds, state_file, stored_world, transitions
 from process.timers import settings
+from process.trap import Trap
+from process.wake_files import drop_text
 from waiting import until
 
 # The WAL has room within its last page for a batch or two after the disk is full.
 MOST_THAT_STILL_FIT = 20
+EVENT = '{"method": "event", "params": {"event": "request_arrived"}}'
 
 
 def send_until_refused(client: LineClient) -> tuple[int, str]:
@@ -95,6 +99,30 @@ def test_a_hold_of_a_closed_connection_is_released_when_there_is_room(disk: Smal
     assert daemon.stop() == 0
     assert_whole(disk.home)
     assert kinds(disk.home).count("hold_released") == 1
+
+
+def test_what_is_left_in_files_waits_for_room_and_is_then_taken_once(disk: SmallDisk, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.lookout:RETRY_S": 0.5})
+    daemon = RunningDaemon.start(disk.home, settings(min_up="1h"), launcher=trap.launcher)
+    waiting = [drop_text(disk.home, "../tmp/waiting.json", EVENT), disk.home / "wake.d" / "waiting.json"]
+    with daemon.connect() as client:
+        client.call("event", event="force_sleep")
+        until(lambda: client.call("status")["sleep"]["last_cycle"], what="the cycle")
+        disk.fill()
+        more, _ = send_until_refused(client)
+        waiting[0].rename(waiting[1])
+        (disk.home / "wake.signal").touch()
+        before_s, begin_s = cpu_s(daemon.pid), time.monotonic()
+        until(lambda: time.monotonic() > begin_s + 1.5)
+        assert cpu_s(daemon.pid) - before_s < 0.15
+        assert client.call("status")["wrapper_event_seq"] == more
+        assert waiting[1].exists()
+        disk.free()
+        until(lambda: client.call("status")["wrapper_event_seq"] == more + 2, what="both to be taken")
+        until(lambda: not waiting[1].exists())
+        assert client.call("status")["state"] == "WAKE"
+    assert daemon.stop() == 0
+    assert_whole(disk.home)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -141,6 +141,31 @@ def test_a_folder_that_went_and_came_back_is_watched_again(home: Path) -> None:
     until(lambda: daemon.call("status")["wrapper_event_seq"] == 2, what="the next")
 
 
+def test_something_else_under_the_name_of_the_folder_stops_nothing(home: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    (home / "wake.d").rmdir()
+    (home / "wake.d").write_text(hold("moved to where no folder was"))
+    (home / "wake.signal").touch()
+    until(lambda: daemon.call("status")["wrapper_event_seq"] == 1, what="the signal to be taken")
+    (home / "wake.d").unlink()
+    drop(home, "after.json")
+    until(lambda: daemon.call("status")["wrapper_event_seq"] == 2, what="the file to be taken")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is inotify that is made to fail")
+def test_where_the_system_has_no_watch_left_it_looks_now_and_then(home: Path, short_dir: Path) -> None:
+    constants = {"torpord.host.watch:_MASK": 0, "torpord.shell.lookout:RETRY_S": 0.2}  # inotify takes no empty mask
+    trap = Trap(short_dir / "trap", constants=constants)
+    daemon = RunningDaemon.start(home, settings(), launcher=trap.launcher)
+    assert any(line.get("event") == "cannot_watch" for line in daemon.log_lines())
+    drop(home, "one.json")
+    (home / "wake.signal").touch()
+    (home / "lifecycle_state.json").unlink()
+    until(lambda: daemon.call("status")["wrapper_event_seq"] == 2, what="both to be taken")
+    until((home / "lifecycle_state.json").exists, what="the state file")
+    assert daemon.stop() == 0
+
+
 @pytest.fixture
 def pinned(home: Path) -> Iterator[Callable[[str], Path]]:
     """Pin a file in wake.d so that not even root can remove or move it: something is mounted on it."""

@@ -81,8 +81,8 @@ class _Inotify:
             # A watched directory is back. What came into it before this line is for the reader to find.
             try:
                 self._add(inner)
-            except FileNotFoundError:
-                return changes  # and gone again
+            except (FileNotFoundError, NotADirectoryError):
+                return changes  # and gone again, or something else under its name
             changes.add((inner, LOOK_AGAIN))
         return changes
 

@@ -93,7 +93,7 @@ class Spool:
     def _names(self) -> list[str]:
         try:
             names = sorted(path.name for path in self._folder.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         for gone in self.stuck.keys() - {self._signal.name} - set(names):
             del self.stuck[gone]
