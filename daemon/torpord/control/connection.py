@@ -54,14 +54,13 @@ class _Pending:
 class Connection:
     """Serves one accepted socket until either side is done."""
 
-    def __init__(self, number: int, sock: socket.socket, desk: Desk, cause: Cause, *, allowed: bool = True) -> None:
+    def __init__(self, number: int, sock: socket.socket, desk: Desk, cause: Cause) -> None:
         self.number = number
         self.sock = sock
         self.handling = False  # a request is being answered
         self.ended_sending = False  # the peer will send no more
         self._desk = desk
         self._cause = cause
-        self._allowed = allowed
         self._lines = Lines()
         self._out: list[bytes] = []
         self._out_bytes = 0
