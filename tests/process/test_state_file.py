@@ -107,11 +107,20 @@ def test_each_transition_is_in_it_at_once_and_the_exit_says_that_nobody_is_there
     assert (last["current_state"], last["pid"], last["reason"]) == ("WAKE", None, "signal")
 
 
+def became_a_directory(path: Path) -> bool:
+    """Put a directory in its place; the daemon may be there first, with a new file."""
+    path.unlink()
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
 def test_where_it_cannot_be_written_the_daemon_says_so_and_lives_on(home: Path) -> None:
     daemon = RunningDaemon.start(home, settings(min_up="1h"))
     path = home / "lifecycle_state.json"
-    path.unlink()
-    path.mkdir()
+    until(lambda: became_a_directory(path), what="to be quicker than the daemon")
     until(lambda: any(line.get("event") == "state_file_not_written" for line in daemon.log_lines()))
     daemon.call("event", event="force_sleep")
     assert daemon.call("status")["state"] == "SLEEP"
