@@ -155,3 +155,14 @@ def test_they_inherit_neither_socket_nor_lock_nor_store(kind: str, home: Path, s
     assert fds[3].startswith("/proc/")
     assert fds[0].startswith("pipe:") or fds[0].startswith("socket:")
     assert not any("torpor" in target for target in fds.values())
+
+
+def test_what_a_hook_leaves_behind_does_not_hold_up_the_next(home: Path, short_dir: Path) -> None:
+    left, out = short_dir / "left", short_dir / "out"
+    commands = [f"(sleep 600) & echo $! > {left}", f"echo next > {out}"]
+    daemon = RunningDaemon.start(home, settings(hooks(on_drowsy=commands), min_up="1h"))
+    daemon.call("event", event="force_sleep")
+    # Far less than the limit of a hook, which its own standard output, held open by the sleeper, would take.
+    until(out.exists, limit_s=8, what="the next hook")
+    until(lambda: not is_alive(int(left.read_text())), what="the end of what was left behind")
+    assert failures(daemon) == []

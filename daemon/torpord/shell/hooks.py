@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import anyio
 import orjson
 import structlog
+from anyio.abc import Process
 
 from torpord.config import Command
 from torpord.core.effects import RunHook
@@ -24,6 +25,7 @@ LIMIT_S = 30.0
 # The exit waits for on_hibernate, and a client may be waiting for the exit.
 LAST_LIMIT_S = 10.0
 KEPT_OUTPUT_BYTES = 2048
+LAST_OUTPUT_S = 0.5
 
 
 class Hooks:
@@ -84,17 +86,17 @@ class Hooks:
             )
         except OSError as error:
             return f"it cannot be started: {error.strerror}"
-        output = b""
+        output, said_all = bytearray(), anyio.Event()
         try:
             with anyio.move_on_after(limit_s) as limit:
-                assert process.stdin is not None  # noqa: S101 - PIPE was asked for
-                assert process.stdout is not None  # noqa: S101
-                with contextlib.suppress(anyio.BrokenResourceError, ConnectionError):  # it need not read
-                    await process.stdin.send(orjson.dumps(effect.transition) + b"\n")
-                await process.stdin.aclose()
-                async for chunk in process.stdout:
-                    output = (output + chunk)[-KEPT_OUTPUT_BYTES:]
-                await process.wait()
+                async with anyio.create_task_group() as reading:
+                    reading.start_soon(_read, process, output, said_all)
+                    await _tell(process, orjson.dumps(effect.transition) + b"\n")
+                    await process.wait()
+                    # What it left behind may keep its output open for ever: a moment for what it said itself.
+                    with anyio.move_on_after(LAST_OUTPUT_S):
+                        await said_all.wait()
+                    reading.cancel_scope.cancel()
         finally:
             # The whole group: what a hook left behind would go on without anybody who knows of it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -107,3 +109,18 @@ class Hooks:
             said = output.decode(errors="replace").strip()
             return f"exit status {process.returncode}" + (f": {said}" if said else "")
         return ""
+
+
+async def _tell(process: Process, text: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - PIPE was asked for
+    with contextlib.suppress(anyio.BrokenResourceError, ConnectionError):  # it need not read
+        await process.stdin.send(text)
+    await process.stdin.aclose()
+
+
+async def _read(process: Process, output: bytearray, said_all: anyio.Event) -> None:
+    assert process.stdout is not None  # noqa: S101 - likewise
+    async for chunk in process.stdout:
+        output += chunk
+        del output[:-KEPT_OUTPUT_BYTES]
+    said_all.set()

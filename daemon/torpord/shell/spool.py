@@ -52,6 +52,7 @@ class Spool:
         self._taking = anyio.Lock()
         self._seen_signal: tuple[int, int] | None = None
         self.stuck: dict[str, str] = {}
+        self._stuck_identity: dict[str, tuple[int, int] | None] = {}
         self.postponed = False  # something could not be stored: to be tried again
 
     def waiting(self) -> bool:
@@ -69,13 +70,11 @@ class Spool:
                     return
 
     def _signal_identity(self) -> tuple[int, int] | None:
-        try:
-            found = self._signal.lstat()
-        except FileNotFoundError:
+        identity = _identity(self._signal)
+        if identity is None:
             self._seen_signal = None
             self.stuck.pop(self._signal.name, None)
-            return None
-        return found.st_ino, found.st_mtime_ns
+        return identity
 
     async def _take_signal(self) -> None:
         while (identity := self._signal_identity()) not in (None, self._seen_signal):
@@ -95,8 +94,10 @@ class Spool:
             names = sorted(path.name for path in self._folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
-        for gone in self.stuck.keys() - {self._signal.name} - set(names):
-            del self.stuck[gone]
+        for name in self.stuck.keys() - {self._signal.name}:
+            # Gone at last, or another file was renamed over it: that one has not been tried.
+            if _identity(self._folder / name) != self._stuck_identity.get(name):
+                del self.stuck[name]
         return [name for name in names if name not in self.stuck]
 
     async def _take_files(self, names: list[str]) -> bool:
@@ -168,12 +169,14 @@ class Spool:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._is_stuck(path.name, error)
+            self._is_stuck(path, error)
 
-    def _is_stuck(self, name: str, error: OSError) -> None:
+    def _is_stuck(self, path: Path, error: OSError) -> None:
+        name = path.name
         what = f"{printable(name)} cannot be removed ({error.strerror})"
         text = f"{what}: remove it, or what started the daemon starts it for ever"
         self.stuck[name] = text
+        self._stuck_identity[name] = _identity(path)
         log.error("file_stuck", name=printable(name), error=str(error))
 
     async def _reject(self, name: str, why: str) -> None:
@@ -191,7 +194,7 @@ class Spool:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._is_stuck(name, error)
+            self._is_stuck(self._folder / name, error)
             return
         try:
             target.with_name(f"{target.name}.why").write_text(f"{why}\n", encoding="utf-8")
@@ -199,6 +202,14 @@ class Spool:
             log.warning("why_not_written", name=printable(name), error=str(error))
         shown = printable(name)
         self._desk.writer.owe(FileRejected({"source": "file", "name": shown}, shown, why))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def printable(name: str) -> str:
