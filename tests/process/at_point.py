@@ -71,12 +71,12 @@ class Trap:
 
     def _wrapped(self, name: str, step: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
         def run(upkeep: Any) -> dict[str, Any]:
-            def give_way() -> bool:
+            def called_off() -> bool:
                 self.passed(f"step.{name}.within")
-                return bool(upkeep.give_way())
+                return bool(upkeep.called_off())
 
             self.passed(f"step.{name}")
-            result = step(dataclasses.replace(upkeep, give_way=give_way))
+            result = step(dataclasses.replace(upkeep, called_off=called_off))
             self.passed(f"step.{name}.done")
             return result
 

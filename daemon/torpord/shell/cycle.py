@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import anyio
 import structlog
-from anyio.lowlevel import checkpoint
 
 from torpord.core.draft import Refusal
 from torpord.core.events import CycleStepEnded, CycleStepFailed, Event
@@ -57,30 +56,35 @@ class SleepCycle:
             finally:
                 self._running = False
 
-    def _give_way(self) -> bool:
-        return self._stopped or self._writer.wants_store
-
     async def _steps(self, step: str) -> None:
         while step and self._writer.world.cycle.phase == "running":
             begun = self._now()
             keep_s = self._writer.world.policy.ledger_keep_s
-            upkeep = housekeeping.Upkeep(self._store, begun.wall_s, keep_s, self._give_way)
+            upkeep = housekeeping.Upkeep(self._store, self._runner, begun.wall_s, keep_s, lambda: self._stopped)
             try:
                 result = await self._runner.run(lambda step=step, upkeep=upkeep: housekeeping.run(step, upkeep))  # type: ignore[misc]
             except housekeeping.GaveWayError:
-                await checkpoint()  # somebody else's turn; the step begins anew, if it is still wanted
-                continue
+                if self._stopped:
+                    return
+                continue  # called off, and wanted again before it had ended
             except StoreError as error:
                 log.warning("sleep_cycle_step_failed", step=step, error=str(error))
                 await self._report(CycleStepFailed(CAUSE, step, str(error)))
                 return
-            await self._report(CycleStepEnded(CAUSE, step, round(self._now().awake_s - begun.awake_s, 6), result))
+            ended = CycleStepEnded(CAUSE, step, round(self._now().awake_s - begun.awake_s, 6), result)
+            problem = await self._report(ended)
+            if problem:
+                # The step is done and cannot be told, by a mistake of ours: begun anew at once it would spin.
+                await self._report(CycleStepFailed(CAUSE, step, f"its end cannot be recorded: {problem}"))
+                return
             step = self._writer.world.cycle.next_step
 
-    async def _report(self, event: Event) -> None:
-        """Have it stored, however long the disk takes: until then the cycle is where it was."""
+    async def _report(self, event: Event) -> str:
+        """Have it stored, however long the disk takes: until then the cycle is where it was. Returns what is wrong."""
         while True:
             outcome = await self._writer.apply(event)
-            if not isinstance(outcome, Refusal) or outcome.name != "storage_unavailable":
-                return
+            if not isinstance(outcome, Refusal):
+                return ""
+            if outcome.name != "storage_unavailable":
+                return outcome.message
             await anyio.sleep(RETRY_REPORT_S)

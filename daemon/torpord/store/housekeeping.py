@@ -1,12 +1,13 @@
 """The built-in maintenance of the store: the steps of the sleep cycle, each one call on the store's thread.
 
-Each gives way within a few milliseconds when `give_way` says so, by raising `GaveWayError`, and can simply be called
-again: what it had done is done, and what it had not is not half done.
+Each works in slices and lets whoever wants the store go first in between; it stops within a slice, by raising
+`GaveWayError`, when it is no longer wanted, and can simply be called again: what it had done is done, and what it had
+not is not half done.
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from torpord.store.store import KEEP_REPLIES, KEEP_REPLIES_LEAST_S, Store, StoreError
+from torpord.store.thread import Runner
 
 ROWS_A_SLICE = 1000
 PAGES_A_SLICE = 256
@@ -23,25 +25,51 @@ KEEP_BACKUPS = 2
 KEEP_REPLIES_MOST_S = 86_400.0
 # Virtual machine instructions of SQLite between two looks: about a tenth of a millisecond.
 _INSTRUCTIONS_A_LOOK = 5000
+# A statement cannot be left and entered again, only broken off and begun anew. One that was broken off so often is let
+# run for so many looks (about a second) before the next time, or a client that comes often enough would starve it.
+_BREAKS = 8
+_LOOKS_BEFORE_A_BREAK = 10_000
 
 
 class GaveWayError(Exception):
-    """The step stopped because somebody wants the store. No failure: call it again when nobody does."""
+    """The step stopped because it is no longer wanted. No failure: call it again when it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What a step works on, and whom it gives way to."""
+    """What a step works on, and whom it gives way to: the jobs behind it, and whoever calls it off."""
 
     store: Store
+    runner: Runner
     wall_s: float
     ledger_keep_s: float
-    give_way: Callable[[], bool]
+    called_off: Callable[[], bool]
 
     def look(self) -> None:
-        """Give way, if somebody wants the store."""
-        if self.give_way():
+        """Let the others go first; give up if it is called off."""
+        self.runner.serve()
+        if self.called_off():
             raise GaveWayError
+
+    def query(self, connection: sqlite3.Connection, statement: str) -> list[Any]:
+        """Run one long statement that reads, beginning it anew where others went first."""
+        for number in itertools.count():
+            looks = itertools.count()
+            least = _LOOKS_BEFORE_A_BREAK if number >= _BREAKS else 0
+
+            def wanted(looks: Iterator[int] = looks, least: int = least) -> bool:
+                return self.called_off() or (next(looks) >= least and self.runner.waiting())
+
+            self.look()
+            connection.set_progress_handler(wanted, _INSTRUCTIONS_A_LOOK)
+            try:
+                return connection.execute(statement).fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+            finally:
+                connection.set_progress_handler(None, 0)
+        raise AssertionError("a count does not end")
 
 
 def run(step: str, upkeep: Upkeep) -> dict[str, Any]:
@@ -97,8 +125,7 @@ def _checkpoint(upkeep: Upkeep) -> dict[str, Any]:
 
 def _optimize(upkeep: Upkeep) -> dict[str, Any]:
     """Let SQLite refresh what it knows for its query plans."""
-    with _interruptible(upkeep, upkeep.store.connection) as db:
-        db.execute("PRAGMA optimize").fetchall()
+    upkeep.query(upkeep.store.connection, "PRAGMA optimize")
     return {}
 
 
@@ -109,23 +136,9 @@ def _integrity_check(upkeep: Upkeep) -> dict[str, Any]:
 
 
 def _check(upkeep: Upkeep, connection: sqlite3.Connection, what: str) -> None:
-    with _interruptible(upkeep, connection) as db:
-        found = [row[0] for row in db.execute("PRAGMA integrity_check(20)")]
+    found = [row[0] for row in upkeep.query(connection, "PRAGMA integrity_check(20)")]
     if found != ["ok"]:
         raise StoreError(f"{what} is damaged: {'; '.join(found)[:2000]}")
-
-
-@contextlib.contextmanager
-def _interruptible(upkeep: Upkeep, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    db.set_progress_handler(upkeep.give_way, _INSTRUCTIONS_A_LOOK)
-    try:
-        yield db
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            raise GaveWayError from error
-        raise
-    finally:
-        db.set_progress_handler(None, 0)
 
 
 def _backup(upkeep: Upkeep) -> dict[str, Any]:
@@ -136,9 +149,9 @@ def _backup(upkeep: Upkeep) -> dict[str, Any]:
     draft.unlink(missing_ok=True)  # of a step that gave way, or died
     copy = sqlite3.connect(draft, isolation_level=None)
     try:
-        upkeep.store.connection.backup(copy, pages=PAGES_A_SLICE, progress=lambda *_: upkeep.look(), sleep=0)
-        _check(upkeep, copy, "the copy")
+        upkeep.store.connection.backup(copy, pages=PAGES_A_SLICE, progress=_between(upkeep), sleep=0)
         want = upkeep.store.connection.execute("SELECT count(*), max(seq) FROM ledger").fetchone()
+        _check(upkeep, copy, "the copy")
         have = copy.execute("SELECT count(*), max(seq) FROM ledger").fetchone()
     finally:
         copy.close()
@@ -155,6 +168,19 @@ def _backup(upkeep: Upkeep) -> dict[str, Any]:
     for old in sorted(folder.glob("torpor-*.db"))[:-KEEP_BACKUPS]:
         old.unlink()
     return {"file": str(final), "bytes": final.stat().st_size, "lines": have[0], "verified": True}
+
+
+def _between(upkeep: Upkeep) -> Callable[[int, int, int], None]:
+    """Let the others go first between two slices: what they commit, by the same connection, goes into the copy, too.
+
+    See sqlite3_backup_step on https://www.sqlite.org/c3ref/backup_finish.html. Not after the last slice: it is made.
+    """
+
+    def between(_status: int, left: int, _all: int) -> None:
+        if left:
+            upkeep.look()
+
+    return between
 
 
 def backups(store: Path) -> Path:
