@@ -21,11 +21,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[R]):
-    """One question. `looks`: it never wakes the daemon, and is not even connected to one that is down."""
+    """One question. `looks`: it never wakes the daemon, and is not even connected to one that is down.
+
+    `binds`: what it makes lives as long as the connection, and where no answer came, only closing that ends it.
+    """
 
     method: str
     params: dict[str, Any]
     looks: bool = False
+    binds: bool = False
 
 
 def new_key() -> str:
@@ -79,8 +83,9 @@ def wait(state: str, timeout_s: float | None) -> Call[replies.Waited]:
 def hold_acquire(who: str, why: str, ttl_s: float | None, pid: int | None) -> Call[replies.Acquired]:
     """Keep the daemon awake: for `ttl_s` seconds, as long as process `pid` lives, else as long as the connection."""
     # A hold that lives by its connection is gone with it: on the next one it must be taken anew, not recognised.
-    key = None if ttl_s is None and pid is None else new_key()
-    return Call("hold.acquire", _given(who=who, why=why, ttl_s=ttl_s, pid=pid, key=key))
+    binds = ttl_s is None and pid is None
+    key = None if binds else new_key()
+    return Call("hold.acquire", _given(who=who, why=why, ttl_s=ttl_s, pid=pid, key=key), binds=binds)
 
 
 def hold_release(hold_id: str) -> Call[replies.Released]:

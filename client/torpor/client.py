@@ -142,7 +142,11 @@ class Client:
     def hold_acquire(
         self, why: str, *, who: str | None = None, ttl_s: float | None = None, pid: int | None = None
     ) -> replies.Acquired:
-        """Keep the daemon awake: `ttl_s` seconds, as long as process `pid` lives, else as long as this connection."""
+        """Keep the daemon awake: `ttl_s` seconds, as long as process `pid` lives, else as long as this connection.
+
+        Where such a hold of the connection gets no answer in time, the connection is closed and whatever is
+        bound to it ends: else the daemon might keep a hold whose name nobody knows.
+        """
         return self._ask(calls.hold_acquire(who or self._name or who_asks(), why, ttl_s, pid))
 
     def hold_release(self, hold_id: str) -> replies.Released:
@@ -177,7 +181,14 @@ class Client:
     def _ask(self, call: calls.Call[R]) -> R:
         deadline = Deadline(self._timeout)
         with self._lock:
-            answer: R = self._link.run(self._talk, self._talk.ask(call), deadline)
+            try:
+                answer: R = self._link.run(self._talk, self._talk.ask(call), deadline)
+            except Refused:
+                raise
+            except BaseException:  # Ctrl-C, too
+                if call.binds:
+                    self._link.close()
+                raise
         return answer
 
     def _aside(self, steps_of: Steps, timeout_s: float | None) -> Any:

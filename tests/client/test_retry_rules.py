@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor, serve, write_state
-from torpor import Client, wake
+from torpor import AsyncClient, Client, wake
 from torpor.errors import BadHome, Down, NotPermitted, ProtocolError, Refused, Timeout, Unreachable
-from waiting import until
+from waiting import until, until_async
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from client.conftest import Ask
 
@@ -350,6 +351,61 @@ def test_threads_may_share_a_client(home: pathlib.Path) -> None:
         for thread in threads:
             thread.join()
         assert len(daemon.requests) == 20
+        assert daemon.visits == 1
+
+
+def _hold_late(gone: threading.Event) -> Callable[[Visitor], None]:
+    """Answer no `hold.acquire`, and say when the connection, and with it the hold, is gone."""
+
+    def scene(visitor: Visitor) -> None:
+        try:
+            while (request := visitor.request())["method"] != "hold.acquire":
+                visitor.answer(request)
+            visitor.request()
+        except EOFError:
+            gone.set()
+
+    return scene
+
+
+def test_a_hold_that_got_no_answer_ends_with_the_connection(home: pathlib.Path) -> None:
+    gone = threading.Event()
+    with FakeDaemon(home, _hold_late(gone)), Client(home, timeout=0.2) as client:
+        client.status()
+        with pytest.raises(Timeout):
+            client.hold_acquire("building")
+        assert gone.wait(5)
+
+
+def test_a_hold_that_was_cancelled_ends_with_the_connection(home: pathlib.Path) -> None:
+    gone = threading.Event()
+
+    async def cancelled(daemon: FakeDaemon) -> None:
+        async with AsyncClient(home) as client:
+            await client.status()
+            taking = asyncio.create_task(client.hold_acquire("building"))
+            await until_async(lambda: "hold.acquire" in daemon.methods())
+            taking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+            await until_async(gone.is_set)
+
+    with FakeDaemon(home, _hold_late(gone)) as daemon:
+        asyncio.run(cancelled(daemon))
+
+
+def test_a_hold_that_is_refused_or_has_an_end_of_its_own_leaves_the_connection(home: pathlib.Path) -> None:
+    def refuse_then_be_late(visitor: Visitor) -> None:
+        visitor.refuse(visitor.request()["id"], "too_many")
+        visitor.request()
+        visitor.answer(visitor.request())
+
+    with FakeDaemon(home, refuse_then_be_late) as daemon, Client(home, timeout=0.2) as client:
+        with pytest.raises(Refused):
+            client.hold_acquire("building")
+        with pytest.raises(Timeout):
+            client.hold_acquire("building", ttl_s=5.0)
+        client.status()
         assert daemon.visits == 1
 
 

@@ -73,7 +73,11 @@ class Holding:
 
     def take(self, timeout_s: float) -> None:
         """Take the hold; a daemon that is down is started for it. Raises torpor's errors."""
-        taken = self._link.run(self._talk, self._talk.ask(self._wanted()), Deadline(timeout_s))
+        try:
+            taken = self._link.run(self._talk, self._talk.ask(self._wanted()), Deadline(timeout_s))
+        except BaseException:
+            self._link.close()  # it may yet be taken, and lives no longer than the connection
+            raise
         self._hold_id = taken["hold_id"]
 
     def keep(self) -> None:
