@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import os
 
 
+_SHOWN_CHARS = 80  # of a key that is none
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What became of an event; in each case it is durable and will not be lost.
@@ -75,5 +78,6 @@ def _refuse_bad(event: str, key: str | None) -> None:
     """Refuse what the daemon would refuse: in `wake.d/` nobody could be told any more."""
     if event not in wire.EVENTS:
         raise Refused("invalid_params", f"{event!r} is no event: {', '.join(wire.EVENTS)}", {"field": "event"})
-    if key is not None and not 1 <= len(key) <= wire.MAX_KEY_CHARS:
-        raise Refused("invalid_params", f"a key has 1 to {wire.MAX_KEY_CHARS} characters", {"field": "key"})
+    if key is not None and not (1 <= len(key) <= wire.MAX_KEY_CHARS and key.isprintable()):
+        wanted = f"a key has 1 to {wire.MAX_KEY_CHARS} characters, none of them a control character"
+        raise Refused("invalid_params", f"{wanted}: {key[:_SHOWN_CHARS]!a} is none", {"field": "key"})

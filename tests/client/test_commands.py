@@ -121,6 +121,13 @@ def test_after_stop(home: pathlib.Path, torpor: Torpor) -> None:
     assert torpor("start")[0] == 69  # it is tried
 
 
+def test_a_key_that_the_daemon_would_not_take_is_65_and_nothing_is_left(home: pathlib.Path, torpor: Torpor) -> None:
+    status, out, err = torpor("send", "wake_signal", "--key", "a\tb")
+    assert (status, out) == (65, "")
+    assert "control character" in err
+    assert not (home / "wake.d").exists()
+
+
 def test_a_home_that_was_never_used_needs_no_stop(home: pathlib.Path, torpor: Torpor) -> None:
     status, out, _ = torpor("stop")
     assert status == 0

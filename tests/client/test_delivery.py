@@ -90,7 +90,8 @@ def test_one_that_goes_down_under_the_question_gets_it_as_a_file_with_the_same_k
 
 
 @pytest.mark.parametrize(("event", "key", "field"), [("nonsense", None, "event"), ("wake_signal", "k" * 129, "key"),
-                                                     ("wake_signal", "", "key")])  # fmt: skip
+                                                     ("wake_signal", "", "key"), ("wake_signal", "a\tb", "key"),
+                                                     ("wake_signal", "\udcff", "key")])  # fmt: skip
 def test_what_nobody_could_be_told_of_later_is_refused_now(
     home: pathlib.Path, starts: list[str], event: str, key: str | None, field: str
 ) -> None:
