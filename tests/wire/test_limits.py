@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from daemon_process import LineClient, RunningDaemon
 from torpor import wire
+from torpord.control.server import MOST_REFUSALS
 from waiting import until
 from wire.kernel import needs_proc, open_sockets, rss_bytes
 from wire.test_subscription import LONG, make_lines
@@ -49,6 +51,19 @@ def test_one_connection_more_is_told_so_and_closed(daemon: RunningDaemon, many_f
 
     clients[7].close()
     clients[7] = until(lambda: _served(daemon), what="a place that is free again")
+    assert clients[0].call("status")["state"] == "WAKE"
+
+
+@needs_proc
+def test_a_flood_of_refused_ones_takes_few_descriptors(daemon: RunningDaemon, many_files: None) -> None:
+    clients = [daemon.connect() for _ in range(wire.MAX_CONNECTIONS)]
+    clients[-1].call("status")
+    before = open_sockets(daemon.pid)
+    flood = [daemon.connect() for _ in range(6 * MOST_REFUSALS)]  # none of them goes by itself
+    for client in flood[MOST_REFUSALS:]:
+        with contextlib.suppress(ConnectionResetError):  # closed with nothing said
+            client.read_bytes_line()
+    assert open_sockets(daemon.pid) <= before + MOST_REFUSALS
     assert clients[0].call("status")["state"] == "WAKE"
 
 

@@ -22,6 +22,8 @@ from torpord.host.listen import Listener
 log = structlog.get_logger("torpord.control")
 
 DRAIN_S = 2.0
+# Each keeps its descriptor for as long as the last words take, up to 2 s: no flood of them may use up all there are.
+MOST_REFUSALS = 64
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -34,6 +36,7 @@ class Server:
         self._tasks = tasks
         self._connections: dict[int, Connection] = {}
         self._count = 0
+        self._refusals = 0
         self._accepting = anyio.CancelScope()
         self._one_ended = anyio.Event()
 
@@ -77,14 +80,27 @@ class Server:
         if peer.uid not in (0, self._desk.identity.uid):
             log.warning("refused", name="not_permitted", cause=cause)
             message = f"this daemon serves uid {self._desk.identity.uid} and root, not uid {peer.uid}"
-            self._tasks.start_soon(connection.refuse, "not_permitted", message)
+            self._refuse(connection, "not_permitted", message)
         elif self.connections >= wire.MAX_CONNECTIONS:
             log.warning("refused", name="too_many", cause=cause)
             message = f"{wire.MAX_CONNECTIONS} connections are open: close some, or try again later"
-            self._tasks.start_soon(connection.refuse, "too_many", message)
+            self._refuse(connection, "too_many", message)
         else:
             self._connections[connection.number] = connection
             self._tasks.start_soon(self._serve, connection)
+
+    def _refuse(self, connection: Connection, name: str, message: str) -> None:
+        if self._refusals >= MOST_REFUSALS:
+            connection.sock.close()
+            return
+        self._refusals += 1
+        self._tasks.start_soon(self._say_no, connection, name, message)
+
+    async def _say_no(self, connection: Connection, name: str, message: str) -> None:
+        try:
+            await connection.refuse(name, message)
+        finally:
+            self._refusals -= 1
 
     async def _serve(self, connection: Connection) -> None:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,18 @@ log = structlog.get_logger("torpord.spool")
 
 MOST_FILES_A_TURN = 256
 _LATER = ("storage_unavailable", "draining")
+# What says nothing about the file: the machine is short of something, and has it again later.
+_FOR_NOW = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+# No file's name holds a slash: the folder itself is not taken for one of its files.
+_FOLDER_KEY = f"{wire.SPOOL_NAME}/"
 
 
 class _BadFileError(Exception):
     """Why a file cannot be taken."""
+
+
+class _NotNowError(Exception):
+    """A good file, perhaps: it cannot be told before the machine has what it takes to read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class _Entry:
 
 
 class Spool:
-    """Takes what lies in the home for the daemon. `stuck` names what cannot be removed, and why."""
+    """Takes what lies in the home for the daemon."""
 
     def __init__(self, home: Path, desk: Desk) -> None:
         self._signal = home / wire.WAKE_SIGNAL_NAME
@@ -51,9 +61,18 @@ class Spool:
         self._desk = desk
         self._taking = anyio.Lock()
         self._seen_signal: tuple[int, int] | None = None
-        self.stuck: dict[str, str] = {}
+        self._stuck: dict[str, str] = {}
         self._stuck_identity: dict[str, tuple[int, int] | None] = {}
-        self.postponed = False  # something could not be stored: to be tried again
+        self._unread = ""
+        self.postponed = False  # something could not be read or stored: to be tried again
+
+    @property
+    def stuck(self) -> Mapping[str, str]:
+        """Name what cannot be removed or looked at, and why. Looked at anew: what was in the way may be gone."""
+        if self._stuck:
+            self._signal_identity()
+            self._names()
+        return dict(self._stuck)
 
     def waiting(self) -> bool:
         """Whether something lies there that was not taken yet."""
@@ -70,11 +89,23 @@ class Spool:
                     return
 
     def _signal_identity(self) -> tuple[int, int] | None:
-        identity = _identity(self._signal)
+        try:
+            identity = _identity(self._signal)
+        except OSError as error:
+            self._unseen(self._signal.name, self._signal, error)
+            return self._seen_signal
         if identity is None:
             self._seen_signal = None
-            self.stuck.pop(self._signal.name, None)
+            self._stuck.pop(self._signal.name, None)
         return identity
+
+    def _unseen(self, key: str, path: Path, error: OSError) -> None:
+        """Note what cannot be looked at now; told once, and tried again until it can."""
+        self.postponed = True
+        text = f"{path} cannot be looked at ({error.strerror}): what lies there is not taken before that is mended"
+        if self._stuck.get(key) != text:
+            self._stuck[key] = text
+            log.error("cannot_look", path=str(path), error=str(error))
 
     async def _take_signal(self) -> None:
         while (identity := self._signal_identity()) not in (None, self._seen_signal):
@@ -92,17 +123,23 @@ class Spool:
     def _names(self) -> list[str]:
         try:
             names = sorted(path.name for path in self._folder.iterdir())
+            self._stuck.pop(_FOLDER_KEY, None)
+            for name in self._stuck.keys() - {self._signal.name}:
+                # Gone at last, or another file was renamed over it: that one has not been tried.
+                if _identity(self._folder / name) != self._stuck_identity.get(name):
+                    del self._stuck[name]
         except (FileNotFoundError, NotADirectoryError):
+            self._stuck.pop(_FOLDER_KEY, None)
             return []
-        for name in self.stuck.keys() - {self._signal.name}:
-            # Gone at last, or another file was renamed over it: that one has not been tried.
-            if _identity(self._folder / name) != self._stuck_identity.get(name):
-                del self.stuck[name]
-        return [name for name in names if name not in self.stuck]
+        except OSError as error:
+            self._unseen(_FOLDER_KEY, self._folder, error)
+            return []
+        return [name for name in names if name not in self._stuck]
 
     async def _take_files(self, names: list[str]) -> bool:
-        """Take some files in one batch. Returns False where the store would not have them now."""
+        """Take some files in one batch. Returns False where some of it must wait."""
         entries: list[_Entry] = []
+        all_read = True
         for name in names:
             try:
                 entries.append(self._read(name))
@@ -110,6 +147,12 @@ class Spool:
                 continue  # its owner took it back
             except (_BadFileError, RefusedError) as bad:
                 await self._reject(name, str(bad))
+            except _NotNowError as error:
+                if name != self._unread:  # told once, not at each attempt
+                    log.warning("file_not_read_yet", name=printable(name), why=str(error))
+                self._unread = name
+                all_read = False
+                break
         ticket = self._desk.writer.submit([entry.change for entry in entries])
         await ticket.done.wait()
         for entry, outcome in zip(entries, ticket.outcomes, strict=True):
@@ -118,7 +161,7 @@ class Spool:
                 self._remove(self._folder / entry.name)
             elif outcome.name not in _LATER:
                 await self._reject(entry.name, outcome.message)
-        return not any(isinstance(o, Refusal) and o.name in _LATER for o in ticket.outcomes)
+        return all_read and not any(isinstance(o, Refusal) and o.name in _LATER for o in ticket.outcomes)
 
     def _read(self, name: str) -> _Entry:
         if not name.endswith(".json"):
@@ -140,7 +183,12 @@ class Spool:
             raise _BadFileError(f"params is no object; it should look like {shape}")
         cause: dict[str, Any] = {"source": "file", "name": printable(name), "uid": found.st_uid}
         made = f"wake.d/{printable(name)}:{found.st_ino}:{found.st_mtime_ns}"
-        taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
+        try:
+            taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
+        except RefusedError as refused:
+            if refused.refusal.name == "too_many":
+                raise _NotNowError(str(refused)) from refused
+            raise
         key = params.get("key", made)
         return _Entry(name, key, Change(taken.event, key, taken.request))
 
@@ -152,6 +200,8 @@ class Spool:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if error.errno in _FOR_NOW:
+                raise _NotNowError(str(error)) from error
             raise _BadFileError(f"it cannot be read: {error.strerror}") from error
         try:
             found = os.fstat(fd)
@@ -175,8 +225,11 @@ class Spool:
         name = path.name
         what = f"{printable(name)} cannot be removed ({error.strerror})"
         text = f"{what}: remove it, or what started the daemon starts it for ever"
-        self.stuck[name] = text
-        self._stuck_identity[name] = _identity(path)
+        self._stuck[name] = text
+        try:
+            self._stuck_identity[name] = _identity(path)
+        except OSError:  # the same that is told here: once it can be seen, it is another
+            self._stuck_identity[name] = None
         log.error("file_stuck", name=printable(name), error=str(error))
 
     async def _reject(self, name: str, why: str) -> None:
@@ -185,10 +238,10 @@ class Spool:
         kept = name[:60] if len(os.fsencode(name)) > 200 else name  # room for what is added to it
         target = self._rejected / kept
         number = 0
-        while target.exists() or target.is_symlink():
-            number += 1
-            target = self._rejected / f"{kept}.{number}"
         try:
+            while target.exists() or target.is_symlink():
+                number += 1
+                target = self._rejected / f"{kept}.{number}"
             self._rejected.mkdir(mode=0o700, exist_ok=True)
             (self._folder / name).rename(target)
         except FileNotFoundError:
