@@ -52,14 +52,20 @@ def last_known(home: str) -> dict[str, Any] | None:
 
 
 def was_stopped(known: dict[str, Any] | None) -> bool:
-    """Say whether `torpor stop` was the last word: then only `torpor start` starts the daemon again."""
-    return known is not None and known.get("pid") is None and known.get("reason") == "stop"
+    """Say whether `torpor stop` was the last word of a daemon that is not up: then only `torpor start` starts it again.
+
+    `known` is read after `is_up` said no. Its pid says nothing here: the file tells of the stop as soon as that is
+    durable, and one that is killed on its way out leaves it so.
+    """
+    return known is not None and known.get("reason") == "stop"
 
 
 def state_when_down(home: str) -> str | None:
     """Return the state the daemon of `home` went down in; None while one is up, and where one died without a word."""
+    if is_up(home):
+        return None
     known = last_known(home)
-    if known is None or known.get("pid") is not None or is_up(home):
+    if known is None or (known.get("pid") is not None and not was_stopped(known)):
         return None
     state = known.get("current_state")
     return state if isinstance(state, str) else None

@@ -72,5 +72,7 @@ def test_how_it_went_down_is_told(short_dir: pathlib.Path) -> None:
     assert "HIBERNATION since then" in told(current_state="HIBERNATION", since_ts="then", pid=None, reason="hibernate")
     assert presence.state_when_down(str(short_dir)) == "HIBERNATION"
     assert "stopped by `torpor stop` in WAKE" in told(current_state="WAKE", pid=None, reason="stop")
+    assert "stopped by `torpor stop` in WAKE" in told(current_state="WAKE", pid=7, reason="stop")
+    assert presence.state_when_down(str(short_dir)) == "WAKE"
     assert "died in SLEEP without a word" in told(current_state="SLEEP", pid=7, reason="")
     assert presence.state_when_down(str(short_dir)) is None

@@ -114,8 +114,11 @@ def test_looking_at_a_daemon_that_is_down_does_not_even_connect(
     assert not started
 
 
-def test_after_stop_only_start_starts_it(home: pathlib.Path, ask: Ask, started: list[FakeDaemon]) -> None:
-    write_state(home, reason="stop")
+@pytest.mark.parametrize("pid", [None, 4242], ids=["it went down", "it was killed on its way out"])
+def test_after_stop_only_start_starts_it(
+    home: pathlib.Path, ask: Ask, started: list[FakeDaemon], pid: int | None
+) -> None:
+    write_state(home, reason="stop", pid=pid)
     with pytest.raises(Down, match="`torpor start` starts it again"):
         ask(home, "event", "wake_signal")
     assert not started

@@ -47,8 +47,8 @@ def stop(args: argparse.Namespace) -> int:
     socket and for files in `wake.d/`.
     """
     with Client(args.home, timeout=args.timeout) as client:
-        known = presence.last_known(client.home)
         if not presence.is_up(client.home):
+            known = presence.last_known(client.home)
             if known is None:
                 show.say(args, f"not running: no daemon has left its state in {client.home}", {"state": None})
                 return wire.EX_OK
