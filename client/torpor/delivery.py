@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torpor import calls, presence, spool, talk, wire
 from torpor import home as homes
@@ -12,10 +13,7 @@ from torpor.deadline import Deadline
 from torpor.errors import Down, Error, Refused
 from torpor.link import Link
 
-if TYPE_CHECKING:
-    import os
-
-
+_LOOK_EVERY_S = 0.02
 _SHOWN_CHARS = 80  # of a key that is none
 
 
@@ -23,9 +21,9 @@ _SHOWN_CHARS = 80  # of a key that is none
 class Delivery:
     """What became of an event; in each case it is durable and will not be lost.
 
-    `how` is "sent" (the daemon has applied it, and is in `state`), "queued" (it lies in `wake.d/`, and the daemon has
-    been started, or `note` says why not) or "stopped" (it lies in `wake.d/` until somebody runs `torpor start`).
-    `note` says the same in one line, for people.
+    `how` is "sent" (the daemon has applied it, and is in `state`), "queued" (it was left in `wake.d/`, and the daemon
+    has taken it or been started, or `note` says why not) or "stopped" (it lies in `wake.d/` until somebody runs
+    `torpor start`). `note` says the same in one line, for people.
     """
 
     how: Literal["sent", "queued", "stopped"]
@@ -61,7 +59,12 @@ def send(
 
 def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -> Delivery:
     _refuse_bad(event, key)
-    spool.drop(place.home, "event", {"event": event, "key": key or calls.new_key()})
+    path = spool.drop(place.home, "event", {"event": event, "key": key or calls.new_key()})
+    try:
+        if _was_taken(place, path, deadline):
+            return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: the daemon, which is up, has taken it")
+    except TimeoutError:
+        return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: a daemon is up, and has not taken it yet")
     if not presence.is_up(place.home) and presence.was_stopped(presence.last_known(place.home)):
         return Delivery("stopped", None, f"left in {wire.SPOOL_NAME}: torpor is stopped, run `torpor start`")
     with contextlib.closing(Link(place)) as link:
@@ -72,6 +75,19 @@ def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -
             # Not the sender's trouble: the event is safe, and whoever starts the daemon next delivers it.
             return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}, and the daemon did not come up: {error}")
     return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: the daemon is starting")
+
+
+def _was_taken(place: talk.Place, path: str, deadline: Deadline) -> bool:
+    """Say whether a daemon that holds the lock takes the file, socket or no socket; False: it went, or was not there.
+
+    The lock alone is no answer: a daemon that is about to go has looked into `wake.d/` for the last time.
+    Raises the built-in TimeoutError.
+    """
+    while presence.is_up(place.home):
+        if not os.path.exists(path):
+            return True
+        deadline.sleep(_LOOK_EVERY_S)
+    return False
 
 
 def _refuse_bad(event: str, key: str | None) -> None:

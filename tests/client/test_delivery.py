@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ import torpor
 from client.fake_daemon import FakeDaemon, Visitor, write_state
 from torpor import wake
 from torpor.errors import Refused, Unreachable
+from waiting import until
 
 if TYPE_CHECKING:
     import pathlib
@@ -85,8 +88,47 @@ def test_one_that_goes_down_under_the_question_gets_it_as_a_file_with_the_same_k
     daemon.accept()
     done = torpor.send("wake_signal", key="once", home=home, timeout=0.3)
     daemon.stop()
-    assert done.how == "queued"
+    assert (done.how, done.note) == ("queued", "queued in wake.d: a daemon is up, and has not taken it yet")
     assert _left(home) == [{"event": "wake_signal", "key": "once"}]
+
+
+def test_one_that_is_up_without_its_socket_takes_the_file_and_nobody_waits(
+    home: pathlib.Path, starts: list[str]
+) -> None:
+    def take() -> None:
+        until(lambda: (home / "wake.d").exists() and list((home / "wake.d").iterdir()))
+        for path in (home / "wake.d").iterdir():
+            path.unlink()
+
+    with FakeDaemon(home):
+        (home / "torpor.sock").unlink()
+        taking = threading.Thread(target=take)
+        taking.start()
+        begin = time.monotonic()
+        done = torpor.send("wake_signal", home=home, timeout=20)
+        took_s = time.monotonic() - begin
+        taking.join()
+    assert (done.how, done.note) == ("queued", "queued in wake.d: the daemon, which is up, has taken it")
+    assert took_s < 10
+    assert starts == []
+
+
+def test_one_that_goes_without_having_taken_the_file_is_started_again(home: pathlib.Path, starts: list[str]) -> None:
+    def go() -> None:
+        until(lambda: (home / "wake.d").exists() and list((home / "wake.d").iterdir()))
+        daemon.stop()
+
+    daemon = FakeDaemon(home)
+    daemon.listen()
+    daemon.accept()
+    (home / "torpor.sock").unlink()
+    going = threading.Thread(target=go)
+    going.start()
+    done = torpor.send("wake_signal", home=home, timeout=20)
+    going.join()
+    assert done.how == "queued"
+    assert starts == [str(home)]
+    assert len(_left(home)) == 1
 
 
 @pytest.mark.parametrize(("event", "key", "field"), [("nonsense", None, "event"), ("wake_signal", "k" * 129, "key"),
