@@ -101,6 +101,7 @@ class Client:
     ) -> replies.LogPage:
         """Return a page of the ledger after position `after`, else from the oldest record on; newer ones follow `next`.
 
+        A page without records is no end: that is where `next` is the `after` that was asked with.
         Refused `not_found` where records right after `after` are no longer kept; `data["oldest"]` says which are.
         """
         return self._ask(calls.log(after, limit, kinds))

@@ -278,6 +278,14 @@ def test_log_goes_through_all_pages(home: pathlib.Path, torpor: Torpor) -> None:
     ]  # fmt: skip
 
 
+def test_log_goes_on_after_a_page_without_records(home: pathlib.Path, torpor: Torpor) -> None:
+    empty, last = _page(following=5000), _page(3, following=5003)
+    with FakeDaemon(home, _pages(empty, _page(following=5001), last, _page(following=5003))) as daemon:
+        _, out, _ = torpor("log", "--kind", "state_transition")
+    assert [line.split()[0] for line in out.splitlines()] == ["3"]
+    assert [request["params"].get("after") for request in daemon.requests] == [None, 5000, 5001, 5003]
+
+
 def test_log_since_leaves_out_what_was_before(home: pathlib.Path, torpor: Torpor) -> None:
     with FakeDaemon(home, _pages(_page(1, 2, 3, following=3), _page(following=3))):
         _, out, _ = torpor("log", "--json", "--since", "2026-01-02T02:00:00+00:00")
@@ -293,7 +301,7 @@ def _follow(visitor: Visitor) -> None:
     visitor.daemon.ended.wait()
 
 
-@pytest.mark.parametrize(("line", "first"), [(["log", "-f"], []), (["log", "-f", "--json"], []),
+@pytest.mark.parametrize(("line", "first"), [(["log", "-f"], ["log"] * 2), (["log", "-f", "--json"], ["log"] * 2),
                                              (["watch"], ["status"]), (["watch", "--json"], ["status"])])  # fmt: skip
 def test_following_goes_on_until_it_is_interrupted(
     home: pathlib.Path, torpor: Torpor, monkeypatch: pytest.MonkeyPatch, line: list[str], first: list[str]
@@ -311,7 +319,7 @@ def test_following_goes_on_until_it_is_interrupted(
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(client.Client, "subscribe", interrupted)
-    with FakeDaemon(home, _pages(*[RESULTS[each] for each in first or ["log"]]), _follow) as daemon:
+    with FakeDaemon(home, _pages(*[RESULTS[each] for each in first]), _follow) as daemon:
         status, out, err = torpor(*line)
     assert (status, err, taken) == (130, "", [8, 9])
     assert "8" in out

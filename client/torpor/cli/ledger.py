@@ -26,7 +26,8 @@ def log(args: argparse.Namespace) -> int:
             page = client.log(after=after, kinds=args.kind)
             for record in page["records"]:
                 _print(args, record)
-            if page["next"] == after or not page["records"]:
+            # Not at an empty page: the daemon bounds how much of the ledger it looks through for one.
+            if page["next"] == after:
                 break
             after = page["next"]
         if args.follow:
