@@ -322,7 +322,14 @@ def _signals() -> Any:
 
 
 def _lives(pid: int | None, start: str | None) -> bool:
-    return pid is not None and start is not None and processes.is_alive(processes.ProcessIdentity(pid, start))
+    if pid is None or start is None:
+        return False
+    try:
+        return processes.is_alive(processes.ProcessIdentity(pid, start))
+    except OSError as error:
+        # Not known is not dead: it is watched, and its end is told when it can be seen.
+        log.warning("cannot_look_at_process", pid=pid, error=str(error))
+        return True
 
 
 def _readable(listener: listen.Listener) -> bool:

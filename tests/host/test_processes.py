@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from torpord import app
 from torpord.host import processes
+from torpord.host.resources import usage
 from waiting import until
 
 if TYPE_CHECKING:
@@ -114,6 +117,29 @@ async def test_without_pidfd_it_looks_every_now_and_then(monkeypatch: pytest.Mon
                 tasks.start_soon(processes.ended, identity)
                 await anyio.wait_all_tasks_blocked()
                 process.kill()
+
+
+@linux
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES])
+async def test_what_cannot_be_looked_at_is_not_called_dead(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def no_look(path: pathlib.Path, **_options: str) -> str:
+        raise OSError(number, os.strerror(number), str(path))
+
+    mine = processes.identify(os.getpid())
+    assert mine is not None
+    fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+    monkeypatch.setattr(pathlib.Path, "read_text", no_look)
+    assert processes.program(mine.pid) == ""
+    with pytest.raises(OSError, match=os.strerror(number)):
+        processes.identify(mine.pid)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        await processes.ended(mine)
+    assert app._lives(mine.pid, mine.start)
+    assert usage()["rss_bytes"] > 1_000_000
+    monkeypatch.undo()
+    assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
+    assert not app._lives(mine.pid, mine.start + "0")
 
 
 def test_the_peer_is_the_kernels_word() -> None:

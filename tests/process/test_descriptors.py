@@ -96,3 +96,19 @@ def test_where_nothing_can_be_put_aside_the_file_is_named(home: Path) -> None:
     until(lambda: left(home) == ["bad.json"], what="the good one to be taken")
     (home / "wake.rejected").chmod(0o700)
     assert daemon.stop() == 0
+
+
+@linux
+def test_without_descriptors_nobody_is_called_dead_and_status_answers(home: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    with daemon.connect() as client:
+        client.call("hold.acquire", who="test", why="a process that lives", pid=os.getpid())
+        with no_descriptors(daemon):
+            refused = client.ask("hold.acquire", who="test", why="it lives all the same", pid=os.getpid())
+            assert refused["error"]["data"]["name"] == "too_many"
+            assert "descriptors" in refused["error"]["message"]
+            assert client.call("status")["rss_bytes"] > 1_000_000
+            body = {"who": "test", "why": "left in a file", "pid": os.getpid()}
+            drop(home, "hold.json", "hold.acquire", **body)
+            until(lambda: lines_of(daemon, "cannot_look"), what="the file to be seen")
+        until(lambda: len(client.call("hold.list")["holds"]) == 2, what="the hold in the file")

@@ -62,7 +62,11 @@ def _hold_acquire(call: Call) -> ev.Event:
     ttl_s, pid = params.get("ttl_s"), params.get("pid")
     identity = None
     if pid is not None:
-        identity = processes.identify(pid)
+        try:
+            identity = processes.identify(pid)
+        except OSError as error:
+            message = f"process {pid} cannot be looked at now ({error.strerror}): ask again when there are descriptors"
+            raise RefusedError(Refusal("too_many", message, {"field": "pid"})) from error
         if identity is None:
             raise RefusedError(Refusal("invalid_params", f"there is no process {pid}", {"field": "pid"}))
     if ttl_s is None and pid is None and call.connection is None:

@@ -38,14 +38,17 @@ class Peer:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Return the identity of the process that has this pid now; None if there is none, or one that has ended."""
+    """Return the identity of the process that has this pid now; None if there is none, or one that has ended.
+
+    Raises OSError where it cannot be told now: no descriptor is left to look with.
+    """
     if sys.platform == "darwin":
         return macos.identify(pid)
     return _identify(pid)
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Return whether that very process has not ended."""
+    """Return whether that very process has not ended. Raises OSError as `identify` does."""
     return identify(identity.pid) == identity
 
 
@@ -78,17 +81,21 @@ async def ended(identity: ProcessIdentity) -> None:
 
 def program(pid: int) -> str:
     """Return the name of the program that runs as `pid` now, as ps(1) shows it; '' if it is gone."""
-    # It may have ended since it asked, and then there is no name.
+    # It may have ended since it asked, and then there is no name. No reason for a failure is worth more: it is a hint.
     if sys.platform == "darwin":
         return macos.program(pid)
-    return _text(f"/proc/{pid}/comm")
+    with contextlib.suppress(OSError):
+        return _text(f"/proc/{pid}/comm")
+    return ""
 
 
 def boot_id() -> str:
     """Return what stays the same until the machine starts anew, and never comes again; '' where nothing tells."""
     if sys.platform == "darwin":
         return macos.boot_id()
-    return _text("/proc/sys/kernel/random/boot_id")
+    with contextlib.suppress(OSError):  # a sandbox may hide it
+        return _text("/proc/sys/kernel/random/boot_id")
+    return ""
 
 
 def peer(sock: socket.socket) -> Peer:
@@ -109,8 +116,9 @@ def _identify(pid: int) -> ProcessIdentity | None:
 
 
 def _text(path: str) -> str:
-    # ENOENT at the open and ESRCH at the read are the same news: there is no such process.
-    with contextlib.suppress(OSError):
+    # ENOENT at the open and ESRCH at the read are the same news: there is no such process. Anything else is no news of
+    # it: without a descriptor every process would be dead.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(path).read_text(errors="replace").rstrip("\n")
     return ""
 

@@ -21,13 +21,20 @@ def raise_descriptor_limit() -> None:
 
 
 def usage() -> dict[str, Any]:
-    """Return `rss_bytes` (macOS: the peak, which is what its standard tells) and `cpu_s` of this process."""
+    """Return `rss_bytes` and `cpu_s` of this process.
+
+    The memory is its peak where the system tells no more (macOS), or there is no descriptor left to look with.
+    """
     times = os.times()
     return {"rss_bytes": _rss_bytes(), "cpu_s": round(times.user + times.system, 3)}
 
 
 def _rss_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if sys.platform == "darwin":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return peak
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak * 1024  # getrusage(2): kilobytes here, bytes on macOS
     return pages * os.sysconf("SC_PAGE_SIZE")

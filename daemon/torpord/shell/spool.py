@@ -159,9 +159,9 @@ class Spool:
             if not isinstance(outcome, Refusal):
                 reached("spool.applied")
                 self._remove(self._folder / entry.name)
-            elif outcome.name not in _LATER:
+            elif not _is_for_later(outcome):
                 await self._reject(entry.name, outcome.message)
-        return all_read and not any(isinstance(o, Refusal) and o.name in _LATER for o in ticket.outcomes)
+        return all_read and not any(isinstance(o, Refusal) and _is_for_later(o) for o in ticket.outcomes)
 
     def _read(self, name: str) -> _Entry:
         if not name.endswith(".json"):
@@ -183,12 +183,7 @@ class Spool:
             raise _BadFileError(f"params is no object; it should look like {shape}")
         cause: dict[str, Any] = {"source": "file", "name": printable(name), "uid": found.st_uid}
         made = f"wake.d/{printable(name)}:{found.st_ino}:{found.st_mtime_ns}"
-        try:
-            taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
-        except RefusedError as refused:
-            if refused.refusal.name == "too_many":
-                raise _NotNowError(str(refused)) from refused
-            raise
+        taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
         key = params.get("key", made)
         return _Entry(name, key, Change(taken.event, key, taken.request))
 
@@ -255,6 +250,11 @@ class Spool:
             log.warning("why_not_written", name=printable(name), error=str(error))
         shown = printable(name)
         self._desk.writer.owe(FileRejected({"source": "file", "name": shown}, shown, why))
+
+
+def _is_for_later(refusal: Refusal) -> bool:
+    # About a pid it is no descriptor to look at the process with; else it is a limit, which may hold for ever.
+    return refusal.name in _LATER or (refusal.name == "too_many" and refusal.data.get("field") == "pid")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
