@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -147,13 +148,30 @@ def test_a_good_store_is_no_matter_for_new_store(home: Path) -> None:
     assert not list(home.glob("*.unreadable.*"))
 
 
-def test_the_newest_backup_copied_over_a_damaged_store_is_a_store(home: Path) -> None:
-    """The mend that the error names works."""
+def later_lines_in_its_wal(store: Path) -> None:
+    """Damage a store that was killed: its write-ahead log belongs to no backup."""
+    daemon = RunningDaemon.start(store.parent, settings())
+    daemon.call("hold.acquire", who="test", why="after the backup", ttl_s=3600)
+    daemon.kill()
+    assert store.with_name("torpor.db-wal").stat().st_size > 0
+    garbage(store)
+
+
+@pytest.mark.parametrize("damage", [garbage, missing_with_its_wal_left, later_lines_in_its_wal])
+@pytest.mark.parametrize("name", ["home", "a home; with 'all'"])
+def test_the_mend_that_the_error_names_is_one(damage, name: str, home: Path) -> None:  # noqa: ANN001 - as above
+    home = home.with_name(name)
     lived_in(home, backup=True)
-    garbage(home / "torpor.db")
-    newest = max((home / "backups").iterdir())
-    (home / "torpor.db").write_bytes(newest.read_bytes())
-    daemon = RunningDaemon.start(home)
-    assert len(daemon.call("hold.list")["holds"]) == 50
-    daemon.stop()
+    store = home / "torpor.db"
+    damage(store)
+    for _ in range(2):  # also where somebody tried in vain in between
+        daemon = RunningDaemon.start(home, wait=False)
+        assert daemon.wait_gone() == 65
+    command = daemon.log_lines()[-1]["text"].split("`")[1]
+    before = {path.name: path.read_bytes() for path in home.glob("torpor.db*")}
+    subprocess.run(["sh", "-c", command], check=True, cwd="/")
+    assert {path.name: path.read_bytes() for path in (home / "unreadable.1").iterdir()} == before
+    with RunningDaemon.start(home) as mended:
+        assert len(mended.call("hold.list")["holds"]) == 50
+        mended.stop()
     assert_whole(home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def _put_aside(path: Path) -> Path:
 
 
 def _told(path: Path, error: StoreUnreadableError) -> str:
+    afresh = "start afresh with `torpord run --new-store`, which keeps the old files"
     backup = newest_backup(path)
-    mend = f"copy the newest backup {backup} over it" if backup else "there is no backup yet"
-    return f"{error}: {mend}, or start afresh with `torpord run --new-store`, which keeps the old file"
+    if backup is None:
+        return f"{error}: there is no backup yet; {afresh}"
+    return f"{error}: go back to the newest backup with `{_mend(path, backup)}`, or {afresh}"
+
+
+def _mend(path: Path, backup: Path) -> str:
+    """Return the command that puts a backup in the place of a store, for a shell.
+
+    All files of the store go aside together, its write-ahead log above all: SQLite would play it onto the backup.
+    """
+    number = 1
+    while (aside := path.with_name(f"unreadable.{number}")).exists():
+        number += 1
+    store, kept = shlex.quote(str(path)), shlex.quote(str(aside))
+    return f"mkdir {kept} && mv {store}* {kept} && cp {shlex.quote(str(backup))} {store}"
