@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from torpor.cli import exits, parsing
+from torpor import wire
+from torpor.cli import exits, parsing, streams
 from torpor.errors import Error
 
 
@@ -13,21 +13,27 @@ def main(argv: list[str]) -> int:
     """Run the command line `argv`, without the program's name, and return the exit status.
 
     A failure is one line on standard error: whose fault, and what next. Ctrl-C is 130, and a reader that went away
-    141 as if by SIGPIPE: both without a word.
+    141 as if by SIGPIPE: both without a word. Where standard output takes nothing (closed, a full disk), 74.
     """
+    streams.fill_closed()
     try:
         status = parsing.run(argv)
         sys.stdout.flush()
     except parsing.UsageError as error:
-        print(f"torpor: {error}", file=sys.stderr)
+        streams.complain(str(error))
         return error.status
     except Error as error:
-        print(f"torpor: {' '.join(str(error).split())}", file=sys.stderr)
+        streams.complain(" ".join(str(error).split()))
         return exits.status_of(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up(sys.stdout)
         return 141
+    except OSError as error:
+        if not streams.is_about_output(error):
+            raise  # a mistake of ours: to be seen
+        streams.give_up(sys.stdout)
+        streams.complain(f"standard output does not take the answer, which is lost: {error.strerror}")
+        return wire.EX_IOERR
     return status

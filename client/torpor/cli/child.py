@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from torpor.cli import show
+from torpor.cli import streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +38,11 @@ def run(command: list[str], beside: Callable[[], None] | None, after: Callable[[
     except OSError as error:
         after()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        show.warn(f"cannot run {command[0]}: {error.strerror}")
+        streams.complain(f"cannot run {command[0]}: {error.strerror}")
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_EXECUTE
     except ValueError as error:  # a NUL in an argument, an empty name
         after()
-        show.warn(f"cannot run {command[0]!r}: {error}")
+        streams.complain(f"cannot run {command[0]!r}: {error}")
         return _OWN_FAILURE
     if beside is not None:
         threading.Thread(target=beside, name="torpor-hold", daemon=True).start()

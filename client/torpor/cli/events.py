@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from torpor import delivery, presence, wire
-from torpor.cli import show
+from torpor.cli import show, streams
 from torpor.client import Client
 from torpor.errors import Down
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 def send(args: argparse.Namespace) -> int:
     """Send an event for good; the plain case of it is `torpor.quick`."""
     done = delivery.send(args.event, key=args.key, home=args.home, timeout=args.timeout)
-    show.say(args, done.note, {"result": done.how, "state": done.state, "note": done.note})
+    try:
+        show.say(args, done.note, {"result": done.how, "state": done.state, "note": done.note})
+        sys.stdout.flush()
+    except OSError:
+        streams.give_up(sys.stdout)  # the event is safe, and that is what was asked: as in `torpor.quick`
     return wire.EX_OK
 
 

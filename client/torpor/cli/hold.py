@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torpor import calls, presence, talk
 from torpor import home as homes
-from torpor.cli import child, show
+from torpor.cli import child, streams
 from torpor.client import who_asks
 from torpor.deadline import Deadline
 from torpor.errors import Down, Error
@@ -40,7 +40,7 @@ def hold(args: argparse.Namespace) -> int:
         holding = Holding(place, printable(who_asks(), _WHO_CHARS), why, args.ttl)
         holding.take(args.timeout)
     except Error as error:
-        show.warn(f"no hold for {args.command[0]}, running it all the same: {error}")
+        streams.complain(f"no hold for {args.command[0]}, running it all the same: {error}")
         holding = None
     return child.run(args.command, beside=None if holding is None else holding.keep, after=lambda: let_go(holding))
 
@@ -100,7 +100,7 @@ class Holding:
                             break
             except Error as error:
                 if not self._over.is_set():
-                    show.warn(f"the hold ended with its daemon, and there is no other: {error}")
+                    streams.complain(f"the hold ended with its daemon, and there is no other: {error}")
                 return
 
     def _wanted(self) -> calls.Call[replies.Acquired]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from torpor.cli import show
+from torpor.cli import streams
 
 _UNITS = ("torpord.socket", "torpord.path")
 _LIMIT_S = 15
@@ -35,4 +35,4 @@ def _tell(what: str, otherwise: str) -> None:
         if done.returncode == 0:
             return
         found = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-    show.warn(f"`{' '.join(command)}` failed ({found}): {otherwise}")
+    streams.complain(f"`{' '.join(command)}` failed ({found}): {otherwise}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,6 @@ def say(args: argparse.Namespace, line: str, found: Mapping[str, Any]) -> None:
 def print_json(found: object) -> None:
     """Print one line of JSON, and have it out at once: a reader may be waiting for it."""
     print(json.dumps(found, ensure_ascii=False), flush=True)
-
-
-def warn(text: str) -> None:
-    """Say something on standard error that is no failure."""
-    print(f"torpor: {text}", file=sys.stderr, flush=True)
 
 
 def moment(ts: object) -> str:
