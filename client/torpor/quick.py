@@ -18,23 +18,28 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _LIMIT_S = 30.0
+_BY_CTRL_C = 130  # as a shell says it: 128 and SIGINT
 _REQUEST = '{"jsonrpc":"2.0","id":1,"method":"event","params":{"event":"%s"%s}}\n'
 _USUAL = b'{"jsonrpc":"2.0","id":1,"result":{"state":"'
 
 
 def main(argv: list[str]) -> "NoReturn":
     """Run the command line `argv` and end the process with its exit status."""
-    if len(argv) > 2 and argv[1] == "send":
-        try:
+    try:
+        if len(argv) > 2 and argv[1] == "send":
             state = _sent(argv[2:])
-        except TimeoutError:
-            print(f"torpor: no answer within {_LIMIT_S:g} s: `torpor status` tells more", file=sys.stderr)  # noqa: T201
-            sys.exit(wire.EX_TEMPFAIL)
-        if state is not None:
-            _end(f"sent: {state}")
-    from torpor.cli import main as whole  # noqa: PLC0415 - see the docstring
+            if state is not None:
+                _end(f"sent: {state}")
+        from torpor.cli import main as whole  # noqa: PLC0415 - see the docstring
 
-    sys.exit(whole(argv[1:]))
+        status = whole(argv[1:])
+    except TimeoutError:
+        if sys.stderr is not None:  # closed: else the line would come on standard output
+            print(f"torpor: no answer within {_LIMIT_S:g} s: `torpor status` tells more", file=sys.stderr)  # noqa: T201
+        status = wire.EX_TEMPFAIL
+    except KeyboardInterrupt:
+        status = _BY_CTRL_C
+    sys.exit(status)
 
 
 def _end(line: str) -> "NoReturn":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 import torpor
 from client.fake_daemon import FakeDaemon, Visitor
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +114,21 @@ def test_a_reader_that_is_gone_does_not_make_it_fail(home: pathlib.Path) -> None
                                 stderr=subprocess.PIPE, check=False)  # fmt: skip
         assert (closed.returncode, closed.stderr) == (0, b"")
         assert daemon.methods() == ["event", "event"]
+
+
+def test_ctrl_c_at_a_daemon_that_hangs_is_130_and_quiet(home: pathlib.Path) -> None:
+    def hang(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.daemon.ended.wait()
+
+    environ = {**os.environ, "TORPOR_HOME": str(home), "PYTHONPATH": str(pathlib.Path(torpor.__file__).parents[1])}
+    with FakeDaemon(home, hang) as daemon:
+        sending = subprocess.Popen([sys.executable, str(SCRIPT), "send", "wake_signal"], env=environ, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        until(lambda: daemon.requests)
+        sending.send_signal(signal.SIGINT)
+        out, err = sending.communicate(timeout=20)
+    assert (sending.returncode, out, err) == (130, "", "")
 
 
 @pytest.mark.parametrize("args", [["send"], ["send", "nonsense"], ["send", "wake_signal", "--key"], ["send", "-x"],
