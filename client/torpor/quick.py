@@ -27,19 +27,25 @@ def main(argv: list[str]) -> "NoReturn":
     """Run the command line `argv` and end the process with its exit status."""
     try:
         if len(argv) > 2 and argv[1] == "send":
-            state = _sent(argv[2:])
-            if state is not None:
-                _end(f"sent: {state}")
+            _quick(argv[2:])
         from torpor.cli import main as whole  # noqa: PLC0415 - see the docstring
 
         status = whole(argv[1:])
-    except TimeoutError:
-        if sys.stderr is not None:  # closed: else the line would come on standard output
-            print(f"torpor: no answer within {_LIMIT_S:g} s: `torpor status` tells more", file=sys.stderr)  # noqa: T201
-        status = wire.EX_TEMPFAIL
     except KeyboardInterrupt:
         status = _BY_CTRL_C
     sys.exit(status)
+
+
+def _quick(args: list[str]) -> None:
+    """Send the plain case and end the process; return where it is another case."""
+    try:
+        state = _sent(args)
+    except TimeoutError:
+        if sys.stderr is not None:  # closed: there the line would come on standard output
+            print(f"torpor: no answer within {_LIMIT_S:g} s: `torpor status` tells more", file=sys.stderr)  # noqa: T201
+        sys.exit(wire.EX_TEMPFAIL)
+    if state is not None:
+        _end(f"sent: {state}")
 
 
 def _end(line: str) -> "NoReturn":
