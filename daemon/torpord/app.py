@@ -29,7 +29,7 @@ from torpord.core.events import DeadlinePassed, ProcessStarted, SettingsRead, St
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
-from torpord.core.records import Entry, HoldReleased, StateTransition
+from torpord.core.records import Entry, HoldReleased, StateTransition, StopRequested
 from torpord.core.world import World
 from torpord.host import home as homes
 from torpord.host import listen, processes
@@ -85,7 +85,7 @@ async def run(options: Options, settings: config.Settings) -> str:
     try:
         async with opened(options.home / wire.STORE_NAME, new_store=options.new_store) as (store, world, runner):
             listener = listener or listen.own(path)
-            daemon = Daemon(options, settings, listener, store, runner, notifier, supervisor)
+            daemon = Daemon(options, settings, lock, listener, store, runner, notifier, supervisor)
             return await daemon.live(world)
     finally:
         lock.release()
@@ -108,6 +108,7 @@ class Daemon:
         self,
         options: Options,
         settings: config.Settings,
+        lock: HomeLock,
         listener: listen.Listener,
         store: Store,
         runner: StoreThread,
@@ -116,6 +117,7 @@ class Daemon:
     ) -> None:
         self._options = options
         self._settings = settings
+        self._lock = lock
         self._fresh = settings  # read again; in force once that is durable
         self._listener = listener
         self._store = store
@@ -173,7 +175,7 @@ class Daemon:
         self._hooks.writer = self._writer
         self._cycle = SleepCycle(self._writer, self._store, self._runner, self._clock.now)
         self._keeper = StateKeeper(StateFile(self._options.home), self._runner, self._state)
-        self._lookout = Lookout(self._options.home, self._desk, self._spool, self._keeper)
+        self._lookout = Lookout(self._options.home, self._desk, self._spool, self._keeper, self._check_places)
         self._wall = WallDeadline(self._writer.look_again)
 
     async def _begin(self, world: World) -> Refusal | None:
@@ -233,6 +235,11 @@ class Daemon:
                 self._desk.reached(State(entry.record.to), entry.seq)
             elif isinstance(entry.record, HoldReleased):
                 self._holders.forget(entry.record.hold_id)
+            elif isinstance(entry.record, StopRequested):
+                # That it is to stay down must be known before the answer is: the process may die on its way out.
+                self._keeper.write_now()
+        if not entries and before.lifecycle.state is not after.lifecycle.state:  # found out by reading the store anew
+            self._desk.reached(after.lifecycle.state, after.ledger_seq)
         moved = before.lifecycle is not after.lifecycle
         self._keeper.mark(urgent=moved)
         if moved:
@@ -279,11 +286,24 @@ class Daemon:
         self._fresh = fresh
         return fresh.policy, config.changed(self._settings, fresh)
 
+    async def _check_places(self) -> None:
+        """Make sure that others still find the home and the socket here."""
+        if self._desk.draining:
+            return
+        if not self._lock.is_still_ours():
+            # Another daemon may have the home by now, and closing SQLite would remove its WAL by the path.
+            log.critical("home_gone", home=str(self._options.home), otherwise="it ends at once and touches nothing")
+            os._exit(wire.EX_CONFIG)
+        if not self._listener.is_inherited and not self._listener.is_still_ours():
+            # Nobody could reach it, and it would go on for ever: the next client finds it down, and starts another.
+            log.error("socket_gone", path=self._listener.path)
+            await self._writer.apply(StopWanted({"source": "socket", "name": self._listener.path}, "signal"))
+
     async def _farewell(self) -> None:
         """Tell the service manager and the observers, last of all."""
         world = self._writer.world
         self._notifier.stopping(f"{world.lifecycle.state}, {world.process.leaving}")
-        await self._keeper.write(document(world, None, ended=world.process.leaving))
+        await self._keeper.write(document(world, None))
 
     async def _pat(self, interval_s: float) -> None:
         while True:

@@ -8,7 +8,7 @@ still be lost.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -82,10 +82,11 @@ class Shell(Protocol):
 class Change:
     """One thing that may change the world. With a `key`, `request` is its method and params as canonical JSON.
 
+    `event` may be a function that makes it: it is called when the key was not found, as it may look at the machine.
     `owed`: it has happened whether or not the disk is full (a closed connection): it is tried until it is stored.
     """
 
-    event: Event
+    event: Event | Callable[[], Event | Refusal]
     key: str | None = None
     request: str = ""
     owed: bool = False
@@ -125,10 +126,11 @@ class _Turn:
         if change.key is not None and change.key in self._kept:
             return _replay(self._kept[change.key], change)
         try:
-            reply = self.decide(change.event).reply
+            event = change.event if isinstance(change.event, Event) else change.event()
+            reply = event if isinstance(event, Refusal) else self.decide(event).reply
         except Exception as error:
             # A mistake of ours costs one request, not the daemon: a draft that was not finished changed nothing.
-            log.exception("internal_error", on=type(change.event).__name__, cause=change.event.cause)
+            log.exception("internal_error", on=change.event)
             return Refusal("internal_error", f"a mistake of the daemon's: {error!r}; the daemon's log has more")
         if reply is None:
             return {}

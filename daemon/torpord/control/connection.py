@@ -237,8 +237,8 @@ class Connection:
         except StoreError as error:
             raise RefusedError(Refusal("storage_unavailable", f"the ledger cannot be read now: {error}")) from error
         records = [view(line) for line in page.lines]
-        newest = records[-1]["seq"] if records else after
-        return {"records": records, "next": newest if page.more else max(newest, head)}
+        newest = max([after, head, *(line.seq for line in page.lines[-1:])])
+        return {"records": records, "next": newest if page.end is None else page.end}
 
     async def _cursor(self, request: Request, default: int | None) -> int:
         """Return `after`, checked against what is kept; without it `default`, or the newest line."""

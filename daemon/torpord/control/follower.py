@@ -60,8 +60,8 @@ class Follower:
             await self._drop("trimmed", f"lines {at + 1} to {oldest - 1} were trimmed before it had read them")
         text = b"".join(framing.notification("record", view(line)) for line in page.lines)
         await self._outlet.send(text, limit_s=None)
-        newest = page.lines[-1].seq if page.lines else at
-        self._at = newest if page.more else max(newest, head)
+        newest = max([at, head, *(line.seq for line in page.lines[-1:])])
+        self._at = newest if page.end is None else page.end
 
     async def _drop(self, reason: str, why: str) -> None:
         log.warning("reader_dropped", reason=reason, why=why)

@@ -40,7 +40,8 @@ class Tail:
     def add(self, lines: Sequence[Line]) -> None:
         """Take what has been committed, and tell those who wait."""
         for line in lines:
-            text = framing.notification("record", view(line))
+            # A copy: orjson gives bytes with some 4 KB of room behind them, and these are kept.
+            text = bytes(bytearray(framing.notification("record", view(line))))
             self._lines.append((line.seq, line.kind, text))
             self._bytes += len(text)
             self.head = line.seq

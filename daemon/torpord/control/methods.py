@@ -238,12 +238,21 @@ def check_look(row: Method, call: Call) -> None:
 
 def change(row: Method, call: Call) -> Change:
     """Check a changing request and make the writer's change of it. Raises RefusedError."""
-    assert row.change is not None  # noqa: S101 - callers ask first; for the type checker
+    make = row.change
+    assert make is not None  # noqa: S101 - callers ask first; for the type checker
     key = call.params.get("key")
     if key is None and "key" not in call.params:
         check(row.name, call.params, row.params)
-        return Change(row.change(call))
+        return Change(make(call))
     check(row.name, call.params, {**row.params, "key": KEY})
     params = {name: value for name, value in call.params.items() if name != "key"}
     request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
-    return Change(row.change(Call(call.desk, params, call.cause, call.connection)), key, request)
+    bare = Call(call.desk, params, call.cause, call.connection)
+
+    def made() -> ev.Event | Refusal:
+        try:
+            return make(bare)
+        except RefusedError as refused:
+            return refused.refusal
+
+    return Change(made, key, request)

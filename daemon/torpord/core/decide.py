@@ -169,6 +169,8 @@ def _stop_wanted(draft: Draft, event: ev.StopWanted) -> Reply:
             draft.record(r.SleepCycleInterrupted(draft.world.cycle.next_step))
             draft.effects.append(fx.StopCycle())
         draft.effects.append(fx.GoDown(event.how))
+    elif event.how == "stop" and draft.world.process.leaving == "signal":
+        draft.record(r.StopRequested(event.how))  # it is on its way out already; now it also stays down
     return {"state": draft.world.lifecycle.state.value}
 
 

@@ -111,9 +111,11 @@ def why(world: World, now: Now) -> dict[str, Any]:
     state, activity = world.lifecycle.state, world.activity
     if state in (State.WAKE, State.DROWSY):
         after_s = world.policy.drowsy_after_s if state is State.WAKE else world.policy.sleep_after_s
-        until = None if world.busy else iso(now.wall_s + activity.idle_since_awake_s + after_s - now.awake_s)
-        seen = "the last activity is not long enough ago"
-        awake.append(_reason("activity", who(activity.by), seen, iso(activity.last_ts), until))
+        left_s = activity.idle_since_awake_s + after_s - now.awake_s
+        if left_s > 0 and not world.busy:  # else something else keeps it, and is named
+            seen = "the last activity is not long enough ago"
+            until = iso(now.wall_s + left_s)
+            awake.append(_reason("activity", who(activity.by), seen, iso(activity.last_ts), until))
     return {
         "state": state.value,
         "awake_because": awake,

@@ -34,6 +34,7 @@ def prepare(path: pathlib.Path) -> None:
 
     Raises SetupError: 77 where it is another user's or may not be made, 78 where it is not a private local directory.
     """
+    _refuse_unspeakable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _made(path):
@@ -59,6 +60,7 @@ def prepare(path: pathlib.Path) -> None:
 
 def inspect(path: pathlib.Path) -> bool:
     """Check a home as `prepare` does, and change nothing. Returns whether it is there. Raises SetupError likewise."""
+    _refuse_unspeakable(path)
     try:
         _refuse(path)
     except FileNotFoundError:
@@ -68,6 +70,15 @@ def inspect(path: pathlib.Path) -> bool:
     except OSError as error:
         raise SetupError(78, f"home {path}: {error.strerror} at {error.filename}: mend that") from error
     return True
+
+
+def _refuse_unspeakable(path: pathlib.Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SetupError(
+            78, f"home {os.fsencode(path)!r} is not UTF-8, so no JSON can name it: choose another with TORPOR_HOME"
+        ) from error
 
 
 def _refuse(path: pathlib.Path) -> None:

@@ -70,6 +70,13 @@ class HomeLock:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, note, 0)
 
+    def is_still_ours(self) -> bool:
+        """Return whether the path still leads to the file that is locked: the home is there, and is this one."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Let the next daemon in. The file stays."""
         if self._fd >= 0:

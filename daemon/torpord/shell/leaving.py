@@ -23,7 +23,7 @@ from torpord.shell.spool import Spool
 
 log = structlog.get_logger("torpord.leaving")
 
-# Somebody who looks without pause is no work, and cannot keep the daemon from its exit.
+# Whoever connects and looks without pause is given up on after so many looks, and told `draining`: that is no work.
 MOST_LOOKS = 200
 
 
@@ -69,12 +69,14 @@ class Exit:
         """Look for work until there is none, without a pause between the last look and the point of no return."""
         reached("exit.decided")
         await self._hooks_or_news()
-        for _ in range(MOST_LOOKS):
+        looks = 0
+        while True:
             await self._spool.take()
             if not self._is_hibernating():
                 return False
-            if self._accepted() == 0 and not self._work():
+            if not self._changes() and (looks >= MOST_LOOKS or (self._accepted() == 0 and not self._server.has_work())):
                 break
+            looks += 1
             await anyio.sleep(0.001)
         if self._spool.stuck:
             # A file that stays would have the service manager start the daemon for ever: it is work nobody can take.
@@ -107,8 +109,9 @@ class Exit:
             log.warning("cannot_accept", error=str(error), why="no descriptors are left; who waits is turned away")
             return 0
 
-    def _work(self) -> bool:
-        return not self._desk.writer.quiet or self._server.has_work() or self._spool.waiting()
+    def _changes(self) -> bool:
+        """Whether a change is on its way: its answer may be WAKE, however long the disk takes, so it is waited for."""
+        return self._desk.writer.wants_store or (self._spool.waiting() and not self._spool.postponed)
 
     async def _leave(self, reason: str) -> None:
         self._desk.writer.close()
@@ -126,6 +129,7 @@ class Exit:
         await self._server.drain()
         self._listener.close()
         reached("exit.drained")
+        reason = self._desk.world.process.leaving or reason  # a `stop` may have come behind a signal
         if not await self._desk.writer.finish(Leaving({"source": reason}, reason)):
             log.error("end_not_recorded", why="the store would not take it: the next start will call this a crash")
         reached("exit.recorded")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -23,8 +23,11 @@ RETRY_S = 5.0
 class Lookout:
     """Looks when something changes in the home; and again, where the disk would not take what was found."""
 
-    def __init__(self, home: Path, desk: Desk, spool: Spool, keeper: StateKeeper) -> None:
+    def __init__(
+        self, home: Path, desk: Desk, spool: Spool, keeper: StateKeeper, check_places: Callable[[], Awaitable[None]]
+    ) -> None:
         self._home = home
+        self._check_places = check_places
         self._desk = desk
         self._spool = spool
         self._keeper = keeper
@@ -52,11 +55,14 @@ class Lookout:
         elsewhere = any(folder != self._home for folder, _ in changes)
         if elsewhere or names & {wire.WAKE_SIGNAL_NAME, wire.SPOOL_NAME, LOOK_AGAIN}:
             await self._looked()
+        # Whenever something moves here: a socket outside the home is watched by nobody.
+        await self._check_places()
 
     async def _poll(self) -> None:
         while True:
             await self._looked()
             self._keeper.replaced()
+            await self._check_places()
             await anyio.sleep(RETRY_S)
 
     async def _looked(self) -> None:

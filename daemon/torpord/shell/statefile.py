@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ SCHEMA_VERSION = 1
 ACTIVITY_S = 5.0
 
 
-def document(world: World, pid: int | None, *, ended: str = "") -> dict[str, Any]:
-    """Build the document. `ended`: how the process ended, in the last one it writes."""
+def document(world: World, pid: int | None) -> dict[str, Any]:
+    """Build the document. `pid` None: the process is at its end."""
     return {
         "schema_version": SCHEMA_VERSION,
         "current_state": world.lifecycle.state.value,
@@ -36,7 +37,7 @@ def document(world: World, pid: int | None, *, ended: str = "") -> dict[str, Any
         "shadow_run": world.policy.shadow_run,
         "generation": world.process.generation,
         "pid": pid,
-        "reason": ended or world.lifecycle.reason,
+        "reason": world.process.leaving or world.lifecycle.reason,
         "next_wake_ts": None,  # nothing plans a wake but slots
         "supervisor": world.process.supervisor,
         "last_cycle": report.last_cycle(world.cycle),
@@ -50,6 +51,7 @@ class StateFile:
         self._path = home / wire.STATE_NAME
         self._draft = home / wire.SPOOL_TMP_NAME / wire.STATE_NAME
         self._written: tuple[int, ...] | None = None
+        self._turn = threading.Lock()  # the last words of a `stop` are written by another thread
 
     def is_ours(self) -> bool:
         """Whether what lies there is what was last written."""
@@ -60,6 +62,10 @@ class StateFile:
 
     def write(self, body: Mapping[str, Any]) -> None:
         """Replace it atomically and durably. Raises OSError."""
+        with self._turn:
+            self._write(body)
+
+    def _write(self, body: Mapping[str, Any]) -> None:
         self._draft.parent.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         with os.fdopen(os.open(self._draft, flags, 0o600), "wb") as file:
@@ -101,6 +107,13 @@ class StateKeeper:
         """Hear that something happened to the file: if it was not us, it is written anew."""
         if not self._file.is_ours():
             self.mark(urgent=True)
+
+    def write_now(self) -> None:
+        """Write it at once, in this thread: for what must be there before anybody is answered."""
+        try:
+            self._file.write(self._body())
+        except OSError as error:
+            log.warning("state_file_not_written", error=str(error))
 
     async def run(self) -> None:
         """Write it whenever it is due, until cancelled."""

@@ -23,8 +23,19 @@ VERSION = 1
 # Replies are kept this long in any case, then until this many newer ones have come (or, in housekeeping, for a day).
 KEEP_REPLIES_LEAST_S = 15 * 60.0
 KEEP_REPLIES = 100_000
+# How many lines are looked at for one page of some kinds: a few milliseconds.
+LINES_A_SCAN = 10_000
 # What SQLite says where the disk or the system would not do it: nothing is known against the file then.
-_MACHINE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_MACHINE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
 
 
 class StoreError(Exception):
@@ -78,10 +89,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some lines in order. `more`: the page was full and there are further ones."""
+    """Some lines in order. `end`: the seq up to which the ledger was read for them; None: all of it was."""
 
     lines: list[Line] = field(default_factory=list)
-    more: bool = False
+    end: int | None = None
 
 
 class Store:
@@ -199,21 +210,29 @@ class Store:
         return int(row[0] or 0)
 
     def page(self, after: int, limit: int, max_bytes: int, kinds: Iterable[str] = ()) -> Page:
-        """Read the lines behind `after`, at most `limit` of them and `max_bytes` of text. Raises StoreError."""
+        """Read the lines behind `after`, at most `limit` of them and `max_bytes` of text. Raises StoreError.
+
+        Of rare `kinds` it may find few or none on a page: it looks at a bounded part of the ledger only, as everybody
+        else waits meanwhile.
+        """
         wanted = tuple(kinds)
         marks = f" AND kind IN ({', '.join('?' * len(wanted))})" if wanted else ""
-        query = f"SELECT seq, ts, awake_s, kind, data, cause FROM ledger WHERE seq > ?{marks} ORDER BY seq LIMIT ?"  # noqa: S608 - only marks
-        page, size = Page(), 0
+        columns = "seq, ts, awake_s, kind, data, cause"
+        query = f"SELECT {columns} FROM ledger WHERE seq > ? AND seq <= ?{marks} ORDER BY seq LIMIT ?"  # noqa: S608 - only marks
+        lines: list[Line] = []
+        size = 0
         try:
-            for row in self._db.execute(query, (after, *wanted, limit + 1)):
+            (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()
+            last = after + LINES_A_SCAN if wanted else newest
+            for row in self._db.execute(query, (after, last, *wanted, limit + 1)):
                 line = Line(*row)
                 size += len(line.data) + len(line.cause) + 128
-                if len(page.lines) == limit or (page.lines and size > max_bytes):
-                    return Page(page.lines, more=True)
-                page.lines.append(line)
+                if len(lines) == limit or (lines and size > max_bytes):
+                    return Page(lines, end=lines[-1].seq)
+                lines.append(line)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
-        return page
+        return Page(lines, end=last if last < newest else None)
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
