@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import signal
 import sys
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    _forget_inherited_signals()
     home, path = _places(options)
     settings = config.load(path)
     from torpord import log  # noqa: PLC0415 - `check` and `--help` do without it
@@ -70,6 +72,19 @@ def _run(options: argparse.Namespace) -> int:
     started = Options(home, path, spawned=options.spawned, new_store=options.new_store)
     anyio.run(run, started, settings)
     return wire.EX_OK
+
+
+def _forget_inherited_signals() -> None:
+    """Hear what can be heard, whatever the program that started us had blocked or ignored: both pass through exec(2).
+
+    A blocked SIGTERM would make a daemon that cannot be stopped, an ignored SIGCHLD one that never learns how a hook
+    ended; and hooks inherit both.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # Python itself ignores these two, and tells of them as errors.
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _check(options: argparse.Namespace) -> int:
