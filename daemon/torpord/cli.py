@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,12 +18,24 @@ from torpord.host.faults import SetupError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status (sysexits(3))."""
+    _open_closed_streams()
     options = _parser().parse_args(arguments)
     try:
         return int(options.act(options))
     except SetupError as error:
         print(f"torpord: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null where a standard stream is closed: the next file opened, the store even, would take its number."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets `fd`: all below are open, and the lowest free number is taken
+            os.set_inheritable(fd, True)
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123 - for good
 
 
 class _Parser(argparse.ArgumentParser):

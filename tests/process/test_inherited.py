@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from daemon_process import RunningDaemon
+from process.reading import assert_whole
 from process.timers import settings
 from waiting import until
 
@@ -40,3 +44,22 @@ def test_blocked_and_ignored_signals_are_heard_all_the_same(home: Path) -> None:
 def _problems(page: dict[str, list[dict[str, dict[str, str]]]]) -> list[str]:
     found = [record["data"]["problem"] for record in page["records"]]
     return found if len(found) == 3 else []
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_are_no_matter(closed: str, home: Path) -> None:
+    launcher = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-m", "torpord"]
+    daemon = RunningDaemon.start(home, settings("[log]\nlevel = 'debug'"), launcher=launcher)
+    daemon.call("event", event="request_arrived")
+    if sys.platform == "linux":
+        for number in {"0", "1", "2"} & set(closed):
+            assert os.readlink(f"/proc/{daemon.pid}/fd/{number}") == os.devnull  # noqa: PTH115 - as it stands
+    assert daemon.stop() == 0
+    assert_whole(home)
+
+
+def test_with_standard_error_closed_a_refusal_is_still_its_exit_status(home: Path) -> None:
+    home.mkdir(mode=0o700)
+    (home / "torpor.toml").write_text("colour = 'blue'")
+    launcher = ["sh", "-c", 'exec "$0" "$@" 2>&-', sys.executable, "-m", "torpord"]
+    assert RunningDaemon.start(home, launcher=launcher, wait=False).wait_gone() == 78
