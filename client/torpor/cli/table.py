@@ -24,9 +24,15 @@ def _state(text: str) -> str:
 def _moment(text: str) -> datetime:
     """Read a time: ISO 8601, local where it names no offset, or a length of time before now."""
     try:
-        return datetime.now(UTC) - timedelta(seconds=durations.parse(text))
+        before_s = durations.parse(text)
     except ValueError:
-        return datetime.fromisoformat(text).astimezone()
+        before_s = None
+    try:
+        if before_s is None:
+            return datetime.fromisoformat(text).astimezone()
+        return datetime.now(UTC) - timedelta(seconds=before_s)
+    except OverflowError:
+        raise ValueError(f"{text!r} is before the year 1") from None  # the parser knows ValueError only
 
 
 @dataclass(frozen=True, slots=True)
