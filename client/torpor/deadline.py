@@ -5,6 +5,11 @@ from __future__ import annotations
 import time
 
 
+# A socket counts its milliseconds in an int: with more than 24 days it would not wait at all, or fail. The one who
+# means longer hears of it after 23 days.
+_LONGEST_S = 2_000_000.0
+
+
 class Deadline:
     """A moment on the monotonic clock, `timeout_s` seconds after it was made; None means never."""
 
@@ -28,7 +33,7 @@ class Deadline:
         left = self._at - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        return left
+        return min(left, _LONGEST_S)
 
     def sleep(self, pause_s: float) -> None:
         """Sleep `pause_s` seconds, or what is left if that is less. Raises TimeoutError when nothing is left."""

@@ -218,6 +218,17 @@ def test_a_reply_that_never_ends_ends_with_the_deadline(home: pathlib.Path, ask:
     assert 0.25 < time.monotonic() - begin < 3
 
 
+@pytest.mark.parametrize("timeout", [4294967.3, 1e10, float("inf")])
+def test_a_deadline_may_be_as_far_as_it_likes(home: pathlib.Path, ask: Ask, timeout: float) -> None:
+    def late(visitor: Visitor) -> None:
+        request = visitor.request()
+        visitor.daemon.ended.wait(0.2)
+        visitor.answer(request)
+
+    with FakeDaemon(home, late):
+        assert ask(home, "stop", timeout=timeout) == RESULTS["stop"]
+
+
 def test_the_deadline_is_one_for_all_tries(home: pathlib.Path, ask: Ask) -> None:
     begin = time.monotonic()
     with FakeDaemon(home, *[_hang_up] * 1000), pytest.raises(Timeout, match="closed the connection"):
