@@ -39,6 +39,8 @@ MAX_KEY_CHARS = 128
 MAX_TEXT_CHARS = 1024
 MAX_HOLDS = 1000  # each change of them copies them: a bound on what one client can cost the others
 
+MAX_WAITS = 256  # open on one connection
+
 LIMITS = {
     "line_bytes": MAX_LINE_BYTES,
     "connections": MAX_CONNECTIONS,
@@ -48,6 +50,7 @@ LIMITS = {
     "key_chars": MAX_KEY_CHARS,
     "text_chars": MAX_TEXT_CHARS,
     "holds": MAX_HOLDS,
+    "waits": MAX_WAITS,
 }
 
 # Names in the home (`torpor.home` makes paths of them).

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon_process import LineClient, RunningDaemon
-from torpord.control.connection import MOST_WAITS
+from torpor.wire import MAX_WAITS
 from waiting import until
 from wire.kernel import needs_proc, open_sockets
 from wire.writing import lines, message
@@ -55,13 +55,13 @@ def test_others_are_answered_meanwhile_and_the_shortest_first(line: LineClient) 
 
 def test_many_wait_on_one_connection_and_one_more_is_too_many(daemon: RunningDaemon) -> None:
     with daemon.connect() as line:
-        line.send(lines([message("wait", n, state="SLEEP") for n in range(MOST_WAITS + 1)]))
+        line.send(lines([message("wait", n, state="SLEEP") for n in range(MAX_WAITS + 1)]))
         refused = line.read_line()
-        assert (refused["id"], refused["error"]["data"]["name"]) == (MOST_WAITS, "too_many")
+        assert (refused["id"], refused["error"]["data"]["name"]) == (MAX_WAITS, "too_many")
         daemon.call("event", event="force_sleep")
-        assert sorted(line.read_line()["id"] for _ in range(MOST_WAITS)) == list(range(MOST_WAITS))
-        line.send(lines([message("wait", n, state="SLEEP") for n in range(MOST_WAITS)]))  # they can wait again
-        assert all("result" in line.read_line() for _ in range(MOST_WAITS))
+        assert sorted(line.read_line()["id"] for _ in range(MAX_WAITS)) == list(range(MAX_WAITS))
+        line.send(lines([message("wait", n, state="SLEEP") for n in range(MAX_WAITS)]))  # they can wait again
+        assert all("result" in line.read_line() for _ in range(MAX_WAITS))
 
 
 @pytest.mark.parametrize("how", ["stop", "signal"])

@@ -39,7 +39,6 @@ READ_BYTES = 64 * 1024
 FLUSH_BYTES = 64 * 1024
 # After so many lines the others get their turn: one read may bring a thousand, and ask for no answer to wait for.
 LINES_A_TURN = 32
-MOST_WAITS = 256
 DEFAULT_LOG_LINES = 1000
 
 
@@ -219,8 +218,9 @@ class Connection:
             case "log":
                 self._answer(request.id, await self._log(request))
             case "wait":
-                if self._waits >= MOST_WAITS:
-                    raise RefusedError(Refusal("too_many", f"{MOST_WAITS} waits are open on this connection already"))
+                if self._waits >= wire.MAX_WAITS:
+                    message = f"{wire.MAX_WAITS} waits are open on this connection already"
+                    raise RefusedError(Refusal("too_many", message))
                 self._waits += 1
                 start(self._wait, request)
             case _:

@@ -16,7 +16,7 @@ class GoDown:
 
 @dataclass(frozen=True, slots=True)
 class StartCycle:
-    """Run the sleep cycle from `step` on; "" is its beginning."""
+    """Run the sleep cycle from `step` on."""
 
     step: str
 

@@ -111,7 +111,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed(Event):
-    """A deadline of `next_deadlines` passed. The two lists are the facts that were read for it, where it needs any."""
+    """A deadline of `deadlines(world)` passed. The two lists are the facts read for it, where it needs any."""
 
     deadline: str
     conditions: tuple[Condition, ...] = ()  # for sleep_due
