@@ -34,8 +34,8 @@ def _open_closed_streams() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # it gets `fd`: all below are open, and the lowest free number is taken
-            os.set_inheritable(fd, True)
-            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123 - for good
+            os.set_inheritable(fd, True)  # noqa: FBT003 - it takes no name
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 class _Parser(argparse.ArgumentParser):
