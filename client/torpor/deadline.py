@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-
 # A socket counts its milliseconds in an int: with more than 24 days it would not wait at all, or fail. The one who
 # means longer hears of it after 23 days.
 _LONGEST_S = 2_000_000.0

@@ -19,8 +19,13 @@ def home_dir(given: "PathLike | None" = None, environ: "Mapping[str, str]" = os.
     """Return the absolute path of the home: `given`, else TORPOR_HOME, else this platform's default.
 
     An empty TORPOR_HOME counts as unset. A relative one is taken from the working directory; a relative
-    XDG_STATE_HOME is ignored, as the XDG base directory specification asks.
+    XDG_STATE_HOME is ignored, as the XDG base directory specification asks. Raises BadHome where `given` is empty: a
+    variable that is not set in somebody's script, and the default is not what was meant.
     """
+    if given == "":
+        from torpor.errors import BadHome  # noqa: PLC0415 - the rare way out of a hot function
+
+        raise BadHome("the home that was given is empty: name a directory, or leave it out for the default")
     named = os.fspath(given) if given is not None else environ.get("TORPOR_HOME", "")
     if named:
         return os.path.abspath(named)

@@ -168,8 +168,10 @@ def test_a_path_too_long_is_78(torpor: Torpor) -> None:
     ("line", "said"),
     [(["nonsense"], "no command 'nonsense'"), (["status", "--nonsense"], "unrecognized"), (["wait"], "required"),
      (["wait", "AWAKE"], "AWAKE"), (["send", "wake_signal", "--timeout", "5x"], "--timeout"),
+     (["status", "--home", ""], "--home"), (["send", "wake_signal", "--home="], "--home"),
      (["log", "--since", "yesterday"], "--since"), (["log", "--since", "99999999999d"], "--since"),
-     (["log", "--since", "9999d999999999999999h"], "--since"), (["completion", "csh"], "csh"), (["status", "--js"], "--js")],
+     (["log", "--since", "9999d999999999999999h"], "--since"), (["completion", "csh"], "csh"),
+     (["status", "--js"], "--js")],
 )  # fmt: skip
 def test_usage_is_64_and_one_line_that_says_where_to_look(torpor: Torpor, line: list[str], said: str) -> None:
     status, out, err = torpor(*line)

@@ -110,7 +110,10 @@ def test_a_command_that_cannot_run_is_told_as_env_does(home: pathlib.Path, comma
     assert err.startswith(f"torpor: cannot run {command}: ")
 
 
-@pytest.mark.parametrize("line", [[], ["--"], ["--nonsense", "--", "true"], ["true"], ["--ttl", "5x", "--", "true"]])
+@pytest.mark.parametrize(
+    "line",
+    [[], ["--"], ["--nonsense", "--", "true"], ["true"], ["--ttl", "5x", "--", "true"], ["--home", "", "--", "true"]],
+)
 def test_its_own_failures_are_125(home: pathlib.Path, line: list[str]) -> None:
     status, out, err = _run(home, *line)
     assert (status, out) == (125, "")

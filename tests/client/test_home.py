@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from torpor import home, presence
+from torpor import Client, home, presence
 from torpor.errors import BadHome
 
 
@@ -22,6 +22,13 @@ def test_the_home_is_the_one_given_else_named_else_the_platforms(monkeypatch: py
     assert home.home_dir(None, {"XDG_STATE_HOME": "relative"}) == "/home/u/.local/state/torpor"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert home.home_dir(None, {"XDG_STATE_HOME": "/s"}) == "/home/u/Library/Application Support/torpor"
+
+
+def test_an_empty_home_is_not_the_default() -> None:
+    with pytest.raises(BadHome, match="is empty"):
+        home.home_dir("", {"TORPOR_HOME": "/c"})
+    with pytest.raises(BadHome, match="is empty"):
+        Client("")
 
 
 def test_the_socket_is_in_the_home_unless_it_is_named() -> None:

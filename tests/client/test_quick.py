@@ -132,10 +132,9 @@ def test_ctrl_c_at_a_daemon_that_hangs_is_130_and_quiet(home: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize("args", [["send"], ["send", "nonsense"], ["send", "wake_signal", "--key"], ["send", "-x"],
-                                  ["send", "wake_signal", "--home", ""], ["nonsense"], []])  # fmt: skip
+                                  ["send", "wake_signal", "--home", ""], ["send", "wake_signal", "extra"],
+                                  ["nonsense"], []])  # fmt: skip
 def test_a_line_that_means_nothing_is_one_line_and_64(home: pathlib.Path, args: list[str]) -> None:
-    if "--home" in args:
-        args = ["send", "wake_signal", "extra"]
     done = _run(home, *args)
     assert done.returncode == 64
     assert done.stdout == ""

@@ -17,6 +17,12 @@ def _duration(text: str) -> float:
     return durations.parse(text)
 
 
+def _directory(text: str) -> str:
+    if not text:
+        raise ValueError("an empty name is no directory")
+    return text
+
+
 def _state(text: str) -> str:
     return text.upper()
 
@@ -60,7 +66,8 @@ class Command:
     runs: bool = False
 
 
-HOME = Argument(("--home",), "the daemon's home (TORPOR_HOME, else this platform's default)", metavar="DIR")
+_HOME_HELP = "the daemon's home (TORPOR_HOME, else this platform's default)"
+HOME = Argument(("--home",), _HOME_HELP, _directory, "DIR")
 TIMEOUT = Argument(("--timeout",), "how long to wait for all of it, 30s by default", _duration, "T", default=30.0)
 JSON = Argument(("--json",), "print JSON", None)
 
