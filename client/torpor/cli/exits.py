@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from torpor import errors, wire
 
-# A refusal that time mends is 75; one that is about what was asked is 65.
+# A refusal that time mends is 75; one that is about what was asked is 65. `draining`, `timeout` and `protocol_mismatch`
+# come as other errors (`torpor.messages`).
 _REFUSALS = {
     "not_permitted": wire.EX_NOPERM,
     "conflict": wire.EX_TEMPFAIL,
-    "draining": wire.EX_TEMPFAIL,
     "storage_unavailable": wire.EX_TEMPFAIL,
     "too_many": wire.EX_TEMPFAIL,
-    "timeout": wire.EX_TEMPFAIL,
     "internal_error": wire.EX_UNAVAILABLE,
-    "protocol_mismatch": wire.EX_UNAVAILABLE,
     "safe_mode": wire.EX_UNAVAILABLE,
 }
 
