@@ -71,8 +71,17 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; holds that are bound to it end. A later call opens another."""
-        self._link.close()
+        """Close the connection; holds that are bound to it end. A later call opens another.
+
+        A call that another thread is waiting for ends with Unreachable. Does not wait for it, and may be called by a
+        signal's handler.
+        """
+        link, self._link = self._link, Link(self._place)
+        link.hang_up()
+        if self._lock.acquire(blocking=False):
+            # Nobody is at it. Else whoever is closes it at the end of the call.
+            link.close()
+            self._lock.release()
 
     @property
     def home(self) -> str:
@@ -133,11 +142,11 @@ class Client:
     ) -> Iterator[replies.Acquired]:
         """Keep the daemon awake inside the `with`. Where it is restarted meanwhile, a hold of the connection ends."""
         acquired = self.hold_acquire(why, who=who, ttl_s=ttl_s, pid=pid)
-        epoch = self._link.epoch
+        link, epoch = self._link, self._link.epoch
         try:
             yield acquired
         finally:
-            if ttl_s is not None or pid is not None or epoch == self._link.epoch:
+            if ttl_s is not None or pid is not None or (link is self._link and epoch == link.epoch):
                 self._let_go(acquired["hold_id"])
 
     def hold_acquire(
@@ -182,13 +191,14 @@ class Client:
     def _ask(self, call: calls.Call[R]) -> R:
         deadline = Deadline(self._timeout)
         with self._lock:
+            link = self._link
             try:
-                answer: R = self._link.run(self._talk, self._talk.ask(call), deadline)
+                answer: R = link.run(self._talk, self._talk.ask(call), deadline)
             except Refused:
                 raise
             except BaseException:  # Ctrl-C, too
                 if call.binds:
-                    self._link.close()
+                    link.close()
                 raise
         return answer
 

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from torpor import talk, wake
-from torpor.errors import Timeout
+from torpor.errors import Timeout, Unreachable
 from torpor.lines import Lines
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Link:
         self._place = place
         self._socket: socket.socket | None = None
         self._lines = Lines()
+        self._is_given_up = False
         self.epoch = 0
 
     def close(self) -> None:
@@ -41,14 +42,16 @@ class Link:
     def run(self, talker: talk.Talk, steps: Generator[talk.Step, Any, Any], deadline: Deadline) -> Any:
         """Perform `steps` to their end and return its value, or the Deliver they come to before: then run them again.
 
-        Raises Timeout when `deadline` has passed, and what the steps raise.
+        Raises Timeout when `deadline` has passed, Unreachable when another thread hung up, and what the steps raise.
         """
         try:
             step = steps.send(None)
             while not isinstance(step, talk.Deliver):
+                self._check_wanted()
                 try:
                     outcome = self._perform(step, deadline)
                 except (OSError, EOFError) as error:
+                    self._check_wanted()
                     step = steps.throw(error)
                 else:
                     step = steps.send(outcome)
@@ -56,13 +59,25 @@ class Link:
             return end.value
         except TimeoutError:
             raise Timeout(f"no answer within {deadline.timeout_s:g} s: {talker.obstacle}") from None
+        finally:
+            if self._is_given_up:
+                self.close()
         return step
 
     def hang_up(self) -> None:
-        """End the connection from another thread: one that waits on it here sees the end."""
-        if self._socket is not None:
+        """End the connection for good from another thread: one that waits on it here sees the end, and closes it.
+
+        Not by closing it here: the descriptor's number could be somebody else's before the other thread looks.
+        """
+        self._is_given_up = True
+        open_socket = self._socket
+        if open_socket is not None:
             with contextlib.suppress(OSError):  # the other side was faster
-                self._socket.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
+
+    def _check_wanted(self) -> None:
+        if self._is_given_up:
+            raise Unreachable("the client was closed by another thread before there was an answer")
 
     def wait_for_end(self) -> None:
         """Block until the daemon closes the connection; what it sends meanwhile is thrown away."""

@@ -423,6 +423,40 @@ def test_a_hold_that_is_refused_or_has_an_end_of_its_own_leaves_the_connection(h
         assert daemon.visits == 1
 
 
+def test_closing_it_ends_the_call_of_another_thread(home: pathlib.Path) -> None:
+    raised: list[BaseException] = []
+
+    def call(client: Client) -> None:
+        try:
+            client.hibernate()
+        except BaseException as error:  # noqa: BLE001 - which one is the question
+            raised.append(error)
+
+    def hang(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.daemon.ended.wait()
+
+    with FakeDaemon(home, hang) as daemon:
+        client = Client(home, timeout=20)
+        calling = threading.Thread(target=call, args=(client,))
+        calling.start()
+        until(lambda: daemon.requests)
+        client.close()
+        calling.join(5)
+        assert [type(error) for error in raised] == [Unreachable]
+        assert daemon.visits == 1  # it was not asked again
+        assert client.status()["state"] == "WAKE"  # a later call opens another
+        client.close()
+
+
+def test_closing_it_in_the_block_of_a_hold_is_its_end(home: pathlib.Path) -> None:
+    with FakeDaemon(home) as daemon, Client(home) as client:
+        with client.hold("building"):
+            client.close()
+            client.status()
+        assert daemon.methods() == ["hold.acquire", "status"]
+
+
 def test_a_hold_lasts_as_long_as_the_block(home: pathlib.Path) -> None:
     with FakeDaemon(home) as daemon, Client(home) as client:
         with client.hold("building", who="make") as hold:
