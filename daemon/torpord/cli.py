@@ -60,8 +60,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--home", metavar="DIR", help="the home (default: TORPOR_HOME, else the platform's place)")
-    parser.add_argument("--config", metavar="FILE", help="the settings (default: torpor.toml in the home)")
+    parser.add_argument(
+        "--home", metavar="DIR", type=_path, help="the home (default: TORPOR_HOME, else the platform's place)"
+    )
+    parser.add_argument("--config", metavar="FILE", type=_path, help="the settings (default: torpor.toml in the home)")
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a path, or leave the option out")
+    return text
 
 
 def _places(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -72,7 +80,7 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path]:
 def _run(options: argparse.Namespace) -> int:
     _forget_inherited_signals()
     home, path = _places(options)
-    settings = config.load(path)
+    settings = config.load(path, required=options.config is not None)
     from torpord import log  # noqa: PLC0415 - `check` and `--help` do without it
 
     log.configure(settings.log_level, settings.log_format)
@@ -110,7 +118,7 @@ def _check(options: argparse.Namespace) -> int:
     except Error as error:
         raise SetupError(wire.EX_CONFIG, str(error)) from error
     made = "good" if inspect(home) else "not there yet, the first start makes it"
-    config.load(path)
+    config.load(path, required=options.config is not None)
     there = "good" if path.exists() else "not there: the defaults"
     print(f"home {home}: {made}\nsettings {path}: {there}\nsocket {socket}")
     return wire.EX_OK

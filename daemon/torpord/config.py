@@ -125,11 +125,18 @@ KEYS: Mapping[tuple[str, str], Key] = {
 }
 
 
-def load(path: Path) -> Settings:
-    """Read the settings; a missing file means the defaults. Raises SetupError 78, naming key, value and line."""
+def load(path: Path, *, required: bool = False) -> Settings:
+    """Read the settings; a missing file means the defaults, unless it is `required`: somebody has named it.
+
+    Raises SetupError 78, naming key, value and line.
+    """
     try:
         text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):  # of a home that is none, the home's own check tells more
+    except (FileNotFoundError, NotADirectoryError) as error:  # of a home that is none, the home's own check tells more
+        if required:
+            raise SetupError(
+                78, f"settings {path} are not there ({error.strerror}): mend the name, or write them"
+            ) from error
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(78, f"settings {path} cannot be read ({error}): mend or remove the file") from error

@@ -229,6 +229,26 @@ def test_usage_errors_are_64(home: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.parametrize("option", ["--home", "--config"])
+def test_an_empty_path_is_no_default(option: str, home: Path) -> None:
+    code, said = refused(home, f"{option}=")
+    assert code == 64
+    assert option in said
+    assert "empty" in said
+    assert not home.exists()
+
+
+def test_settings_that_were_named_must_be_there(home: Path) -> None:
+    path = home.with_name("typo.toml")
+    code, said = refused(home, "--config", str(path))
+    assert code == 78
+    assert str(path) in said
+    assert not home.exists()
+    assert check(home, "--config", str(path)).returncode == 78
+    path.write_text(settings())
+    assert check(home, "--config", str(path)).returncode == 0
+
+
 def test_bad_settings_at_a_reload_change_nothing_and_say_so(home: Path) -> None:
     daemon = RunningDaemon.start(home, settings())
     (home / "torpor.toml").write_text("[lifecycle]\ndrowsy_after = 'soon'\n")
