@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import time
@@ -15,6 +16,7 @@ from process.reading import assert_whole, ledger
 from process.timers import settings
 from process.trap import Trap
 from torpord.core.descent import CYCLE_STEPS
+from torpord.store.housekeeping import newest_backup
 from torpord.store.store import Store
 from waiting import until
 
@@ -62,6 +64,26 @@ def test_50_000_lines_are_trimmed_to_their_age_and_backed_up(home: Path) -> None
     assert copy.load().process.generation == 2
     copy.close()
     assert (backups / kept[1]).stat().st_mode & 0o777 == 0o600
+
+
+def test_backups_from_the_future_do_not_end_all_backups(home: Path) -> None:
+    daemon = RunningDaemon.start(home, SLEEPS)
+    folder = home / "backups"
+    folder.mkdir(mode=0o700)
+    for year in (2098, 2099):
+        path = folder / f"torpor-{year}0101T000000Z.db"
+        path.write_bytes(b"made while the clock was wrong")
+        os.utime(path, (4e9 + year, 4e9 + year))
+    sleep_through(daemon)
+    made = Path(daemon.call("status")["sleep"]["last_cycle"]["results"]["backup"]["file"])
+    assert sorted(folder.iterdir()) == [made, folder / "torpor-20990101T000000Z.db"]
+    assert newest_backup(home / "torpor.db", time.time()) == made
+
+    until(lambda: time.time() > made.stat().st_mtime + 1.1, what="another second, and so another name")
+    daemon.call("event", event="request_arrived")
+    sleep_through(daemon, cycles=2)
+    again = Path(daemon.call("status")["sleep"]["last_cycle"]["results"]["backup"]["file"])
+    assert sorted(folder.iterdir()) == [made, again]
 
 
 def test_a_request_in_the_midst_of_it_is_answered_at_once(home: Path) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from torpor import wire
 from torpord.core.world import World
+from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.store.housekeeping import newest_backup
 from torpord.store.store import Store, StoreError, StoreUnreadableError
@@ -78,7 +79,7 @@ def _put_aside(path: Path) -> Path:
 
 def _told(path: Path, error: StoreUnreadableError) -> str:
     afresh = "start afresh with `torpord run --new-store`, which keeps the old files"
-    backup = newest_backup(path)
+    backup = newest_backup(path, SystemClock().now().wall_s)
     if backup is None:
         return f"{error}: there is no backup yet; {afresh}"
     return f"{error}: go back to the newest backup with `{_mend(path, backup)}`, or {afresh}"

@@ -165,7 +165,8 @@ def _backup(upkeep: Upkeep) -> dict[str, Any]:
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.rename(final)
-    for old in sorted(folder.glob("torpor-*.db"))[:-KEEP_BACKUPS]:
+    others = [path for path in _by_age(folder, upkeep.wall_s) if path != final]
+    for old in others[: 1 - KEEP_BACKUPS]:
         old.unlink()
     return {"file": str(final), "bytes": final.stat().st_size, "lines": have[0], "verified": True}
 
@@ -188,9 +189,22 @@ def backups(store: Path) -> Path:
     return store.with_name("backups")
 
 
-def newest_backup(store: Path) -> Path | None:
-    """Return the newest verified backup, for whoever must mend an unreadable store."""
-    return max(backups(store).glob("torpor-*.db"), default=None)
+def newest_backup(store: Path, wall_s: float) -> Path | None:
+    """Return the newest verified backup at the time `wall_s`, for whoever must mend an unreadable store."""
+    return next(reversed(_by_age(backups(store), wall_s)), None)
+
+
+def _by_age(folder: Path, wall_s: float) -> list[Path]:
+    """Order backups by when they were written, the oldest first.
+
+    One from the future was made while the clock was wrong, and nobody knows when that was: it counts as the oldest.
+    """
+
+    def age(path: Path) -> tuple[bool, float, str]:
+        written_at = path.stat().st_mtime
+        return written_at <= wall_s, written_at, path.name
+
+    return sorted(folder.glob("torpor-*.db"), key=age)
 
 
 def _size(upkeep: Upkeep) -> int:
