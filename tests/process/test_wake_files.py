@@ -111,6 +111,23 @@ def test_the_good_are_taken_in_order_and_the_bad_put_aside(up: bool, home: Path)
     assert (home / "outside.json").exists()
 
 
+def test_thousands_of_bad_ones_are_nobody_elses_wait(home: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    prepared = home / "prepared"
+    prepared.mkdir(mode=0o700)
+    for number in range(2000):
+        (prepared / f"{number:04}.txt").touch()
+    with daemon.connect() as client:
+        (home / "wake.d").rmdir()
+        prepared.rename(home / "wake.d")
+        until(lambda: len(left(home)) < 2000, what="the first to be put aside")
+        answered = 0
+        while left(home):
+            client.call("status")
+            answered += 1
+        assert answered > 50  # a batch of 256 between two answers would make it eight or so
+
+
 def test_two_bad_ones_of_one_name_are_both_kept(home: Path) -> None:
     daemon = RunningDaemon.start(home, settings())
     for number in range(2):

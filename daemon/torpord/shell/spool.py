@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import orjson
 import structlog
+from anyio.lowlevel import checkpoint
 
 from torpor import wire
 from torpord.control.desk import Desk
@@ -147,6 +148,7 @@ class Spool:
                 continue  # its owner took it back
             except (_BadFileError, RefusedError) as bad:
                 await self._reject(name, str(bad))
+                await checkpoint()  # ten thousand of them are nobody else's wait
             except _NotNowError as error:
                 if name != self._unread:  # told once, not at each attempt
                     log.warning("file_not_read_yet", name=printable(name), why=str(error))
