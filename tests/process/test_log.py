@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from daemon_process import LineClient
+from daemon_process import LineClient, RunningDaemon
 from process.timers import settings
+from process.wake_files import drop_text
 from waiting import until
 
 # Enough lines to fill any pipe, each with what a client may make long.
@@ -80,3 +81,13 @@ def _read(fd: int) -> bytes:
         return os.read(fd, 1 << 16)
     except BlockingIOError:
         return b""
+
+
+def test_what_is_in_the_ledger_is_logged_once(daemon: RunningDaemon) -> None:
+    (daemon.home / "torpor.toml").write_text(settings("[hooks]\non_drowsy = ['false']", min_up="1h"))
+    daemon.call("reload")
+    daemon.call("event", event="force_sleep")
+    drop_text(daemon.home, "bad.json", "no JSON")
+    for kind in ("hook_failed", "wake_rejected"):
+        until(lambda kind=kind: daemon.call("log", kinds=[kind])["records"], what=kind)  # type: ignore[misc]
+        assert [line.get("event") for line in daemon.log_lines()].count(kind) == 1

@@ -11,15 +11,12 @@ from collections.abc import Callable, Mapping
 
 import anyio
 import orjson
-import structlog
 from anyio.abc import Process
 
 from torpord.config import Command
 from torpord.core.effects import RunHook
 from torpord.core.events import HookProblem
 from torpord.writer import Writer
-
-log = structlog.get_logger("torpord.hooks")
 
 LIMIT_S = 30.0
 # The exit waits for on_hibernate, and a client may be waiting for the exit.
@@ -65,11 +62,9 @@ class Hooks:
     async def _run(self, effect: RunHook, command: Command) -> None:
         shown = command if isinstance(command, str) else " ".join(command)
         problem = await self._problem(effect, command)
-        if problem:
-            log.warning("hook_failed", hook=effect.hook, command=shown, problem=problem)
-            if self.writer is not None:
-                cause = {"source": "hook", "name": effect.hook}
-                self.writer.owe(HookProblem(cause, effect.hook, shown[:1024], problem))
+        if problem and self.writer is not None:
+            cause = {"source": "hook", "name": effect.hook}
+            self.writer.owe(HookProblem(cause, effect.hook, shown[:1024], problem))
 
     async def _problem(self, effect: RunHook, command: Command) -> str:
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)

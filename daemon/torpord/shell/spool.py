@@ -231,7 +231,6 @@ class Spool:
 
     async def _reject(self, name: str, why: str) -> None:
         """Put a file aside with its reason. The ledger hears of it when it has been moved."""
-        log.warning("wake_rejected", name=printable(name), why=why)
         kept = name[:60] if len(os.fsencode(name)) > 200 else name  # room for what is added to it
         target = self._rejected / kept
         number = 0
