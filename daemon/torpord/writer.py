@@ -172,11 +172,6 @@ class Writer:
         """Whether something has arrived that the store will be needed for."""
         return bool(self._inbox) or self.working
 
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing waits and nothing is being written."""
-        return not self._inbox and not self._owed and not self.working
-
     def submit(self, changes: Sequence[Change]) -> Ticket:
         """Put changes in line. Their outcomes are in the ticket when its `done` is set: then they are durable."""
         ticket = Ticket(changes)
