@@ -32,6 +32,7 @@ _LOOK_EVERY_S = 0.01
 _QUEUE_EVERY_S = 0.02
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 3
+_MOST_LOG_BYTES = 8 * 1024 * 1024
 
 
 def start(place: Place, deadline: Deadline) -> None:
@@ -91,6 +92,7 @@ def _spawn(place: Place, deadline: Deadline) -> None:
     if not COMMAND[0]:
         raise Unreachable("this Python does not know its own executable: start torpord by hand, `torpord run`")
     log_path = os.path.join(place.home, wire.LOG_NAME)
+    _turn_over(log_path)
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         begin = os.fstat(log).st_size
@@ -114,6 +116,13 @@ def _spawn(place: Place, deadline: Deadline) -> None:
             _judge(child.returncode, log_path, begin)
             return
         deadline.left_s()
+
+
+def _turn_over(log_path: str) -> None:
+    """Put a log aside that has become large. One older log is kept: nobody else looks after it here."""
+    with contextlib.suppress(OSError):  # there is none yet; or it may not be moved, and then it grows
+        if os.stat(log_path).st_size > _MOST_LOG_BYTES:
+            os.replace(log_path, f"{log_path}.1")
 
 
 def _collect(child: subprocess.Popen[bytes], ended: threading.Event) -> None:

@@ -54,13 +54,30 @@ from torpord.writer import Writer
 
 log = structlog.get_logger("torpord")
 
+# The records somebody should look at; all others are logged as information.
+TROUBLE = frozenset(
+    {
+        "hibernation_blocked",
+        "hook_failed",
+        "quarantine_entered",
+        "shadow_run_warning",
+        "sleep_cycle_failed",
+        "wake_rejected",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the process was started. `spawned`: by a client. `new_store`: an unreadable store may be put aside."""
+    """How the process was started.
+
+    `settings_named`: somebody named the file, so it must be there. `spawned`: by a client. `new_store`: an unreadable
+    store may be put aside.
+    """
 
     home: Path
     settings: Path
+    settings_named: bool = False
     spawned: bool = False
     new_store: bool = False
 
@@ -230,7 +247,8 @@ class Daemon:
         for entry in entries:
             if entry.seq is None:
                 continue
-            log.info(entry.record.kind, seq=entry.seq, **_shown(entry))
+            level = "warning" if entry.record.kind in TROUBLE else "info"
+            getattr(log, level)(entry.record.kind, seq=entry.seq, **_shown(entry))
             if isinstance(entry.record, StateTransition):
                 self._desk.reached(State(entry.record.to), entry.seq)
             elif isinstance(entry.record, HoldReleased):
@@ -279,7 +297,7 @@ class Daemon:
     def _reread(self) -> tuple[Policy, tuple[str, ...]]:
         """Read the settings for a reload. Raises RefusedError where they are bad; then the old ones stay."""
         try:
-            fresh = config.load(self._options.settings)
+            fresh = config.load(self._options.settings, required=self._options.settings_named)
         except SetupError as error:
             message = f"{error}; the settings in force stay"
             raise RefusedError(Refusal("conflict", message, {"file": str(self._options.settings)})) from error
@@ -292,7 +310,8 @@ class Daemon:
             return
         if not self._lock.is_still_ours():
             # Another daemon may have the home by now, and closing SQLite would remove its WAL by the path.
-            log.critical("home_gone", home=str(self._options.home), otherwise="it ends at once and touches nothing")
+            why = "the home or its lock was removed or replaced: it ends at once, and touches nothing that lies there"
+            log.critical("home_gone", home=str(self._options.home), why=why)
             os._exit(wire.EX_CONFIG)
         if not self._listener.is_inherited and not self._listener.is_still_ours():
             # Nobody could reach it, and it would go on for ever: the next client finds it down, and starts another.

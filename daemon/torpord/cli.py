@@ -90,7 +90,9 @@ def _run(options: argparse.Namespace) -> int:
 
     from torpord.app import Options, run  # noqa: PLC0415 - likewise
 
-    started = Options(home, path, spawned=options.spawned, new_store=options.new_store)
+    started = Options(
+        home, path, settings_named=options.config is not None, spawned=options.spawned, new_store=options.new_store
+    )
     anyio.run(run, started, settings)
     return wire.EX_OK
 

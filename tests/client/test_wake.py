@@ -178,3 +178,14 @@ def test_no_daemon_is_started_in_a_home_that_is_not_ones_own(
     with pytest.raises(BadHome, match="is not a directory"):
         wake.start(Place(str(file), str(file / "torpor.sock")), Deadline(1))
     assert not _starts(home)
+
+
+def test_a_log_that_has_become_large_is_put_aside(
+    home: pathlib.Path, ask: Ask, stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wake, "_MOST_LOG_BYTES", 1000)
+    (home / "torpord.log").write_text("old\n" * 500)
+    (home / "torpord.log.1").write_text("older\n")
+    ask(home, "event", "wake_signal")
+    assert (home / "torpord.log.1").read_text() == "old\n" * 500
+    assert (home / "torpord.log").stat().st_size < 1000

@@ -40,12 +40,14 @@ def test_a_second_daemon_gives_up_soon_and_names_the_first(home: Path) -> None:
     assert first.socket.exists()
 
 
-def test_a_lock_that_was_replaced_guards_nothing_and_is_not_believed(home: Path) -> None:
+def test_a_lock_that_was_taken_away_guards_nothing_so_its_daemon_ends_before_there_are_two(home: Path) -> None:
     first = RunningDaemon.start(home)
+    first.call("event", event="request_arrived", key="before")
     (home / "torpor.lock").unlink()
-    code, said = refused(home)
-    assert code == 75, said  # the socket is served: whoever took the lock away did not take the daemon away
-    assert first.call("status")["pid"] == first.pid
+    assert first.wait_gone() == 78
+    assert any(line.get("event") == "home_gone" for line in first.log_lines())
+    following = first.again()
+    assert following.call("event", event="request_arrived", key="before")["replayed"] is True
 
 
 def symlink(home: Path) -> None:

@@ -78,9 +78,10 @@ class Exit:
                 break
             looks += 1
             await anyio.sleep(0.001)
-        if self._spool.stuck:
+        stuck = self._spool.stuck
+        if stuck:
             # A file that stays would have the service manager start the daemon for ever: it is work nobody can take.
-            cause = {"source": "file", "name": min(self._spool.stuck)}
+            cause = {"source": "file", "name": min(stuck)}
             await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
         reached("exit.looked")
         return self._is_hibernating()

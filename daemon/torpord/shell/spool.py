@@ -109,17 +109,19 @@ class Spool:
             log.error("cannot_look", path=str(path), error=str(error))
 
     async def _take_signal(self) -> None:
-        while (identity := self._signal_identity()) not in (None, self._seen_signal):
-            cause = {"source": "file", "name": self._signal.name}
-            outcome = await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
-            if isinstance(outcome, Refusal):
-                self.postponed = True
-                return
-            reached("spool.applied")
-            self._seen_signal = identity
-            # Touched again meanwhile: that is another signal, counted before the file goes.
-            if self._signal_identity() == identity:
-                self._remove(self._signal)
+        identity = self._signal_identity()
+        if identity in (None, self._seen_signal):
+            return
+        cause = {"source": "file", "name": self._signal.name}
+        outcome = await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
+        if isinstance(outcome, Refusal):
+            self.postponed = True
+            return
+        reached("spool.applied")
+        # Touched again during the commit, it is the same signal: touch(1) itself makes the file first and sets its time
+        # then, and what it asked for, the daemon awake, is true.
+        self._seen_signal = self._signal_identity()
+        self._remove(self._signal)
 
     def _names(self) -> list[str]:
         try:
