@@ -147,6 +147,7 @@ def test_it_comes_to_its_end_under_those_who_do_not_wake_it(home: Path) -> None:
     aged_home(home, old=0, young=60_000)
     daemon = RunningDaemon.start(home, settings(min_up="1h"))
     with daemon.connect() as client:
+        begun = client.call("status")["ledger_seq"]
         client.call("event", event="force_sleep")
         sent = 0
 
@@ -154,12 +155,12 @@ def test_it_comes_to_its_end_under_those_who_do_not_wake_it(home: Path) -> None:
             nonlocal sent
             assert client.call("event", event="heartbeat_refresh", key=f"beat {sent}")["state"] == "SLEEP"
             sent += 1
-            return bool(client.call("log", kinds=["sleep_cycle_done"])["records"])
+            return bool(client.call("log", after=begun, kinds=["sleep_cycle_done"])["records"])
 
         until(done, limit_s=30, what="the cycle's end")
         assert sent > 3  # many went between its slices
         assert client.call("status")["wrapper_event_seq"] == sent
-        assert client.call("log", kinds=["sleep_cycle_interrupted"])["records"] == []
+        assert client.call("log", after=begun, kinds=["sleep_cycle_interrupted"])["records"] == []
         backup = client.call("status")["sleep"]["last_cycle"]["results"]["backup"]
     with sqlite3.connect(backup["file"]) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
