@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from shell.virtual_time import jumps, run
+from shell.virtual_time import jumps, pass_s, run
 from torpord.core.draft import Refusal
 from torpord.core.events import CycleStepEnded, CycleStepFailed, Event
 from torpord.core.moment import Now
@@ -56,7 +56,7 @@ async def through(writer: Writer, seconds: float) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cycle.run)
         cycle.start("trim")
-        await anyio.sleep(seconds)
+        await pass_s(seconds)
         tasks.cancel_scope.cancel()
 
 

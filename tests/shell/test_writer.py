@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from shell.bench_writer import Bench, bench
-from shell.virtual_time import jumps, run
+from shell.virtual_time import jumps, pass_s, run
 from torpord import writer as module
 from torpord.core import effects as fx
 from torpord.core.draft import Decision, Refusal
@@ -85,7 +85,7 @@ def test_the_life_passes_by_deadlines_alone_and_nothing_wakes_up_between_them(tm
     async def main() -> None:
         async with bench(tmp_path) as b:
             begun = jumps()
-            await anyio.sleep(40 * 60)
+            await pass_s(40 * 60)
             # DROWSY, SLEEP with its cycle and HIBERNATION follow at once: three waits, one of them this test's own.
             assert jumps() - begun == 3
             assert b.shell.states() == [(State.DROWSY, 300), (State.SLEEP, 1800), (State.HIBERNATION, 1800)]
@@ -99,10 +99,10 @@ def test_an_overrun_deadline_moves_one_state_at_a_time(tmp_path: pathlib.Path) -
         async with bench(tmp_path) as b:
             b.disk.gate = anyio.Event()  # the store hangs for a day, in the middle of a commit
             ticket = b.writer.submit([Change(REQUEST)])
-            await anyio.sleep(86_400)
+            await pass_s(86_400)
             b.disk.gate.set()
             await ticket.done.wait()
-            await anyio.sleep(1)
+            await pass_s(1)
             assert [state for state, _ in b.shell.states()] == [State.DROWSY, State.SLEEP, State.HIBERNATION]
 
     run(main)
@@ -111,10 +111,10 @@ def test_an_overrun_deadline_moves_one_state_at_a_time(tmp_path: pathlib.Path) -
 def test_a_request_goes_before_a_deadline_that_is_due_as_well(tmp_path: pathlib.Path) -> None:
     async def main() -> None:
         async with bench(tmp_path) as b:
-            await anyio.sleep(299.5)
+            await pass_s(299.5)
             b.disk.gate = anyio.Event()
             held = b.writer.submit([Change(REQUEST)])
-            await anyio.sleep(10)
+            await pass_s(10)
             late = b.writer.submit([Change(REQUEST)])
             b.disk.gate.set()
             await held.done.wait()
@@ -156,7 +156,7 @@ def test_a_full_disk_refuses_changes_and_nothing_else_and_is_tried_again_without
             assert ticket.outcomes == [UNAVAILABLE, UNAVAILABLE]
             assert b.writer.world is world
             before = b.store.attempts
-            await anyio.sleep(3600)
+            await pass_s(3600)
             # 1, 2, 4 … 60 seconds apart once DROWSY is due: about one a minute, not one a turn of the loop.
             assert 0 < b.store.attempts - before < 70
             b.store.refuse = False
@@ -175,10 +175,10 @@ def test_what_has_happened_anyway_is_stored_when_the_disk_takes_it_again(tmp_pat
             await b.writer.apply(hold)
             b.store.refuse = True
             b.writer.owe(ConnectionClosed({"source": "client"}, 7))
-            await anyio.sleep(30)
+            await pass_s(30)
             assert b.writer.world.busy
             b.store.refuse = False
-            await anyio.sleep(61)
+            await pass_s(61)
             assert not b.writer.world.busy
 
     run(main)
@@ -221,7 +221,7 @@ def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: 
             assert ticket.outcomes == [UNAVAILABLE]
             assert b.shell.effects == []
             b.store.blind = False
-            await anyio.sleep(61)
+            await pass_s(61)
             assert b.writer.world.lifecycle.state is State.SLEEP
             assert fx.StartCycle("trim") in b.shell.effects
 
@@ -231,11 +231,11 @@ def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: 
 def test_a_suspend_is_recorded_and_does_not_count_as_idle_time(tmp_path: pathlib.Path) -> None:
     async def main() -> None:
         async with bench(tmp_path) as b:
-            await anyio.sleep(100)
+            await pass_s(100)
             b.clock.suspended_s = 8 * 3600.0
-            await anyio.sleep(199)
+            await pass_s(199)
             assert b.shell.states() == []
-            await anyio.sleep(2)
+            await pass_s(2)
             assert b.shell.states() == [(State.DROWSY, 300)]
             (record,) = [e.record for e in b.shell.entries if e.record.kind == "resumed_from_suspend"]
             assert record.data()["asleep_s"] == 8 * 3600
@@ -247,9 +247,9 @@ def test_a_suspend_is_recorded_and_does_not_count_as_idle_time(tmp_path: pathlib
 def test_a_step_of_the_wall_clock_changes_no_idle_time(tmp_path: pathlib.Path, step_s: float) -> None:
     async def main() -> None:
         async with bench(tmp_path) as b:
-            await anyio.sleep(100)
+            await pass_s(100)
             b.clock.step_s = step_s
-            await anyio.sleep(2000)
+            await pass_s(2000)
             assert b.shell.states()[:2] == [(State.DROWSY, 300), (State.SLEEP, 1800)]
 
     run(main)

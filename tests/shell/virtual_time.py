@@ -64,3 +64,8 @@ def jumps() -> int:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     return loop.jump.jumps
+
+
+async def pass_s(seconds: float) -> None:
+    """Let so much virtual time pass: the loop's clock jumps, nobody waits."""
+    await anyio.sleep(seconds)
