@@ -2,7 +2,7 @@
 
 A generator yields *steps*; whoever drives it performs them, blocking (`link`) or with asyncio (`aio_link`), and sends
 the outcome in, or throws what went wrong: OSError, EOFError, and the built-in TimeoutError when the call's deadline has
-passed. So the rules of §6 exist once:
+passed. So the rule for clients (`client/PROTOCOL.md`) exists once:
 
     connect: ENOENT, ECONNREFUSED   the daemon is down: a looking call says so, any other starts it
              EACCES, EPERM          not allowed: say so; nothing is started, nothing is removed

@@ -77,7 +77,7 @@ def used(turn: Turn) -> bool:
 
 
 def judge(turn: Turn, known: Reckoning, record: r.StateTransition) -> None:
-    """Judge one transition by the contract's §3."""
+    """Judge one transition by what the idle times promise."""
     event, now_s, policy = turn.event, turn.now.awake_s, turn.before.policy
     idle_s = now_s - known.idle_since_s
     if record.to == "WAKE":

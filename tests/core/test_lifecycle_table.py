@@ -1,4 +1,4 @@
-"""The table: every pair of state and trigger, under every set of guards, beside the contract's §3 in its own words."""
+"""The table: every pair of state and trigger, under every set of guards, beside the same written down once more, in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIGGERS = (
     "hibernation_grace_expired",
 )
 
-# Copied from the contract: (from, event, guard, to). "any" is written out by `expected`.
+# What is promised, row by row: (from, event, guard, to). "any" is written out by `expected`.
 CONTRACT = (
     ("any", "request_arrived", "", "WAKE"),
     ("DROWSY, SLEEP, HIBERNATION", "wake_signal", "", "WAKE"),

@@ -1,4 +1,4 @@
-"""The client's rule (contract, §6), small, with raw sockets: who keeps to it gets one answer, always."""
+"""The client's rule (`client/PROTOCOL.md`), small, with raw sockets: who keeps to it gets one answer, always."""
 
 from __future__ import annotations
 

@@ -90,6 +90,6 @@ def test_300_clients_around_hibernation_all_get_their_answer(seat: Seat, _again:
     assert (last["generation"], last["start_cause"]) == (first["generation"] + 1, "connect")
     # Each event counts once, however often it was asked; a hibernation that was asked for is no activity.
     assert last["wrapper_event_seq"] - first["wrapper_event_seq"] == 6 * CROWD
-    # The manager's socket is never away, and nobody was turned down in another way than the contract's.
+    # The manager's socket is never away, and nobody was turned down in another way than the protocol says.
     assert set(crowd.again()) <= {"draining", "EOF", "ECONNRESET", "EPIPE", "EAGAIN"}
     assert seat.show("torpord.service", "NRestarts") == {"NRestarts": "0"}
