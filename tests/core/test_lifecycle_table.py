@@ -1,4 +1,4 @@
-"""The table: every pair of state and trigger, under every set of guards, beside the same written down once more, in words."""
+"""The table: every pair of state and trigger, under every set of guards, beside the same written down once more."""
 
 from __future__ import annotations
 
