@@ -9,7 +9,7 @@ BIN     = $(VENV)/bin
 .PHONY: help demo test lint format bench-send clean
 
 help:
-	@echo "make demo   a tour: a real daemon, one whole life, under 40 seconds"
+	@echo "make demo   a tour: a real daemon, one whole life; some 10 seconds"
 	@echo "make test   all tests, in a virtual environment of their own (.venv)"
 	@echo "make lint   formatting, lint and types"
 	@echo "make bench-send   what torpor send costs beside the bare interpreter"

@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from torpor import presence, spool, wire
-from torpor.errors import NotPermitted, Unreachable
+from torpor.errors import BadHome, NotPermitted, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,9 @@ def _judge(status: int, log_path: str, begin: int) -> None:
         return
     how = f"by signal {-status}" if status < 0 else f"with status {status}"
     told = f"torpord ended {how} while starting: {_last_words(log_path, begin)}"
-    raise NotPermitted(told) if status == wire.EX_NOPERM else Unreachable(told)
+    if status == wire.EX_NOPERM:
+        raise NotPermitted(told)
+    raise BadHome(told) if status == wire.EX_CONFIG else Unreachable(told)
 
 
 def _last_words(log_path: str, begin: int) -> str:

@@ -101,7 +101,7 @@ def test_fifty_at_once_start_one(home: pathlib.Path, stub: Callable[[str], None]
     assert len(_starts(home)) == 1
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("78", Unreachable), ("65", Unreachable), ("1", Unreachable),
+@pytest.mark.parametrize(("mode", "kind"), [("78", BadHome), ("65", Unreachable), ("1", Unreachable),
                                             ("77", NotPermitted)])  # fmt: skip
 def test_how_it_ended_is_told_in_its_own_words(
     home: pathlib.Path, ask: Ask, stub: Callable[[str], None], mode: str, kind: type[Exception]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -162,7 +163,7 @@ def test_it_comes_to_its_end_under_those_who_do_not_wake_it(home: Path) -> None:
         assert client.call("status")["wrapper_event_seq"] == sent
         assert client.call("log", after=begun, kinds=["sleep_cycle_interrupted"])["records"] == []
         backup = client.call("status")["sleep"]["last_cycle"]["results"]["backup"]
-    with sqlite3.connect(backup["file"]) as copy:
+    with contextlib.closing(sqlite3.connect(backup["file"])) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     daemon.stop()
     assert_whole(home)

@@ -20,6 +20,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from typing import Self
 
@@ -50,6 +51,9 @@ def why_not() -> str:
         return "a systemd of its own needs root"
     if not SYSTEMD.exists():
         return f"no systemd here ({SYSTEMD})"
+    hidden = [path for path in (str(HERE), sys.prefix, sys.base_prefix) if path.startswith(("/tmp/", "/run/"))]
+    if hidden:
+        return f"{hidden[0]} is not seen inside: the box and the units have a /tmp of their own"
     missing = [tool for tool in ("unshare", "nsenter", "setpriv", "mount", "bash") if not shutil.which(tool)]
     return f"not installed: {', '.join(missing)}" if missing else ""
 

@@ -8,7 +8,7 @@ from torpor import errors, wire
 # come as other errors (`torpor.messages`).
 _REFUSALS = {
     "not_permitted": wire.EX_NOPERM,
-    "conflict": wire.EX_TEMPFAIL,
+    "conflict": wire.EX_TEMPFAIL,  # somebody holds it awake, and lets go some time
     "storage_unavailable": wire.EX_TEMPFAIL,
     "too_many": wire.EX_TEMPFAIL,
     "internal_error": wire.EX_UNAVAILABLE,
@@ -27,6 +27,8 @@ def status_of(error: errors.Error) -> int:
             return wire.EX_CONFIG
         case errors.Timeout():
             return wire.EX_TEMPFAIL
+        case errors.Refused(name="conflict", data={"field": "key"}):
+            return wire.EX_DATAERR  # a key that was used for something else stays so
         case errors.Refused(name=name):
             return _REFUSALS.get(name, wire.EX_DATAERR)
         case _:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 from torpor import errors, presence, talk, wire
@@ -65,17 +67,27 @@ def restart(args: argparse.Namespace) -> int:
     """Stop the daemon if it is up, and start it. After an upgrade the one that starts is the new one."""
     with Client(args.home, timeout=args.timeout) as client:
         if presence.is_up(client.home):
+            _check(client.home)
             _stopped(client, args.timeout)
     return start(args)
+
+
+def _check(home: str) -> None:
+    """Make sure that what is stopped can start again. Raises BadHome with the daemon's own words."""
+    command = [sys.executable, "-P", "-m", "torpord", "check", "--home", home]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == wire.EX_CONFIG:
+        raise errors.BadHome(f"it goes on as it is, as it could not start again: {done.stderr.strip()}")
 
 
 def hibernate(args: argparse.Namespace) -> int:
     """Let the daemon go down as soon as nothing is busy."""
     with Client(args.home, timeout=args.timeout) as client:
         if not presence.is_up(client.home):
-            known = presence.last_known(client.home) or {}
-            state = known.get("current_state")
-            show.say(args, f"down already, in {state}", {"state": state, "waiting_for": []})
+            known = presence.last_known(client.home)
+            state = None if known is None else known.get("current_state")
+            said = "not running: it has never run here" if known is None else f"down already, in {state}"
+            show.say(args, said, {"state": state, "waiting_for": []})
             return wire.EX_OK
         done = client.hibernate(now=args.now)
     waiting = ", ".join(_named(each) for each in done["waiting_for"])

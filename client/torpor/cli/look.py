@@ -26,7 +26,7 @@ def status(args: argparse.Namespace) -> int:
         except Down as down:
             known = presence.last_known(client.home) or {}
             text = "\n".join(told_down(str(down), known))
-            show.say(args, text, {"up": False, **known, "home": client.home})
+            show.say(args, text, {"up": False, "state": known.get("current_state"), **known, "home": client.home})
             return wire.EX_DOWN
     show.say(args, "\n".join(told_up(found)), {"up": True, **found})
     return wire.EX_OK

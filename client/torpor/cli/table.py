@@ -6,6 +6,7 @@ loads only what it needs.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,10 @@ from torpor import durations, wire
 
 
 def _duration(text: str) -> float:
-    return durations.parse(text)
+    try:
+        return durations.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _directory(text: str) -> str:
@@ -35,10 +39,18 @@ def _moment(text: str) -> datetime:
         before_s = None
     try:
         if before_s is None:
-            return datetime.fromisoformat(text).astimezone()
+            return _written(text)
         return datetime.now(UTC) - timedelta(seconds=before_s)
     except OverflowError:
         raise ValueError(f"{text!r} is before the year 1") from None  # the parser knows ValueError only
+
+
+def _written(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        message = f"{text!r} is no time: write 2026-11-21T09:00, or 2h for two hours ago"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +83,14 @@ HOME = Argument(("--home",), _HOME_HELP, _directory, "DIR")
 TIMEOUT = Argument(("--timeout",), "how long to wait for all of it, 30s by default", _duration, "T", default=30.0)
 JSON = Argument(("--json",), "print JSON", None)
 
-_EVENT = Argument(("event",), "what happened", metavar="EVENT", choices=wire.EVENTS)
+_EVENTS = "request_arrived (somebody needs it), heartbeat_refresh (still there), wake_signal, force_sleep"
+_EVENT = Argument(("event",), _EVENTS, metavar="EVENT", choices=wire.EVENTS)
 _KEY = Argument(("--key",), "apply it once, however often it is sent with this key", metavar="K")
 _NOW = Argument(("--now",), "give the sleep cycle no time to end", None)
 _FOLLOW = Argument(("-f", "--follow"), "go on with what happens from now on", None)
 _SINCE = Argument(("--since",), "only from this time on: ISO 8601, or 2h for two hours ago", _moment, "T")
 _KIND = Argument(("--kind",), "only records of this kind; may be repeated", metavar="K", repeats=True)
-_STATE = Argument(("state",), "the state to wait for", _state, "STATE", choices=wire.STATES)
+_STATE = Argument(("state",), "WAKE, DROWSY, SLEEP or HIBERNATION", _state, "STATE", choices=wire.STATES)
 _WAIT_LIMIT = Argument(("--timeout",), "how long to wait, without a limit by default; then exit 75", _duration, "T")
 _WHY = Argument(("--why",), "the reason to show, by default the command", metavar="W")
 _TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", _duration, "T")

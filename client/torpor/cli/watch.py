@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -91,9 +92,11 @@ class _Screen:
             await self._client.close()
 
     async def _follow(self) -> None:
+        seen = None
         while True:
             try:
-                async for record in self._client.subscribe():
+                async for record in self._client.subscribe(after=seen):
+                    seen = record["seq"]
                     self._records.append(record)
                     self._happened.set()
             except Down:
@@ -118,6 +121,9 @@ class _Screen:
             lines = look.told_up(self._found)
         else:
             lines = look.told_down(self._told_down, presence.last_known(self._client.home) or {})
-        told = [show.record(record) for record in self._records]
-        sys.stdout.write(_HOME_AND_CLEAR + "\r\n".join([*lines, "", *told, "", "Ctrl-C ends"]) + "\r\n")
+        columns, rows = shutil.get_terminal_size()
+        room = max(0, rows - len(lines) - 4)  # an empty line on either side, the last words, the cursor's own
+        told = [show.record(record) for record in self._records][-room:] if room else []
+        cut = [line[: columns - 1] for line in (*lines, "", *told, "", "Ctrl-C ends")]
+        sys.stdout.write(_HOME_AND_CLEAR + "\r\n".join(cut[: rows - 1]) + "\r\n")
         sys.stdout.flush()

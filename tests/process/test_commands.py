@@ -1,0 +1,62 @@
+"""The command `torpor` against the real daemon, where it could do harm or mislead."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from daemon_process import RunningDaemon
+from process.timers import settings
+
+
+def torpor(home: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "torpor", *words, "--home", str(home)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_restart_that_could_not_start_again_stops_nothing(home: pathlib.Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    (home / "torpor.toml").write_text("[lifecycle]\ndrowsy_afterr = '1s'\n")
+    done = torpor(home, "restart")
+    assert done.returncode == 78
+    assert "drowsy_afterr" in done.stderr
+    assert daemon.call("status")["pid"] == daemon.pid
+
+
+def test_bad_settings_at_a_start_are_78(home: pathlib.Path) -> None:
+    home.mkdir(mode=0o700)
+    (home / "torpor.toml").write_text("[lifecycle]\ndrowsy_afterr = '1s'\n")
+    done = torpor(home, "start")
+    assert done.returncode == 78
+    assert "drowsy_afterr" in done.stderr
+
+
+def test_status_has_one_shape_for_the_state_up_and_down(home: pathlib.Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    assert json.loads(torpor(home, "status", "--json").stdout)["state"] == "WAKE"
+    daemon.stop()
+    down = torpor(home, "status", "--json")
+    assert down.returncode == 3
+    assert json.loads(down.stdout)["state"] == "WAKE"
+
+
+def test_a_key_that_means_something_else_is_bad_data_and_a_hold_is_worth_another_try(home: pathlib.Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    assert torpor(home, "send", "request_arrived", "--key", "k").returncode == 0
+    assert torpor(home, "send", "wake_signal", "--key", "k").returncode == 65
+    with daemon.connect() as client:
+        client.call("hold.acquire", who="make", why="a build")
+        assert torpor(home, "sleep").returncode == 75
+
+
+def test_hibernate_where_nothing_ever_ran_says_so(home: pathlib.Path) -> None:
+    done = torpor(home, "hibernate")
+    assert (done.returncode, done.stdout) == (0, "not running: it has never run here\n")
+
+
+def test_what_is_no_length_of_time_is_said_in_words(home: pathlib.Path) -> None:
+    done = torpor(home, "status", "--timeout", "banana")
+    assert done.returncode == 64
+    assert "'banana' is no length of time: write 5m" in done.stderr
