@@ -34,11 +34,7 @@ def many_files() -> Iterator[None]:
 
 
 def test_one_connection_more_is_told_so_and_closed(daemon: RunningDaemon, many_files: None) -> None:
-    clients = [daemon.connect() for _ in range(wire.MAX_CONNECTIONS)]
-    for client in clients:
-        client.request("status")
-    assert all(client.read_line()["result"]["state"] == "WAKE" for client in clients)
-
+    clients = full_house(daemon)
     for _ in range(3):
         with daemon.connect() as refused:
             said = refused.read_line()
@@ -56,8 +52,7 @@ def test_one_connection_more_is_told_so_and_closed(daemon: RunningDaemon, many_f
 
 @needs_proc
 def test_a_flood_of_refused_ones_takes_few_descriptors(daemon: RunningDaemon, many_files: None) -> None:
-    clients = [daemon.connect() for _ in range(wire.MAX_CONNECTIONS)]
-    clients[-1].call("status")
+    clients = full_house(daemon)
     before = open_sockets(daemon.pid)
     flood = [daemon.connect() for _ in range(6 * MOST_REFUSALS)]  # none of them goes by itself
     for client in flood[MOST_REFUSALS:]:
@@ -65,6 +60,11 @@ def test_a_flood_of_refused_ones_takes_few_descriptors(daemon: RunningDaemon, ma
             client.read_bytes_line()
     assert open_sockets(daemon.pid) <= before + MOST_REFUSALS
     assert clients[0].call("status")["state"] == "WAKE"
+
+
+def full_house(daemon: RunningDaemon) -> list[LineClient]:
+    """As many connections as there may be, all of them served. One of the start may still be on its way out."""
+    return [until(lambda: _served(daemon), what="a place") for _ in range(wire.MAX_CONNECTIONS)]
 
 
 def _served(daemon: RunningDaemon) -> LineClient | None:
