@@ -10,6 +10,10 @@ EVENTS = ("heartbeat_refresh", "request_arrived", "wake_signal", "force_sleep")
 
 STATES = ("WAKE", "DROWSY", "SLEEP", "HIBERNATION")
 
+# A run is in one of these; in the last three it has ended.
+RUN_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled")
+ENDED_RUN_STATUSES = RUN_STATUSES[3:]
+
 # JSON-RPC 2.0 keeps -32768 to -32100 for itself; ours count down from -32000. A name is never used again for
 # another meaning, and neither is a number.
 ERROR_CODES = {
@@ -40,6 +44,10 @@ MAX_TEXT_CHARS = 1024
 MAX_HOLDS = 1000  # each change of them copies them: a bound on what one client can cost the others
 
 MAX_WAITS = 256  # open on one connection
+
+# Of a run's document in one `run.import`. JSON text in a JSON string is at most twice as long where all of it is ASCII,
+# and a line has an envelope besides: who sends pieces of half of this need not count bytes.
+MAX_PIECE_CHARS = 512 * 1024
 
 LIMITS = {
     "line_bytes": MAX_LINE_BYTES,
