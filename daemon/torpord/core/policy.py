@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What `[lifecycle]`, `[sleep]` and `[ledger]` say. The idle times count from the end of the last activity."""
+    """What the settings say of times, sleep and runs. The idle times count from the end of the last activity.
+
+    Each field has a default, so a document that an older version wrote is a policy, too: `Policy(**document)`.
+    """
 
     drowsy_after_s: float = 300.0
     sleep_after_s: float = 1800.0
     hibernate_grace_s: float = 300.0
     min_up_s: float = 5.0
+    planned_reach_s: float = 3600.0
     shadow_run: bool = False
+    sleep_flow: str = "housekeeping"
     sleep_min_interval_s: float = 4 * 3600.0
+    yield_within_s: float = 2.0  # what an interrupted step gets to end by itself
     power: str = "any"  # "any", or "mains": sleep only on mains power
     max_cpu: float = 100.0  # percent of all cores; 100 asks for nothing
     between: str = ""  # "22:00-06:00" in local time; empty: any time
     ledger_keep_s: float = 30 * DAY_S
+    runs_keep_s: float = 90 * DAY_S  # of runs that have ended
+    runs_keep_count: int = 10_000
+    flows: tuple[str, ...] = ("housekeeping",)  # the names of all that there are, sorted
+
+    def __post_init__(self) -> None:
+        # JSON has lists alone: what was read back is the same policy.
+        object.__setattr__(self, "flows", tuple(self.flows))
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a record holds it: what JSON gives back of this is equal to it."""
+        return {**asdict(self), "flows": list(self.flows)}
