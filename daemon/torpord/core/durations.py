@@ -1,0 +1,33 @@
+"""Durations as people write them: "5m", "90s", "1h30m", or a number of seconds."""
+
+from __future__ import annotations
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DIGITS = "0123456789."
+YEAR_S = 366 * 86_400.0
+
+
+def seconds(value: object) -> float:
+    """Read a duration of up to a year. Raises ValueError."""
+    if isinstance(value, str) and value:
+        total = _total(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        total = float(value)
+    else:
+        raise ValueError(value)
+    if not 0 <= total <= YEAR_S:
+        raise ValueError(value)
+    return total
+
+
+def _total(text: str) -> float:
+    total, rest = 0.0, text
+    while rest:
+        after = rest.lstrip(_DIGITS)
+        number = rest[: len(rest) - len(after)]
+        rest = after.lstrip("dhms")
+        unit = after[: len(after) - len(rest)]
+        if unit not in _UNITS_S:
+            raise ValueError(text)
+        total += float(number) * _UNITS_S[unit]
+    return total

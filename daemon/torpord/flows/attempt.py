@@ -1,0 +1,134 @@
+"""One attempt at one state: what it is made of, and the calls to the outside that it makes once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from torpord import points
+from torpord.flows import strict
+from torpord.flows.errors import AttemptEndedError, CallUnknownError, StepError, bounded, describe
+from torpord.flows.journal import Journal, Message, answer
+
+UNKNOWN = ("again", "fail")
+
+
+def key_of(*parts: Any) -> str:
+    """Return an idempotency key: SHA-256 of the parts as canonical JSON, in hex. Raises StepError."""
+    return hashlib.sha256(strict.dump(parts, "the key", canonical=True)).hexdigest()
+
+
+@dataclass(slots=True)
+class Call:
+    """One call by its key, and how it stands: an earlier attempt may have made it."""
+
+    key: str
+    tool: str
+    args: bytes
+    done: bool
+    result: Any = None
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One attempt. `recorded`: by key, the calls that earlier attempts of this visit left in the journal."""
+
+    journal: Journal
+    origin: str
+    branch: str
+    state: str
+    visit: int
+    number: int
+    recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    withdrawn: bool = False
+    task: asyncio.Task[None] | None = None
+    progress: Message | None = None
+    _counts: Counter[tuple[str, bytes]] = field(default_factory=Counter)
+
+    @property
+    def place(self) -> Message:
+        """Where this is, as messages say it."""
+        return {"branch": self.branch, "state": self.state, "visit": self.visit, "attempt": self.number}
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the visit: the same in every attempt."""
+        return key_of(self.origin, self.branch, self.state, self.visit)
+
+    def withdraw(self) -> None:
+        """End it: what it reports is not wanted any more."""
+        self.withdrawn = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def call(self, tool: str, args: Mapping[str, Any], unknown: str) -> Call:
+        """Look up a call. Raises StepError where it is not one, CallUnknownError where it must not be made again."""
+        if not isinstance(tool, str) or not isinstance(args, dict) or unknown not in UNKNOWN:
+            raise StepError('run.call(tool, args, fn): tool is text, args an object, unknown "again" or "fail"')
+        raw = strict.dump(args, f"the arguments of the call {tool!r}", canonical=True)
+        strict.check_size(len(raw), f"the arguments of the call {tool!r}")
+        nth = self._counts[tool, raw]
+        self._counts[tool, raw] += 1
+        key = key_of(self.origin, self.branch, self.state, self.visit, tool, orjson.Fragment(raw), nth)
+        earlier = self.recorded.get(key, {})
+        if earlier.get("status") == "begun" and unknown == "fail":
+            raise CallUnknownError(f"the call {tool!r} was begun in an earlier attempt, and its outcome is not known")
+        return Call(key, tool, raw, earlier.get("status") == "done", earlier.get("result"))
+
+    async def intend(self, call: Call) -> None:
+        """Have it recorded that the call is about to be made."""
+        message = {"t": "call", **self.place, "key": call.key, "tool": call.tool, "args": orjson.Fragment(call.args)}
+        await self._recorded(message)
+        points.reached("call.intended")
+
+    async def made(self, call: Call, result: Any) -> Any:
+        """Have the result kept, and return it as it will come back. Raises StepError where it cannot be kept."""
+        points.reached("call.made")
+        what = f"the result of the call {call.tool!r}"
+        try:
+            raw = strict.dump(result, what)
+            strict.check_size(len(raw), what)
+        except StepError as error:
+            await self._called(call, {"ok": False, "error": describe(error)})
+            raise
+        await self._called(call, {"ok": True, "result": orjson.Fragment(raw)})
+        return strict.loads(raw)
+
+    async def raised(self, call: Call, error: BaseException) -> None:
+        """Have it recorded that the call failed: the next attempt makes it again, with the same key."""
+        points.reached("call.made")
+        await self._called(call, {"ok": False, "error": describe(error)})
+
+    async def _called(self, call: Call, outcome: Message) -> None:
+        await self._recorded({"t": "called", **self.place, "key": call.key, **outcome})
+        points.reached("call.recorded")
+
+    async def _recorded(self, message: Message) -> None:
+        if self.withdrawn:
+            raise AttemptEndedError("this attempt has ended")
+        reply = await answer(self.journal, message)
+        if reply["t"] == "no":
+            self.withdraw()
+            raise AttemptEndedError(reply["message"])
+
+    async def value(self, message: Message) -> Any:
+        """Ask the daemon for a value. Raises StepError with its words where there is none."""
+        reply = await answer(self.journal, message)
+        if reply["t"] == "no":
+            raise StepError(reply["message"])
+        if "error" in reply:
+            raise StepError(reply["error"])
+        return reply.get("value")
+
+
+def failure(error: BaseException) -> Message:
+    """Return the record of a failed step."""
+    if isinstance(error, asyncio.CancelledError):
+        return bounded("CancelledError", "the state cancelled itself", describe(error)["traceback"])
+    return describe(error)
