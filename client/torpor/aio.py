@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from torpor import calls, talk
+from torpor import calls, pieces, talk
 from torpor import home as homes
 from torpor.aio_link import AsyncLink
 from torpor.client import WAIT_GRACE_S, who_asks
@@ -15,7 +15,7 @@ from torpor.errors import Down, Refused
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Generator, Iterable
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -30,8 +30,8 @@ class AsyncClient:
     """An asyncio client of the daemon of one home. Makes its connection at the first call and keeps it.
 
     Deadlines, errors, and what starts the daemon: all as for `torpor.Client`. Tasks of one event loop may share one:
-    calls wait for each other; `wait` and `subscribe` use connections of their own. A call that is cancelled may have
-    been applied.
+    calls wait for each other; `wait`, `wait_run`, `subscribe`, `run_export` and `run_import` use connections of their
+    own. A call that is cancelled may have been applied.
     """
 
     def __init__(
@@ -156,6 +156,96 @@ class AsyncClient:
     async def reload(self) -> replies.Reloaded:
         """Ask the daemon to read its settings again; Refused where they are bad, and then nothing has changed."""
         return await self._ask(calls.reload())
+
+    async def run_start(
+        self,
+        flow: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        state: str | None = None,
+        purpose: str | None = None,
+        session_id: str | None = None,
+        max_steps: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> replies.RunIs:
+        """Begin a run of `flow` with `data`, at its initial state or at `state`.
+
+        `purpose`, `session_id` and `metadata` are the caller's own. With `key` it is begun once, however often asked.
+        """
+        call = calls.run_start(
+            flow,
+            data,
+            state=state,
+            purpose=purpose,
+            session_id=session_id,
+            max_steps=max_steps,
+            metadata=metadata,
+            key=key,
+        )
+        return await self._ask(call)
+
+    async def run_list(
+        self,
+        *,
+        status: str | None = None,
+        flow: str | None = None,
+        session_id: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> replies.Runs:
+        """Return runs, the newest first: a page, then the one after its `cursor`."""
+        return await self._ask(calls.run_list(status, flow, session_id, cursor, limit))
+
+    async def run_get(self, run_id: str, cursor: str | None = None) -> replies.RunPage:
+        """Return a run with a page of its history, the oldest first, then the page after its `cursor`."""
+        return await self._ask(calls.run_get(run_id, cursor))
+
+    async def run_pause(self, run_id: str) -> replies.RunIs:
+        """Stop a run after the step it is in."""
+        return await self._ask(calls.run_pause(run_id))
+
+    async def run_resume(self, run_id: str, *, flow: str | None = None, state: str | None = None) -> replies.RunIs:
+        """Let a paused run go on; name `flow` or `state` where it does not know its own."""
+        return await self._ask(calls.run_resume(run_id, flow, state))
+
+    async def run_cancel(self, run_id: str) -> replies.RunIs:
+        """End a run now, in the middle of its step."""
+        return await self._ask(calls.run_cancel(run_id))
+
+    async def run_retry(self, run_id: str) -> replies.RunIs:
+        """Let a failed run go on from the state that failed; what had finished is not done again."""
+        return await self._ask(calls.run_retry(run_id))
+
+    async def run_remove(self, run_id: str) -> replies.RunIs:
+        """Forget a run and its history."""
+        return await self._ask(calls.run_remove(run_id))
+
+    async def run_export(self, run_id: str) -> dict[str, Any]:
+        """Return all that is known of a run as one JSON document. On a connection of its own."""
+        document: dict[str, Any] = await self._aside(lambda fresh: pieces.exported(fresh, run_id), self._timeout)
+        return document
+
+    async def run_import(self, document: Mapping[str, Any]) -> replies.RunTaken:
+        """Make a run of a document that `run_export` returned, or of an older one. On a connection of its own.
+
+        Raises the built-in TypeError or ValueError where the document is not JSON.
+        """
+        key = calls.new_key()
+        taken: replies.RunTaken = await self._aside(lambda fresh: pieces.imported(fresh, document, key), self._timeout)
+        return taken
+
+    async def wait_run(
+        self, run_id: str, status: str | None = None, *, timeout_s: float | None = None
+    ) -> replies.WaitedRun:
+        """Return as soon as a run is in `status`, or without one as soon as it has ended; Timeout after `timeout_s`.
+
+        Refused `conflict` where it ended in another way. A daemon that is down or goes down meanwhile is Down.
+        """
+        limit_s = None if timeout_s is None else timeout_s + WAIT_GRACE_S
+        call = calls.wait_run(run_id, status, timeout_s)
+        reply: replies.WaitedRun = await self._aside(lambda fresh: fresh.ask(call), limit_s)
+        return reply
 
     async def _let_go(self, hold_id: str) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from torpor import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from torpor import replies
 
@@ -80,6 +80,11 @@ def wait(state: str, timeout_s: float | None) -> Call[replies.Waited]:
     return Call("wait", _given(state=state, timeout_s=timeout_s), looks=True)
 
 
+def wait_run(run_id: str, status: str | None, timeout_s: float | None) -> Call[replies.WaitedRun]:
+    """Ask to be told when a run is in `status`, or without one when it has ended."""
+    return Call("wait", _given(run_id=run_id, status=status, timeout_s=timeout_s), looks=True)
+
+
 def hold_acquire(who: str, why: str, ttl_s: float | None, pid: int | None) -> Call[replies.Acquired]:
     """Keep the daemon awake: for `ttl_s` seconds, as long as process `pid` lives, else as long as the connection."""
     # A hold that lives by its connection is gone with it: on the next one it must be taken anew, not recognised.
@@ -111,3 +116,72 @@ def stop() -> Call[replies.Stopping]:
 def reload() -> Call[replies.Reloaded]:
     """Ask the daemon to read its settings again."""
     return Call("reload", {"key": new_key()})
+
+
+def run_start(
+    flow: str,
+    data: Mapping[str, Any] | None,
+    *,
+    state: str | None,
+    purpose: str | None,
+    session_id: str | None,
+    max_steps: int | None,
+    metadata: Mapping[str, Any] | None,
+    key: str | None,
+) -> Call[replies.RunIs]:
+    """Begin a run of `flow`."""
+    more = _given(data=data, state=state, purpose=purpose, session_id=session_id, max_steps=max_steps)
+    return Call("run.start", {"flow": flow, **more, **_given(metadata=metadata), "key": key or new_key()})
+
+
+def run_list(
+    status: str | None, flow: str | None, session_id: str | None, cursor: str | None, limit: int | None
+) -> Call[replies.Runs]:
+    """Ask for a page of runs, the newest first."""
+    params = _given(status=status, flow=flow, session_id=session_id, cursor=cursor, limit=limit)
+    return Call("run.list", params, looks=True)
+
+
+def run_get(run_id: str, cursor: str | None) -> Call[replies.RunPage]:
+    """Ask for a run, with a page of its history."""
+    return Call("run.get", _given(run_id=run_id, cursor=cursor), looks=True)
+
+
+def run_pause(run_id: str) -> Call[replies.RunIs]:
+    """Stop a run after the step it is in."""
+    return _steer("run.pause", run_id)
+
+
+def run_resume(run_id: str, flow: str | None, state: str | None) -> Call[replies.RunIs]:
+    """Let a paused run go on; `flow` and `state` where it does not know its own."""
+    return _steer("run.resume", run_id, flow=flow, state=state)
+
+
+def run_cancel(run_id: str) -> Call[replies.RunIs]:
+    """End a run now."""
+    return _steer("run.cancel", run_id)
+
+
+def run_retry(run_id: str) -> Call[replies.RunIs]:
+    """Let a failed run go on from the state that failed."""
+    return _steer("run.retry", run_id)
+
+
+def run_remove(run_id: str) -> Call[replies.RunIs]:
+    """Forget a run and its history."""
+    return _steer("run.remove", run_id)
+
+
+def _steer(method: str, run_id: str, **more: Any) -> Call[replies.RunIs]:
+    return Call(method, {"run_id": run_id, **_given(**more), "key": new_key()})
+
+
+def run_export(run_id: str, cursor: str | None) -> Call[replies.RunPiece]:
+    """Ask for a piece of a run's document (`torpor.pieces` puts them together)."""
+    return Call("run.export", _given(run_id=run_id, cursor=cursor), looks=True)
+
+
+def run_import(text: str, cursor: str | None, *, more: bool, key: str) -> Call[replies.RunTaken]:
+    """Give a piece of a run's document; `key` belongs to the last one, with which it is applied."""
+    last = {"more": True} if more else {"key": key}
+    return Call("run.import", {"text": text, **_given(cursor=cursor), **last})

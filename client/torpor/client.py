@@ -8,14 +8,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from torpor import calls, talk
+from torpor import calls, pieces, talk
 from torpor import home as homes
 from torpor.deadline import Deadline
 from torpor.errors import Down, Refused
 from torpor.link import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -40,14 +40,14 @@ class Client:
 
     Each call has one deadline for all of it, `timeout` seconds (None: no limit): connecting, starting the daemon where
     it is down, asking again where the connection broke. Looking (`hello`, `status`, `why`, `log`, `subscribe`, `wait`,
-    `hold_list`) never starts the daemon.
+    `hold_list`, `run_list`, `run_get`, `run_export`, `wait_run`) never starts the daemon.
 
     Any call may raise: Unreachable (nobody answers and nobody could be started; `torpor.errors.Down` where this call
     would not start anybody), NotPermitted, Timeout, ProtocolError, or Refused where the daemon said no; and BadHome
     where the home or the socket's path cannot be used.
 
-    Threads may share one: calls wait for each other. `wait` and `subscribe` use connections of their own and hold up
-    nobody. Not to be used on both sides of a fork.
+    Threads may share one: calls wait for each other. `wait`, `wait_run`, `subscribe`, `run_export` and `run_import` use
+    connections of their own and hold up nobody. Not to be used on both sides of a fork.
     """
 
     def __init__(
@@ -178,6 +178,94 @@ class Client:
     def reload(self) -> replies.Reloaded:
         """Ask the daemon to read its settings again; Refused where they are bad, and then nothing has changed."""
         return self._ask(calls.reload())
+
+    def run_start(
+        self,
+        flow: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        state: str | None = None,
+        purpose: str | None = None,
+        session_id: str | None = None,
+        max_steps: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> replies.RunIs:
+        """Begin a run of `flow` with `data`, at its initial state or at `state`.
+
+        `purpose`, `session_id` and `metadata` are the caller's own. With `key` it is begun once, however often asked.
+        """
+        call = calls.run_start(
+            flow,
+            data,
+            state=state,
+            purpose=purpose,
+            session_id=session_id,
+            max_steps=max_steps,
+            metadata=metadata,
+            key=key,
+        )
+        return self._ask(call)
+
+    def run_list(
+        self,
+        *,
+        status: str | None = None,
+        flow: str | None = None,
+        session_id: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> replies.Runs:
+        """Return runs, the newest first: a page, then the one after its `cursor`."""
+        return self._ask(calls.run_list(status, flow, session_id, cursor, limit))
+
+    def run_get(self, run_id: str, cursor: str | None = None) -> replies.RunPage:
+        """Return a run with a page of its history, the oldest first, then the page after its `cursor`."""
+        return self._ask(calls.run_get(run_id, cursor))
+
+    def run_pause(self, run_id: str) -> replies.RunIs:
+        """Stop a run after the step it is in."""
+        return self._ask(calls.run_pause(run_id))
+
+    def run_resume(self, run_id: str, *, flow: str | None = None, state: str | None = None) -> replies.RunIs:
+        """Let a paused run go on; name `flow` or `state` where it does not know its own."""
+        return self._ask(calls.run_resume(run_id, flow, state))
+
+    def run_cancel(self, run_id: str) -> replies.RunIs:
+        """End a run now, in the middle of its step."""
+        return self._ask(calls.run_cancel(run_id))
+
+    def run_retry(self, run_id: str) -> replies.RunIs:
+        """Let a failed run go on from the state that failed; what had finished is not done again."""
+        return self._ask(calls.run_retry(run_id))
+
+    def run_remove(self, run_id: str) -> replies.RunIs:
+        """Forget a run and its history."""
+        return self._ask(calls.run_remove(run_id))
+
+    def run_export(self, run_id: str) -> dict[str, Any]:
+        """Return all that is known of a run as one JSON document. On a connection of its own."""
+        document: dict[str, Any] = self._aside(lambda fresh: pieces.exported(fresh, run_id), self._timeout)
+        return document
+
+    def run_import(self, document: Mapping[str, Any]) -> replies.RunTaken:
+        """Make a run of a document that `run_export` returned, or of an older one. On a connection of its own.
+
+        Raises the built-in TypeError or ValueError where the document is not JSON.
+        """
+        key = calls.new_key()
+        taken: replies.RunTaken = self._aside(lambda fresh: pieces.imported(fresh, document, key), self._timeout)
+        return taken
+
+    def wait_run(self, run_id: str, status: str | None = None, *, timeout_s: float | None = None) -> replies.WaitedRun:
+        """Return as soon as a run is in `status`, or without one as soon as it has ended; Timeout after `timeout_s`.
+
+        Refused `conflict` where it ended in another way. A daemon that is down or goes down meanwhile is Down.
+        """
+        limit_s = None if timeout_s is None else timeout_s + WAIT_GRACE_S
+        call = calls.wait_run(run_id, status, timeout_s)
+        reply: replies.WaitedRun = self._aside(lambda fresh: fresh.ask(call), limit_s)
+        return reply
 
     def _let_go(self, hold_id: str) -> None:
         try:

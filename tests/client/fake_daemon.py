@@ -32,6 +32,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "ledger_seq": 7,
         "next": {"state": "DROWSY", "in_s": 60.0, "at": "2026-01-02T03:05:05.000+00:00", "blocked_by": []},
         "holds": [],
+        "runs": {"running": 1, "completed": 12, "failed": 0},
         "sleep": {"last_cycle": None, "progress": None, "quarantine": None, "debt_s": 0.0},
         "supervisor": "none",
         "next_wake_ts": None,
@@ -51,6 +52,15 @@ RESULTS: dict[str, dict[str, Any]] = {
     "hibernate": {"state": "WAKE", "waiting_for": []},
     "stop": {"state": "WAKE"},
     "reload": {"changed": ["lifecycle.drowsy_after"]},
+    "run.start": {"run_id": "4f1c2d3e", "status": "pending"},
+    "run.list": {"runs": [], "cursor": None},
+    "run.pause": {"run_id": "4f1c2d3e", "status": "paused"},
+    "run.resume": {"run_id": "4f1c2d3e", "status": "running"},
+    "run.cancel": {"run_id": "4f1c2d3e", "status": "cancelled"},
+    "run.retry": {"run_id": "4f1c2d3e", "status": "running"},
+    "run.remove": {"run_id": "4f1c2d3e", "status": "completed"},
+    "run.export": {"text": '{"run_id":"4f1c2d3e"}', "cursor": None},
+    "run.import": {"run_id": "4f1c2d3e", "status": "paused"},
 }  # fmt: skip
 
 

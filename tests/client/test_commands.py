@@ -183,7 +183,7 @@ def test_usage_is_64_and_one_line_that_says_where_to_look(torpor: Torpor, line: 
 
 @pytest.mark.parametrize("row", table.COMMANDS, ids=lambda row: row.name)
 def test_every_command_has_help_home_and_timeout(torpor: Torpor, row: table.Command) -> None:
-    status, out, err = torpor(row.name, "--help")
+    status, out, err = torpor(*row.name.split(), "--help")
     assert (status, err) == (0, "")
     assert {"--home", "--timeout"} <= set(out.split())
     assert ("--json" in out) == row.prints
@@ -192,7 +192,12 @@ def test_every_command_has_help_home_and_timeout(torpor: Torpor, row: table.Comm
 def test_the_overview_names_every_command(torpor: Torpor) -> None:
     status, out, _ = torpor("--help")
     assert status == 0
-    assert all(f"\n  {row.name} " in out for row in table.COMMANDS)
+    assert all(f"\n  {name} " in out for name in (*(row.name for row in table.singles()), *table.GROUPS))
+    for group in table.GROUPS:
+        status, told, _ = torpor(group, "--help")
+        assert status == 0
+        assert all(f"\n  {row.name} " in told for row in table.members(group))
+        assert table.find([group, "ls"]) in table.members(group)
     assert torpor("--version")[0] == 0
 
 

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from torpor.cli import completion, table
+
+if TYPE_CHECKING:
+    import pathlib
 
 
 def _bash(script: str) -> str:
@@ -23,7 +27,7 @@ def _completed(*words: str) -> set[str]:
 
 def test_bash_takes_it_and_completes() -> None:
     assert _bash("complete -p torpor") == "complete -F _torpor torpor\n"
-    assert {row.name for row in table.COMMANDS} < _completed("torpor", "")
+    assert {*(row.name for row in table.singles()), *table.GROUPS} < _completed("torpor", "")
     assert _completed("torpor", "hi") == {"hibernate"}
     assert _completed("torpor", "send", "wake") == {"wake_signal"}
     assert _completed("torpor", "--home", "/x", "wait", "S") == {"SLEEP"}
@@ -32,12 +36,45 @@ def test_bash_takes_it_and_completes() -> None:
     assert "bash" in _completed("torpor", "hold", "--", "bas")
 
 
+def test_bash_completes_a_groups_commands_and_theirs(tmp_path: pathlib.Path) -> None:
+    assert _completed("torpor", "runs", "re") == {"resume", "retry"}
+    assert {"--status", "ls", "failed"} <= _completed("torpor", "runs", "")
+    assert _completed("torpor", "runs", "--home", "/x", "fo") == {"follow"}
+    assert _completed("torpor", "runs", "start", "--max") == {"--max-steps"}
+    assert "--max-steps" not in _completed("torpor", "start", "-")
+    assert _completed("torpor", "flows", "g") == {"graph"}
+    assert _completed("torpor", "flows", "graph", "--j") == set()
+    (tmp_path / "a-run.json").touch()
+    assert _completed("torpor", "runs", "import", f"{tmp_path}/a") == {f"{tmp_path}/a-run.json"}
+    assert _completed("torpor", "runs", "show", f"{tmp_path}/a") == set()
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_other_shells_take_it(shell: str) -> None:
     source = {"zsh": completion._zsh, "fish": completion._fish}[shell]()
-    assert all(row.name in source for row in table.COMMANDS)
+    assert all(row.name.split()[-1] in source for row in table.COMMANDS)
     assert all(event in source for event in ("wake_signal", "HIBERNATION"))
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here to ask")
     done = subprocess.run([shell, "-n", "-c", source], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _fish(line: str) -> set[str]:
+    """Return what fish itself completes `line` with: it can be asked."""
+    if shutil.which("fish") is None:
+        pytest.skip("there is no fish here to ask")
+    script = f"{completion._fish()}\ncomplete -C{completion._quoted(line)}"
+    done = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return {each.split("\t")[0] for each in done.stdout.splitlines()}
+
+
+def test_fish_tells_a_groups_start_from_the_other() -> None:
+    assert {"start", "runs"} <= _fish("torpor ")
+    assert {"start", "ls", "follow"} <= _fish("torpor runs ")
+    assert "wake" not in _fish("torpor runs ")
+    assert "--max-steps" in _fish("torpor runs start --")
+    assert "--max-steps" not in _fish("torpor start --")
+    assert {"failed", "paused"} <= _fish("torpor runs ls --status ")
+    assert _fish("torpor flows g") == {"graph"}

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torpor import wire
-from torpor.cli.table import COMMANDS, Command, arguments_of
+from torpor.cli.table import COMMANDS, GROUPS, Command, arguments_of, members, singles
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
 
 def completion(args: argparse.Namespace) -> int:
@@ -33,18 +34,43 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def _takes_files(command: Command) -> bool:
+    return any(argument.is_file for argument in arguments_of(command))
+
+
+def _subcommands(group: str) -> list[str]:
+    return [row.name.split()[1] for row in members(group)]
+
+
+def _words(row: Command) -> str:
+    return " ".join(_options(row) + _choices(row))
+
+
 def _bash() -> str:
-    arms = "\n".join(f"        {row.name}) words='{' '.join(_options(row) + _choices(row))}' ;;" for row in COMMANDS)
-    names = " ".join(row.name for row in COMMANDS)
-    # The loop finds the command, and for `hold` the place where another command's line begins.
+    arms = "\n".join(
+        f"        {_quoted(row.name)}) words={_quoted(_words(row))}{'; files=-f' if _takes_files(row) else ''} ;;"
+        for row in COMMANDS
+    )
+    group_arms = "\n".join(
+        f"        {group}) words={_quoted(' '.join([*_subcommands(group), _words(members(group)[0])]))} ;;"
+        for group in GROUPS
+    )
+    names = " ".join([*(row.name for row in singles()), *GROUPS])
+    # The loop finds the command, one word or a group's two, and for `hold` the place where another command's line
+    # begins.
     return f"""_torpor() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command='' words='' at
+    local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command='' words='' files='' at
     for ((at = 1; at < COMP_CWORD; at++)); do
         case "${{COMP_WORDS[at]}}" in
         --) COMPREPLY=($(compgen -c -f -- "$current")); return ;;
         --home | --timeout) ((at++)) ;;
         -*) ;;
-        *) [ -n "$command" ] || command="${{COMP_WORDS[at]}}" ;;
+        *)
+            case "$command" in
+            '') command="${{COMP_WORDS[at]}}" ;;
+            {" | ".join(GROUPS)}) command="$command ${{COMP_WORDS[at]}}" ;;
+            esac
+            ;;
         esac
     done
     if [ "$previous" = --home ]; then
@@ -54,20 +80,31 @@ def _bash() -> str:
     case "$command" in
         '') words='{names} --home --timeout --help --version' ;;
 {arms}
+{group_arms}
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=($(compgen $files -W "$words" -- "$current"))
 }}
 complete -F _torpor torpor"""
 
 
 def _zsh() -> str:
-    rows = "\n".join(f"        {_quoted(row.name + ':' + row.help.replace(':', ' '))}" for row in COMMANDS)
-    arms = "\n".join(f"        {row.name}) choices=({' '.join(_options(row) + _choices(row))}) ;;" for row in COMMANDS)
+    rows = {row.name: row.help for row in singles()} | GROUPS
+    arms = "\n".join(
+        f"        {_quoted(row.name)}) choices=({_words(row)}){'; _files' if _takes_files(row) else ''} ;;"
+        for row in COMMANDS
+    )
+    # A group's name alone is its `ls`, and takes the options of that.
+    group_arms = "\n".join(
+        f"        {group}) commands=(\n{_described({row.name.split()[1]: row.help for row in members(group)})}\n"
+        f"            ); choices=({_words(members(group)[0])}); (( CURRENT == 3 )) && _describe 'command' commands ;;"
+        for group in GROUPS
+    )
     return f"""#compdef torpor
 _torpor() {{
     local -a commands choices
+    local command="${{words[2]}}"
     commands=(
-{rows}
+{_described(rows)}
     )
     if (( CURRENT == 2 )); then
         _describe 'command' commands
@@ -81,24 +118,51 @@ _torpor() {{
         _directories
         return
     fi
-    case "${{words[2]}}" in
+    if (( CURRENT > 3 )) && [[ "$command" == ({"|".join(GROUPS)}) && "${{words[3]}}" != -* ]]; then
+        command="$command ${{words[3]}}"
+    fi
+    case "$command" in
 {arms}
+{group_arms}
     esac
     compadd -- $choices
 }}
 compdef _torpor torpor"""
 
 
+def _described(rows: Mapping[str, str]) -> str:
+    return "\n".join(f"        {_quoted(name + ':' + text.replace(':', ' '))}" for name, text in rows.items())
+
+
 def _fish() -> str:
     lines = ["complete -c torpor -f"]
+    for name, text in ({row.name: row.help for row in singles()} | GROUPS).items():
+        lines.append(f"complete -c torpor -n __fish_use_subcommand -a {name} -d {_quoted(text)}")
+    groups = " ".join(GROUPS)
     for row in COMMANDS:
-        lines.append(f"complete -c torpor -n __fish_use_subcommand -a {row.name} -d {_quoted(row.help)}")
-        seen = f"-n '__fish_seen_subcommand_from {row.name}'"
-        for argument in arguments_of(row):
-            if argument.choices:
-                lines.append(f"complete -c torpor {seen} -a '{' '.join(argument.choices)}'")
-            for name in argument.names:
-                if name.startswith("--"):
-                    takes = "" if argument.reads is None else " -r"
-                    lines.append(f"complete -c torpor {seen} -l {name[2:]}{takes} -d {_quoted(argument.help)}")
+        first, _, second = row.name.partition(" ")
+        if second:
+            bare = f"__fish_seen_subcommand_from {first}; and not __fish_seen_subcommand_from {_among(first)}"
+            lines.append(f"complete -c torpor -n '{bare}' -a {second} -d {_quoted(row.help)}")
+            seen = f"-n '__fish_seen_subcommand_from {first}; and __fish_seen_subcommand_from {second}'"
+        else:  # not within a group: `start` is one of theirs, too
+            seen = f"-n '__fish_seen_subcommand_from {first}; and not __fish_seen_subcommand_from {groups}'"
+        lines += _fish_arguments(row, seen)
     return "\n".join(lines)
+
+
+def _among(group: str) -> str:
+    return " ".join(_subcommands(group))
+
+
+def _fish_arguments(row: Command, seen: str) -> list[str]:
+    lines = [f"complete -c torpor {seen} -F"] if _takes_files(row) else []
+    for argument in arguments_of(row):
+        options = [name for name in argument.names if name.startswith("--")]
+        choices = f" -a '{' '.join(argument.choices)}'" if argument.choices else ""
+        if choices and not options:
+            lines.append(f"complete -c torpor {seen}{choices}")
+        for name in options:
+            takes = "" if argument.reads is None else " -r"
+            lines.append(f"complete -c torpor {seen} -l {name[2:]}{takes}{choices} -d {_quoted(argument.help)}")
+    return lines

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from torpor import errors, wire
 
+# What was asked was done, and the run itself came to another end: `runs follow`, `runs start --wait` and `--follow`.
+RUN_DID_NOT_COMPLETE = 1
+
 # A refusal that time mends is 75; one that is about what was asked is 65. `draining`, `timeout` and `protocol_mismatch`
 # come as other errors (`torpor.messages`).
 _REFUSALS = {
     "not_permitted": wire.EX_NOPERM,
-    "conflict": wire.EX_TEMPFAIL,  # somebody holds it awake, and lets go some time
+    "conflict": wire.EX_TEMPFAIL,  # somebody holds it awake, or a run is not there yet: that passes
     "storage_unavailable": wire.EX_TEMPFAIL,
     "too_many": wire.EX_TEMPFAIL,
     "internal_error": wire.EX_UNAVAILABLE,
@@ -33,3 +36,8 @@ def status_of(error: errors.Error) -> int:
             return _REFUSALS.get(name, wire.EX_DATAERR)
         case _:
             return wire.EX_UNAVAILABLE
+
+
+def of_run(status: str) -> int:
+    """Return the exit status of a command that waited for a run, and saw it end in `status`."""
+    return wire.EX_OK if status == "completed" else RUN_DID_NOT_COMPLETE

@@ -52,6 +52,8 @@ def told_up(found: Status) -> list[str]:
         lines.append(f"  hold      {hold['who']}: {hold['why']} ({until})")
     if len(found["holds"]) > _SHOWN_HOLDS:
         lines.append(f"  hold      and {len(found['holds']) - _SHOWN_HOLDS} more or beyond")
+    if runs := ", ".join(f"{count} {status}" for status, count in (found.get("runs") or {}).items() if count):
+        lines.append(f"  runs      {runs}")
     lines += _cycle_lines(found["sleep"])
     process = f"pid {found['pid']}, started {show.ago(found['started_ts'])} by {found['start_cause']}"
     lines.append(f"  process   {process}, life {found['generation']}, {found['rss_bytes'] / 1e6:.0f} MB")

@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torpor import __version__, wire
-from torpor.cli.table import COMMANDS, HOME, TIMEOUT, Argument, Command, arguments_of
+from torpor.cli import table
+from torpor.cli.table import HOME, TIMEOUT, Argument, Command, arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # env(1) and its kin: what fails before the other command runs must not look like the other command's own status.
 EX_NOT_RUN = 125
@@ -40,11 +41,12 @@ def run(argv: list[str]) -> int:
     if rest[0] in ("-V", "--version"):
         print(f"torpor {__version__}")
         return wire.EX_OK
-    command = next((row for row in COMMANDS if row.name == rest[0]), None)
+    command, more = _found(rest)
     if command is None:
-        raise UsageError(f"there is no command {rest[0]!r}: see `torpor --help`")
+        print(_group_overview(rest[0]))
+        return wire.EX_OK
     try:
-        args = parse(command, ahead + rest[1:])
+        args = parse(command, ahead + more)
     except UsageError as error:
         raise UsageError(str(error), EX_NOT_RUN if command.runs else error.status) from None
     except SystemExit as end:  # --help was asked for, and printed
@@ -52,6 +54,28 @@ def run(argv: list[str]) -> int:
     module, function = command.function.split(":")
     work: Callable[[argparse.Namespace], int] = getattr(import_module(f"torpor.cli.{module}"), function)
     return work(args)
+
+
+def _found(words: list[str]) -> tuple[Command | None, list[str]]:
+    """Return the command that `words` begin with, and the rest of them. None: a group's help is wanted.
+
+    Raises UsageError.
+    """
+    first, rest = words[0], words[1:]
+    if first not in table.GROUPS:
+        command = table.find([first])
+        if command is None:
+            raise UsageError(f"there is no command {first!r}: see `torpor --help`")
+        return command, rest
+    ahead, rest = _ahead(rest)
+    if rest and rest[0] in ("-h", "--help"):
+        return None, []
+    if not rest or rest[0].startswith("-"):
+        return table.find([first, "ls"]), ahead + rest
+    command = table.find([first, rest[0]])
+    if command is None:
+        raise UsageError(f"there is no command {f'{first} {rest[0]}'!r}: see `torpor {first} --help`")
+    return command, ahead + rest[1:]
 
 
 def parse(command: Command, argv: list[str]) -> argparse.Namespace:
@@ -79,6 +103,8 @@ def _settings(argument: Argument) -> dict[str, Any]:
         settings["choices"] = argument.choices
     if argument.names[0].startswith("-"):
         settings["default"] = argument.default
+    elif argument.optional:
+        settings["nargs"] = "?"
     if argument.repeats:
         settings["action"] = "append"
     return settings
@@ -104,13 +130,27 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _overview() -> str:
-    width = max(len(row.name) for row in COMMANDS)
-    rows = "\n".join(f"  {row.name:{width}}  {row.help}" for row in COMMANDS)
+    rows = {row.name: row.help for row in table.singles()} | {
+        f"{name} ...": text for name, text in table.GROUPS.items()
+    }
     return (
         "usage: torpor COMMAND [--home DIR] [--timeout T] [--json] ...\n\n"
         "Talk to torpord, the daemon that knows when nobody needs it.\n\n"
-        f"{rows}\n\n"
+        f"{_listed(rows)}\n\n"
         "Lengths of time are 5m, 90s, 1h30m or seconds. `torpor COMMAND --help` says more.\n"
-        "Exit status: 0, 3 down, 64 usage, 65 bad data, 69 not reachable, 74 nowhere to print, 75 try again,"
-        " 77 not permitted, 78 bad settings."
+        "Exit status: 0, 1 a run that failed or was cancelled, 3 down, 64 usage, 65 bad data, 69 not reachable,"
+        " 74 nowhere to\nprint, 75 try again, 77 not permitted, 78 bad settings."
     )
+
+
+def _group_overview(group: str) -> str:
+    rows = {row.name: row.help for row in table.members(group)}
+    return (
+        f"usage: torpor {group} [COMMAND] ...\n\n{table.GROUPS[group].capitalize()}.\n\n{_listed(rows)}\n\n"
+        f"`torpor {group}` alone is `torpor {group} ls`. `torpor {group} COMMAND --help` says more."
+    )
+
+
+def _listed(rows: Mapping[str, str]) -> str:
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:{width}}  {text}" for name, text in rows.items())

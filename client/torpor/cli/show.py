@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from torpor import durations
+from torpor.cli import run_words
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-_DATA_CHARS = 160  # of a record's data in a line for people; --json has all of it
+_DATA_CHARS = 200  # of a record's data in a line for people; --json has all of it
+_OF_RUNS = ("run_", "step_", "call_", "flow_", "worker_")
 
 
 def say(args: argparse.Namespace, line: str, found: Mapping[str, Any]) -> None:
@@ -33,10 +35,25 @@ def moment(ts: object) -> str:
         return "an unknown time" if ts is None else str(ts)
 
 
+def clock(ts: object = None) -> str:
+    """Return the time of day of a time of the wire in the reader's own time zone; without one, of now."""
+    try:
+        found = datetime.now(UTC) if ts is None else datetime.fromisoformat(str(ts))
+    except ValueError:
+        return str(ts)
+    return found.astimezone().strftime("%H:%M:%S")
+
+
 def ago(ts: object) -> str:
     """Return how long ago a time of the wire was."""
     left_s = _left_s(ts)
     return "at an unknown time" if left_s is None else f"{durations.show(-left_s)} ago"
+
+
+def elapsed(ts: object) -> str:
+    """Return how long it is since a time of the wire."""
+    left_s = _left_s(ts)
+    return "an unknown time" if left_s is None else durations.show(-left_s)
 
 
 def until(ts: object) -> str:
@@ -54,14 +71,14 @@ def _left_s(ts: object) -> float | None:
 
 def record(found: Mapping[str, Any]) -> str:
     """Return one record of the ledger as a line."""
-    data = dict(found["data"])
-    if found["kind"] == "state_transition":
-        what = f"{data.pop('from', '?')} -> {data.pop('to', '?')}"
+    data, what = dict(found["data"]), str(found["kind"])
+    if what.startswith(_OF_RUNS) and "run_id" in data:
+        rest = f"{data['run_id']}  {run_words.record(what, data)}".rstrip()
     else:
-        what = str(found["kind"])
-    rest = " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, "", {}, []))
-    if len(rest) > _DATA_CHARS:
-        rest = rest[: _DATA_CHARS - 1] + "…"
+        if what == "state_transition":
+            what = f"{data.pop('from', '?')} -> {data.pop('to', '?')}"
+        rest = " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, "", {}, []))
+    rest = run_words.one_line(rest, _DATA_CHARS)
     return f"{found['seq']:>6}  {moment(found['ts'])}  {what:<24} {rest}{cause(found.get('cause'))}".rstrip()
 
 

@@ -1,13 +1,13 @@
 """The commands, one row each: name, what it is for, its arguments, the function that does it.
 
 Help, parsing and shell completion are all made from this table. A row names its function as text, so that a command
-loads only what it needs.
+loads only what it needs. A name of two words belongs to a group (`GROUPS`); the group's name alone is its `ls`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +29,12 @@ def _directory(text: str) -> str:
 
 def _state(text: str) -> str:
     return text.upper()
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of anything: write 0 or more in digits")
+    return int(text)
 
 
 def _moment(text: str) -> datetime:
@@ -55,7 +61,10 @@ def _written(text: str) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument. A name with a dash is an option, and a flag where `reads` is None; one without is a position."""
+    """One argument. A name with a dash is an option, and a flag where `reads` is None; one without is a position.
+
+    `optional`: a position that may be left out. `is_file`: a shell completes the names of files.
+    """
 
     names: tuple[str, ...]
     help: str
@@ -64,6 +73,8 @@ class Argument:
     choices: tuple[str, ...] = ()
     repeats: bool = False
     default: object = None
+    optional: bool = False
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,38 @@ _WHY = Argument(("--why",), "the reason to show, by default the command", metava
 _TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", _duration, "T")
 _SHELL = Argument(("shell",), "the shell to make it for", metavar="SHELL", choices=("bash", "zsh", "fish"))
 
+_ID_HELP = "its id, the first characters of it (4 or more), or `last`"
+_RUN = Argument(("run",), _ID_HELP, metavar="RUN")
+_FLOW = Argument(("flow",), "the flow's name, `torpor flows` lists them", metavar="FLOW")
+_DATA = Argument(
+    ("--data",), "what it begins with: a JSON object, @FILE or @- for one from there", metavar="JSON|@FILE"
+)
+_STATE_TO_BEGIN = Argument(("--state",), "begin at this state instead of the initial one", metavar="S")
+_PURPOSE = Argument(("--purpose",), "what it is for, for people", metavar="P")
+_SESSION = Argument(("--session",), "the session it belongs to, for your own use", metavar="ID")
+_MAX_STEPS = Argument(("--max-steps",), "fail after so many steps, 1000 by default", _count, "N")
+_THEN_FOLLOW = Argument(("--follow",), "then do as `runs follow`", None)
+_THEN_WAIT = Argument(("--wait",), "return when it has ended: exit 0 completed, 1 failed or cancelled", None)
+_END_LIMIT_HELP = "how long to wait for its end, without a limit by default; then exit 75"
+_START_LIMIT = Argument(("--timeout",), f"with --wait or --follow {_END_LIMIT_HELP}", _duration, "T")
+_END_LIMIT = Argument(("--timeout",), _END_LIMIT_HELP, _duration, "T")
+_OF_STATUS = Argument(
+    ("--status",), "only those that are " + ", ".join(wire.RUN_STATUSES), metavar="S", choices=wire.RUN_STATUSES
+)
+_OF_FLOW = Argument(("--flow",), "only those of this flow", metavar="F")
+_LIMIT = Argument(("-n", "--limit"), "the newest N, 30 by default; 0: all", _count, "N", default=30)
+_NEW_FLOW = Argument(("--flow",), "the flow of a run that does not know its own", metavar="F")
+_NEW_STATE = Argument(("--state",), "the state to go on at, where its own is not there any more", metavar="S")
+_TO_FILE = Argument(
+    ("file",), "where to write it, - or nothing: standard output", metavar="FILE", optional=True, is_file=True
+)
+_FROM_FILE = Argument(("file",), "what was exported, - for standard input", metavar="FILE", is_file=True)
+
+GROUPS = {
+    "runs": "executions of flows: list, show, start, steer and follow them",
+    "flows": "what can be run: list, show and draw it; needs no daemon",
+}
+
 COMMANDS = (
     Command("send", "send an event; where the daemon is down, leave it in wake.d/ and wake it", "events:send",
             (_EVENT, _KEY)),
@@ -112,6 +155,23 @@ COMMANDS = (
     Command("watch", "see it live: redrawn on a terminal, else a line a transition", "watch:watch"),
     Command("wait", "return once it is in a state", "waiting:wait", (_STATE, _WAIT_LIMIT)),
     Command("hold", "keep it awake while another command runs", "hold:hold", (_WHY, _TTL), prints=False, runs=True),
+    Command("runs ls", "list runs, the newest first", "runs:ls", (_OF_STATUS, _OF_FLOW, _LIMIT)),
+    Command("runs show", "show a run: where it stands, its steps, calls and errors", "run_page:show_run", (_RUN,)),
+    Command("runs start", "begin a run of a flow", "runs:start",
+            (_FLOW, _DATA, _STATE_TO_BEGIN, _PURPOSE, _SESSION, _MAX_STEPS, _THEN_FOLLOW, _THEN_WAIT, _START_LIMIT)),
+    Command("runs pause", "stop it after the step it is in", "runs:pause", (_RUN,)),
+    Command("runs resume", "let a paused one go on", "runs:resume", (_RUN, _NEW_FLOW, _NEW_STATE)),
+    Command("runs cancel", "end it now, in the middle of its step", "runs:cancel", (_RUN,)),
+    Command("runs retry", "let a failed one go on from the state that failed; lifts a quarantine", "runs:retry",
+            (_RUN,)),
+    Command("runs rm", "forget it and its history", "runs:remove", (_RUN,)),
+    Command("runs export", "write all that is known of it as one JSON document", "transfer:export", (_RUN, _TO_FILE)),
+    Command("runs import", "take a run that was exported", "transfer:import_", (_FROM_FILE,)),
+    Command("runs follow", "see it work until it has ended: exit 0 completed, 1 failed or cancelled", "follow:follow",
+            (_RUN, _END_LIMIT)),
+    Command("flows ls", "list the flows", "flows:ls"),
+    Command("flows show", "show a flow's states, and what is wrong with it", "flows:show", (_FLOW,)),
+    Command("flows graph", "draw a flow as a Mermaid diagram", "flows:graph", (_FLOW,), prints=False),
     Command("demo", "a tour: a real daemon in a home of its own, one whole life", "demo:demo", prints=False),
     Command("completion", "print the completion for a shell", "completion:completion", (_SHELL,), prints=False),
 )  # fmt: skip
@@ -122,3 +182,19 @@ def arguments_of(command: Command) -> tuple[Argument, ...]:
     own = {name for argument in command.arguments for name in argument.names}
     shared = (HOME, TIMEOUT, JSON) if command.prints else (HOME, TIMEOUT)
     return (*command.arguments, *(argument for argument in shared if not own.intersection(argument.names)))
+
+
+def find(words: Sequence[str]) -> Command | None:
+    """Return the row of one word, or of a group's two; None where there is none."""
+    name = " ".join(words)
+    return next((row for row in COMMANDS if row.name == name), None)
+
+
+def members(group: str) -> list[Command]:
+    """Return the rows of a group."""
+    return [row for row in COMMANDS if row.name.startswith(f"{group} ")]
+
+
+def singles() -> list[Command]:
+    """Return the rows that belong to no group."""
+    return [row for row in COMMANDS if " " not in row.name]

@@ -35,12 +35,12 @@ def _reached(client: Client, state: str, timeout_s: float | None) -> Waited:
             first = False
             return client.wait(state, timeout_s=left_s)
         except Down:
-            _until_up(client.home, deadline)
+            until_up(client.home, deadline)
         except TimeoutError:
             raise Timeout(f"{timeout_s:g} s passed, and torpor is not in {state}") from None
 
 
-def _until_up(home: str, deadline: Deadline) -> None:
+def until_up(home: str, deadline: Deadline) -> None:
     """Wait until there is a daemon again, or its state file says something else. Raises Timeout."""
     before = presence.mark(home)
     try:

@@ -1,0 +1,78 @@
+"""How a run looks while it works: a head line, and a line a branch with its bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torpor.cli import run_words, show
+
+if TYPE_CHECKING:
+    from torpor.replies import Run, RunPlace, RunProgress
+
+_BAR_CELLS = 24
+_NOTE_CHARS = 60
+_BLOCKS, _ASCII = ("█", "░"), ("#", ".")  # an ASCII terminal has no blocks
+
+
+def lines(run: Run, *, encoding: str = "utf-8") -> list[str]:
+    """Return the lines for a run as it is now."""
+    full, empty = _BLOCKS if _can_say("".join(_BLOCKS), encoding) else _ASCII
+    told = [head(run)]
+    places = [place for place in run["places"] if place["status"] != "forked"]
+    width = max((len(run_words.place(place)) for place in places), default=0)
+    for place in places:
+        progress = run["progress"].get(place["branch"]) if place["status"] == "running" else None
+        told.append(f"  {run_words.place(place):{width}}  {_doing(place, progress, full, empty)}".rstrip())
+    return told
+
+
+def head(run: Run) -> str:
+    """Return the line about the run as a whole."""
+    steps = f"{run['steps']} step{'' if run['steps'] == 1 else 's'} done"
+    since = show.elapsed(run["started_ts"] or run["created_ts"])
+    reason = f": {run_words.one_line(run['reason'])}" if run["reason"] else ""
+    return f"{run['flow'] or 'a run without a flow'} {run['run_id']}: {run['status']}{reason}, {steps}, {since}"
+
+
+def measure(progress: RunProgress) -> str:
+    """Return a progress in figures: "3 of 10, fetching"."""
+    of = f" of {progress['of']:g}" if progress["of"] else ""
+    note = f", {run_words.one_line(progress['note'], _NOTE_CHARS)}" if progress["note"] else ""
+    return f"{progress['done']:g}{of}{note}"
+
+
+def tenth(progress: RunProgress) -> int:
+    """Return in which tenth of its way a progress is; 0 where it knows no end."""
+    return int(10 * _share(progress))
+
+
+def _doing(place: RunPlace, progress: RunProgress | None, full: str, empty: str) -> str:
+    match place["status"]:
+        case "running" if progress is not None and progress["of"]:
+            filled = int(_BAR_CELLS * _share(progress))
+            bar = full * filled + empty * (_BAR_CELLS - filled)
+            return f"{bar} {_share(progress):4.0%}  {measure(progress)}  {show.elapsed(place['since_ts'])}"
+        case "running":
+            told = f"{measure(progress)}  " if progress is not None else ""
+            return f"running  {told}{show.elapsed(place['since_ts'])}"
+        case "waiting":
+            return f"again in {show.until(place['retry_at'])}" if place["retry_at"] else "waits for its next attempt"
+        case "at_join":
+            return "done, waits for the other branches"
+        case status:
+            return status
+
+
+def _share(progress: RunProgress) -> float:
+    """Return how far it is, from 0 to 1: what a step says of itself may be anything."""
+    if not progress["of"] or progress["of"] < 0:
+        return 0.0
+    return min(max(progress["done"] / progress["of"], 0.0), 1.0)
+
+
+def _can_say(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True

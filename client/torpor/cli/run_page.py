@@ -1,0 +1,93 @@
+"""runs show: one run with its history, on a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torpor import wire
+from torpor.cli import bars, run_names, run_words, show
+from torpor.client import Client
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from torpor.replies import RunCall, RunPage, RunStep, WholeRun
+
+
+def show_run(args: argparse.Namespace) -> int:
+    """Show a run; with --json all that `run.get` says, its pages put together."""
+    with Client(args.home, timeout=args.timeout) as client:
+        page = run_names.ask_of(client, args.run, client.run_get)
+        run_id, steps, calls = page["run"]["run_id"], page["steps"], page["calls"]
+        while page["cursor"] is not None:
+            page = client.run_get(run_id, page["cursor"])
+            steps += page["steps"]
+            calls += page["calls"]
+    whole: RunPage = {"run": page["run"], "steps": steps, "calls": calls, "cursor": None}
+    show.say(args, "\n".join(_page(whole)), {"run": page["run"], "steps": steps, "calls": calls})
+    return wire.EX_OK
+
+
+def _page(found: RunPage) -> Iterator[str]:
+    run = found["run"]
+    yield from bars.lines(run)
+    for name, told in _about(run).items():
+        if told:
+            yield f"  {name:<9} {told}"
+    for name, each in run["data"].items():
+        yield f"  data      {run_words.one_line(name)} = {run_words.value(each)}"
+    for name, size in run["data_omitted"].items():
+        yield f"  data      {run_words.one_line(name)}: {size} bytes, `torpor runs export` has them"
+    if found["steps"]:
+        yield "steps"
+        yield from _steps(found["steps"])
+    if found["calls"]:
+        yield "calls"
+        yield from (f"  {_call(call)}" for call in found["calls"])
+
+
+def _about(run: WholeRun) -> dict[str, str]:
+    """Return what is known of a run as a whole, by the word before it."""
+    version = "" if run["version"] is None else f"version {run['version']} of {run['flow']}"
+    return {
+        "purpose": run_words.one_line(run["purpose"] or ""),
+        "session": run_words.one_line(run["session_id"] or ""),
+        "kind": ", ".join(
+            word for word, holds in (("sleep cycle", run["cycle"]), ("imported", run["legacy"])) if holds
+        ),
+        "flow": version,
+        "created": show.moment(run["created_ts"]),
+        "started": show.moment(run["started_ts"]) if run["started_ts"] else "",
+        "ended": show.moment(run["ended_ts"]) if run["ended_ts"] else "",
+        "worker": f"pid {run['worker_pid']}" if run["worker_pid"] else "",
+        "metadata": run_words.value(run["metadata"]) if run["metadata"] else "",
+        "result": "" if run["result"] is None else run_words.value(run["result"]),
+        "error": "" if run["error"] is None else f"{_where(run['error'])}{run_words.error(run['error'])}",
+    }
+
+
+def _where(error: Any) -> str:
+    return f"in {run_words.place(error)}: " if error.get("state") else ""
+
+
+def _steps(steps: list[RunStep]) -> Iterator[str]:
+    width = max(len(run_words.place(step)) for step in steps)
+    for step in steps:
+        led = f" -> {run_words.goes_on(step['next'])}" if step["next"] else ""
+        told = f"  {run_words.place(step):{width}}  {step['outcome']}{led}"
+        yield f"{told}  {run_words.took(step)}".rstrip()
+        if step["error"] is not None:
+            yield f"      {run_words.error(step['error'])}"
+
+
+def _call(call: RunCall) -> str:
+    told = f"{run_words.one_line(call['tool'])} {run_words.value(call['args'])} in {run_words.place(call)}"
+    match call["status"]:
+        case "done":
+            return f"{told}: {run_words.value(call['result'])}"
+        case "failed":
+            found = call["error"]
+            return f"{told}: failed: {run_words.error(found) if isinstance(found, dict) else run_words.one_line(found)}"
+        case _:
+            return f"{told}: begun, and without an outcome"

@@ -1,0 +1,132 @@
+"""How a run that is followed is shown: redrawn on a terminal, a line a change elsewhere, JSON for programs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from torpor import wire
+from torpor.cli import bars, run_words, show
+
+if TYPE_CHECKING:
+    from torpor.replies import Record, Run
+
+_ERASE = "\x1b[J"
+# A line that is too long is cut by the terminal: wrapped, it would be two, and the next drawing begin too low.
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
+
+
+class View(Protocol):
+    """What a follower tells. `show`: the run as it is now, again and again; `end`: as it has ended."""
+
+    def show(self, run: Run) -> None:
+        """Tell how the run is."""
+
+    def record(self, record: Record) -> None:
+        """Tell what happened to it."""
+
+    def down(self, text: str) -> None:
+        """Tell that the daemon is down, and so the run at rest."""
+
+    def end(self, run: Run) -> None:
+        """Tell how it ended."""
+
+
+class Screen:
+    """A drawing that is replaced by the next, below whatever the terminal showed before."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def show(self, run: Run) -> None:
+        """Draw the run."""
+        self._draw(bars.lines(run, encoding=sys.stdout.encoding))
+
+    def record(self, record: Record) -> None:
+        """Nothing: the next drawing shows what came of it."""
+
+    def down(self, text: str) -> None:
+        """Draw why there is nothing to see."""
+        self._draw([text])
+
+    def end(self, run: Run) -> None:
+        """Leave one line."""
+        self._draw([])
+        print(run_words.ended(run), flush=True)
+
+    def _draw(self, lines: list[str]) -> None:
+        columns, rows = shutil.get_terminal_size()
+        room = max(rows - 1, 1)
+        if len(lines) > room:
+            lines = [*lines[: room - 1], f"  and {len(lines) - room + 1} more"]
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        told = "".join(f"{line[: columns - 1]}\r\n" for line in lines)
+        sys.stdout.write(f"{_NO_WRAP}{up}\r{_ERASE}{told}{_WRAP}")
+        sys.stdout.flush()
+        self._drawn = len(lines)
+
+
+class Lines:
+    """A line a change: the ledger's records, and each tenth of a step's way."""
+
+    def __init__(self) -> None:
+        self._is_first = True
+        self._tenths: dict[tuple[str, str, int, int], int] = {}
+        self._told_down = ""
+
+    def show(self, run: Run) -> None:
+        """Print where it stands, the first time; then what the ledger does not tell."""
+        self._told_down = ""
+        if self._is_first:
+            self._is_first = False
+            print("\n".join(bars.lines(run, encoding=sys.stdout.encoding)), flush=True)
+        for place in run["places"]:
+            progress = run["progress"].get(place["branch"])
+            if progress is None or place["status"] != "running":
+                continue
+            step = (place["branch"], place["state"], place["visit"], place["attempt"])
+            tenth = bars.tenth(progress)
+            if self._tenths.get(step) != tenth:
+                self._tenths[step] = tenth
+                print(
+                    f"{show.clock()}  progress          {run_words.place(place)}: {bars.measure(progress)}", flush=True
+                )
+
+    def record(self, record: Record) -> None:
+        """Print it."""
+        told = run_words.record(record["kind"], record["data"])
+        print(f"{show.clock(record['ts'])}  {record['kind']:<16}  {told}".rstrip(), flush=True)
+
+    def down(self, text: str) -> None:
+        """Print it, once."""
+        if text != self._told_down:
+            self._told_down = text
+            print(text, flush=True)
+
+    def end(self, run: Run) -> None:
+        """Print how it ended."""
+        print(run_words.ended(run), flush=True)
+
+
+class JsonLines:
+    """The run in brief, as `run.list` has it, whenever it is another than before."""
+
+    def __init__(self) -> None:
+        self._told: Run | None = None
+
+    def show(self, run: Run) -> None:
+        """Print it where it has changed."""
+        if run["status"] not in wire.ENDED_RUN_STATUSES and run != self._told:
+            self._told = run
+            show.print_json(run)
+
+    def record(self, record: Record) -> None:
+        """Nothing: the run that is told next has changed by it."""
+
+    def down(self, text: str) -> None:
+        """Nothing: the run has not changed by it."""
+
+    def end(self, run: Run) -> None:
+        """Print it as it ended."""
+        show.print_json(run)

@@ -1,0 +1,125 @@
+"""Runs, their steps and their records in words, each on one line."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from torpor import durations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torpor.replies import Run
+
+_TEXT_CHARS = 160  # of a message or a value in a line for people; --json has all of it
+
+
+def one_line(text: object, most: int = _TEXT_CHARS) -> str:
+    """Return `text` on one line without control characters: what runs say is not to move a terminal's cursor."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def value(found: object) -> str:
+    """Return a JSON value on one line."""
+    return one_line(json.dumps(found, ensure_ascii=False))
+
+
+def place(found: Mapping[str, Any]) -> str:
+    """Return where a branch stands: its state, and what is not the first of its kind: visit, attempt, branch."""
+    more = [f"{name} {found[name]}" for name in ("visit", "attempt") if (found.get(name) or 1) > 1]
+    if found.get("branch"):
+        more.append(f"in {one_line(found['branch'])}")
+    state = one_line(found.get("state") or "the initial state")
+    return f"{state} ({', '.join(more)})" if more else state
+
+
+def error(found: Mapping[str, Any]) -> str:
+    """Return an error's type and message."""
+    kind, message = found.get("type") or found.get("error_type"), found.get("message")
+    return one_line(f"{kind}: {message}" if kind and message else kind or message or "no reason given")
+
+
+def took(found: Mapping[str, Any]) -> str:
+    """Return what a step took: time, CPU time, the worker's peak memory; what is not known is left out."""
+    told = []
+    if found.get("duration_s") is not None:
+        told.append(durations.show(found["duration_s"]) if found["duration_s"] >= 1 else f"{found['duration_s']:.3f}s")
+    if found.get("cpu_s") is not None:
+        told.append(f"cpu {found['cpu_s']:.2f}s")
+    if found.get("peak_rss_bytes") is not None:
+        told.append(f"peak {found['peak_rss_bytes'] / 1e6:.0f} MB")
+    return ", ".join(told)
+
+
+def goes_on(following: Sequence[Any]) -> str:
+    """Return where a step led: names of states, or places."""
+    return ", ".join(place(each) if isinstance(each, dict) else one_line(each) for each in following)
+
+
+def ended(run: Run) -> str:
+    """Return how a run ended, and what there is to do about it."""
+    name = f"{run['flow'] or 'a run without a flow'} {run['run_id']}"
+    steps = f"{run['steps']} step{'' if run['steps'] == 1 else 's'}"
+    lived = f", {durations.show(lived_s)}" if (lived_s := _lived_s(run)) is not None else ""
+    match run["status"]:
+        case "completed":
+            return f"{name} completed: {steps}{lived}"
+        case "failed":
+            found = run["error"] or {"type": "", "message": run["reason"] or "no reason given"}
+            where = f" in {place(found)}" if found.get("state") else ""
+            return f"{name} failed{where}: {error(found)}: `torpor runs retry {run['run_id']}` goes on from there"
+        case status:
+            why = f": {one_line(run['reason'])}" if run["reason"] else ""
+            return f"{name} {status}{why}"
+
+
+def _lived_s(run: Run) -> float | None:
+    if run["started_ts"] is None or run["ended_ts"] is None:
+        return None
+    return (datetime.fromisoformat(run["ended_ts"]) - datetime.fromisoformat(run["started_ts"])).total_seconds()
+
+
+def record(kind: str, data: Mapping[str, Any]) -> str:
+    """Return what a ledger's record says of a run, without the kind and the run's id; "" where that is all it says."""
+    match kind:
+        case "run_created":
+            purpose = f", {one_line(data['purpose'])}" if data.get("purpose") else ""
+            at = f" at {one_line(data['state'])}" if data.get("state") else ""
+            return f"{data.get('flow')}{at}{purpose}"
+        case "run_imported":
+            run = data.get("run") or {}
+            return f"{run.get('flow') or 'without a flow'}, {run.get('status')}"
+        case "flow_loaded":
+            return f"version {data.get('version')}, {data.get('states')} states"
+        case "step_started":
+            return place(data)
+        case "step_ended":
+            led = f" -> {goes_on(data['next'])}" if data.get("next") else ""
+            return f"{place(data)}: {data.get('outcome')}{led}; {took(data)}"
+        case "step_failed":
+            again = f"; again in {durations.show(data['retry_in_s'])}" if data.get("retry_in_s") is not None else ""
+            return f"{place(data)}: {data.get('how') or 'failed'}: {error(data)}{again}"
+        case "call_begun" | "call_ended":
+            outcome = "" if kind == "call_begun" else " done" if data.get("ok") else " failed"
+            return f"{place(data)}: {one_line(data.get('tool') or data.get('key'))}{outcome}"
+        case "run_joined":
+            return place({**data, "branch": ""})
+        case "run_completed":
+            return f"{data.get('steps')} steps"
+        case "run_failed":
+            found = data.get("error") or {}
+            return f"{place(found)}: {error(found)}" if found.get("state") else error(found)
+        case _:
+            return _rest(data)
+
+
+def _rest(data: Mapping[str, Any]) -> str:
+    where = f"{place(data)}: " if data.get("state") and "attempt" in data else ""
+    told = data.get("reason") or data.get("why") or data.get("how")
+    if told:
+        return f"{where}{one_line(told)}"
+    left = {name: each for name, each in data.items() if name in ("flow", "state", "worker") and each}
+    return ", ".join(f"{name} {one_line(each)}" for name, each in left.items())

@@ -1,0 +1,168 @@
+"""runs: begin runs, list them, and steer them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from torpor import wire
+from torpor.cli import exits, run_names, run_words, show, waiting
+from torpor.cli.parsing import UsageError
+from torpor.client import Client
+from torpor.deadline import Deadline
+from torpor.errors import Down, Timeout
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from torpor.replies import Run, RunIs
+
+_CALL_LIMIT_S = 30.0
+_WHERE_CHARS = 60
+
+
+def ls(args: argparse.Namespace) -> int:
+    """List the newest runs."""
+    with Client(args.home, timeout=args.timeout) as client:
+        found = run_names.every(client, status=args.status, flow=args.flow)
+        runs = list(itertools.islice(found, args.limit or None))
+        is_more = next(found, None) is not None
+    if args.json:
+        show.print_json({"runs": runs, "more": is_more})
+        return wire.EX_OK
+    rows = [_row(run) for run in runs]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    if is_more:
+        print("there are older ones: `torpor runs ls --limit 0` lists all")
+    if not rows:
+        print("no runs" if args.status or args.flow else "no runs yet: `torpor runs start FLOW` begins one")
+    return wire.EX_OK
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    steps = f"{run['steps']} step{'' if run['steps'] == 1 else 's'}"
+    age = show.ago(run["ended_ts"] or run["started_ts"] or run["created_ts"])
+    return run["run_id"], run["flow"] or "?", run["status"], steps, age, _where(run)
+
+
+def _where(run: Run) -> str:
+    """Return what there is to say about where a run is."""
+    if run["error"] is not None:
+        return run_words.one_line(run_words.error(run["error"]), _WHERE_CHARS)
+    if run["reason"]:
+        return run_words.one_line(run["reason"], _WHERE_CHARS)
+    if run["status"] in wire.ENDED_RUN_STATUSES:
+        return ""
+    at = [run_words.place(each) for each in run["places"] if each["status"] not in ("forked", "at_join")]
+    return run_words.one_line("at " + ", ".join(at), _WHERE_CHARS) if at else ""
+
+
+def start(args: argparse.Namespace) -> int:
+    """Begin a run; with --follow or --wait stay until it has ended."""
+    data = None if args.data is None else _data(args.data)
+    with Client(args.home, timeout=_CALL_LIMIT_S if args.timeout is None else args.timeout) as client:
+        begun = client.run_start(
+            args.flow, data, state=args.state, purpose=args.purpose, session_id=args.session, max_steps=args.max_steps
+        )
+        if args.follow:
+            from torpor.cli import follow  # noqa: PLC0415 - asyncio, only where it is wanted
+
+            return follow.until_ended(args, begun["run_id"])
+        if not args.wait:
+            show.say(args, f"{begun['run_id']}: {begun['status']}", begun)
+            return wire.EX_OK
+        run = _ended(client, begun["run_id"], args.timeout)
+    show.say(args, run_words.ended(run), run)
+    return exits.of_run(run["status"])
+
+
+def _ended(client: Client, run_id: str, timeout_s: float | None) -> Run:
+    """Wait for a run's end, through the daemon's comings and goings, and return the run. Raises Timeout."""
+    deadline = Deadline(timeout_s)
+    while True:
+        try:
+            client.wait_run(run_id, timeout_s=deadline.left_s())
+            return client.run_get(run_id)["run"]
+        except Down:
+            waiting.until_up(client.home, deadline)
+        except TimeoutError:
+            raise Timeout(f"{timeout_s:g} s passed, and run {run_id} has not ended") from None
+
+
+def _data(written: str) -> dict[str, Any]:
+    """Return the JSON object that --data means. Raises UsageError."""
+    text, source = written, "--data"
+    if written.startswith("@"):
+        source = written[1:]
+        text = read_text(source)
+    return json_object(text, source)
+
+
+def read_text(name: str) -> str:
+    """Return what is in a file, or `-` for standard input. Raises UsageError with "bad data"."""
+    try:
+        if name == "-":
+            return sys.stdin.read()
+        with open(name, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"cannot read {name or 'a file without a name'}: {problem}", wire.EX_DATAERR) from error
+
+
+def json_object(text: str, source: str) -> dict[str, Any]:
+    """Return the JSON object in `text`. Raises UsageError with "bad data"."""
+    try:
+        found = json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
+        raise UsageError(f"what is in {source} is no JSON: {error}", wire.EX_DATAERR) from error
+    if not isinstance(found, dict):
+        raise UsageError(f"what is in {source} is JSON, and no object: write {{...}}", wire.EX_DATAERR)
+    return found
+
+
+def _no_number(written: str) -> float:
+    raise ValueError(f"{written} is no JSON number")
+
+
+def pause(args: argparse.Namespace) -> int:
+    """Stop a run after the step it is in."""
+    return _steered(args, lambda client, run_id: client.run_pause(run_id), still="it pauses after the step it is in")
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Let a paused run go on."""
+    return _steered(args, lambda client, run_id: client.run_resume(run_id, flow=args.flow, state=args.state))
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """End a run now."""
+    return _steered(args, lambda client, run_id: client.run_cancel(run_id), still="its step is being ended")
+
+
+def retry(args: argparse.Namespace) -> int:
+    """Let a failed run go on."""
+    return _steered(args, lambda client, run_id: client.run_retry(run_id))
+
+
+def remove(args: argparse.Namespace) -> int:
+    """Forget a run."""
+    return _steered(args, lambda client, run_id: client.run_remove(run_id), done="removed")
+
+
+def _steered(
+    args: argparse.Namespace, order: Callable[[Client, str], RunIs], *, still: str = "", done: str = ""
+) -> int:
+    """Give an order to the run that is meant, and say what came of it; `still`: where it runs on for now."""
+    with Client(args.home, timeout=args.timeout) as client:
+        found = run_names.ask_of(client, args.run, lambda run_id: order(client, run_id))
+    told = done or found["status"]
+    if still and found["status"] == "running":
+        told = f"{told}, {still}"
+    show.say(args, f"{found['run_id']}: {told}", found)
+    return wire.EX_OK

@@ -1,0 +1,54 @@
+"""runs export, runs import: whole runs as documents, from one home to another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from torpor import wire
+from torpor.cli import run_names, runs, show
+from torpor.cli.parsing import UsageError
+from torpor.client import Client
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a run's document to a file or to standard output."""
+    with Client(args.home, timeout=args.timeout) as client:
+        document = run_names.ask_of(client, args.run, client.run_export)
+    if args.file in (None, "-"):
+        show.print_json(document)
+        return wire.EX_OK
+    _write(args.file, document)
+    found = {"run_id": document.get("run_id"), "file": args.file}
+    show.say(args, f"{found['run_id']}: written to {args.file}", found)
+    return wire.EX_OK
+
+
+def import_(args: argparse.Namespace) -> int:
+    """Make a run of a document."""
+    document = runs.json_object(runs.read_text(args.file), "standard input" if args.file == "-" else args.file)
+    with Client(args.home, timeout=args.timeout) as client:
+        taken = client.run_import(document)
+    then = f": `torpor runs resume {taken['run_id']}` lets it go on" if taken["status"] == "paused" else ""
+    show.say(args, f"{taken['run_id']}: {taken['status']}{then}", taken)
+    return wire.EX_OK
+
+
+def _write(path: str, document: dict[str, Any]) -> None:
+    """Write the whole file or none: a half one would look like a run. Raises UsageError."""
+    draft = f"{path}.part"
+    try:
+        with open(draft, "w", encoding="utf-8") as file:
+            json.dump(document, file, ensure_ascii=False)
+            file.write("\n")
+        os.replace(draft, path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        with contextlib.suppress(OSError, ValueError):  # it may never have been made
+            os.unlink(draft)
+        problem = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"cannot write {path}: {problem}", wire.EX_IOERR) from error
