@@ -6,10 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from torpord.core import durations
+from torpord.core.runs import DEFAULT_MAX_STEPS
 from torpord.flows.outcomes import Complete, Parallel, StateRef
+
+if TYPE_CHECKING:
+    from torpord.flows.memory import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
 To = StateRef | Parallel | Complete | type[Complete]
@@ -68,6 +72,7 @@ class Flow:
     @overload
     def state(
         self,
+        /,
         *,
         initial: bool = False,
         retries: int = 0,
@@ -77,33 +82,32 @@ class Flow:
 
     def state(
         self,
-        function: F | None = None,
+        function: Callable[..., Any] | None = None,
         /,
         *,
         initial: bool = False,
         retries: int = 0,
         timeout: float | str | None = None,
         to: To | Sequence[To] | None = None,
-    ) -> F | Callable[[F], F]:
+    ) -> Any:
         """Make a function a state, by its name. It takes a Run and returns what comes next.
 
         `retries`: how often a failed attempt is followed by another one. `timeout`: of one attempt, in seconds or as
         "5m". `to`: where it leads, if its return statements do not show it: names, states, Complete, a Parallel.
         """
+        leads: Any = to if to is None or isinstance(to, list | tuple) else (to,)
 
-        def add(function: F) -> F:
-            name = getattr(function, "__name__", "")
-            at = f"flow {self.name}: state {name or function!r}"
-            if not name or not callable(function):
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            at = f"flow {self.name}: state {getattr(function, '__name__', repr(function))}"
+            if not inspect.isroutine(function):
                 raise TypeError(f"{at}: a state is a function with a name")
             if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
                 raise TypeError(f"{at}: it yields; a state returns what comes next, once")
             if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
                 raise TypeError(f"{at}: retries={retries!r} is not a number of attempts after the first")
-            leads = None if to is None else tuple(to) if isinstance(to, list | tuple) else (to,)
-            self.add(
-                State(name, function, function, is_async(function), initial, retries, _timeout_s(timeout, at), leads)
-            )  # type: ignore[arg-type]
+            limit_s, declared = _timeout_s(timeout, at), None if leads is None else tuple(leads)
+            name = function.__name__
+            self.add(State(name, function, function, is_async(function), initial, retries, limit_s, declared))
             return function
 
         return add if function is None else add(function)
@@ -120,11 +124,11 @@ class Flow:
         if name not in self._states:
             raise KeyError(f"flow {self.name} has no state {name!r}; it has {', '.join(self._states)}")
         other = Flow(self.name, self.version, self.services)
-        other._states = dict(self._states)  # noqa: SLF001 - of its own kind
+        other._states = dict(self._states)
         # The old function stays a name of the state: other states return it.
-        other._names = {**self._names, function: name}  # noqa: SLF001 - likewise
+        other._names = {**self._names, function: name}
         other.duplicates = list(self.duplicates)
-        other._states[name] = replace(self._states[name], function=function, is_async=is_async(function))  # noqa: SLF001 - likewise
+        other._states[name] = replace(self._states[name], function=function, is_async=is_async(function))
         return other
 
     def name_of(self, state: Any) -> str | None:
@@ -137,6 +141,15 @@ class Flow:
             return self._names.get(state) or self._names.get(inspect.unwrap(state))
         except (TypeError, ValueError):  # it cannot be hashed, or wraps itself
             return None
+
+    async def run_here(self, data: Mapping[str, Any] | None = None, *, max_steps: int = DEFAULT_MAX_STEPS) -> Result:
+        """Run it without a daemon, from its initial state to its end: for tests and scripts.
+
+        Nothing is durable, and what is tried again is tried at once. Raises FlowError where the flow cannot be run.
+        """
+        from torpord.flows.memory import run_here  # noqa: PLC0415 - it imports this module
+
+        return await run_here(self, data, max_steps=max_steps)
 
     @property
     def initial(self) -> str:

@@ -68,7 +68,7 @@ class Data:
 
     def apply(self, patch: Patch) -> None:
         """Change checkpoint and values by a patch. Raises StepError, and then nothing has changed."""
-        after = {key: raw for key, raw in self.checkpoint.items() if key not in patch.removed} | patch.set
+        after = {key: raw for key, raw in self.checkpoint.items() if key not in patch.removed} | dict(patch.set)
         _check_size(after)
         self.checkpoint = after
         self.restore()

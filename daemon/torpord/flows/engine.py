@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -43,12 +44,15 @@ class Branch:
 class Engine:
     """Runs the steps of one run. `clock_s`: seconds on a clock that nobody sets, for durations."""
 
-    def __init__(self, flow: Flow, journal: Journal, run_id: str, origin: str, clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, flow: Flow, journal: Journal, run_id: str, origin: str, work_dir: Path, clock_s: Callable[[], float]
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._flow = flow
         self._journal = journal
         self._run_id = run_id
         self._origin = origin
+        self._work_dir = work_dir
         self._clock_s = clock_s
         self._loop = loop
         self._branches: dict[str, Branch] = {}
@@ -56,7 +60,7 @@ class Engine:
         self._services = Services(flow.services)
         self._progress = Progress(loop)
         self.yielding = Yielding()
-        self.broken: asyncio.Future[None] = loop.create_future()
+        self.broken: asyncio.Future[Any] = loop.create_future()
 
     def place(self, data: Mapping[str, Any], branches: Mapping[str, Any], visits: Mapping[str, Any]) -> None:
         """Stand where the run stands: main's data, and the branches of the Parallel it is in. Raises StepError."""
@@ -67,6 +71,10 @@ class Engine:
             own |= Data.of(kept["set"]).checkpoint
             base = dict(main.data.checkpoint)
             self._branches[name] = Branch(name, Data(own), dict(visits.get(name, {})), base, kept["join"])
+
+    def data(self) -> dict[str, Any]:
+        """Return the main branch's data as it was at its last checkpoint."""
+        return {key: orjson.loads(raw) for key, raw in self._branches[""].data.checkpoint.items()}
 
     def take(self, message: Message) -> None:
         """Do what an answer asks for besides: begin steps, join branches."""
@@ -109,7 +117,7 @@ class Engine:
         points.reached("worker.begun")
         state = self._flow.states[attempt.state]
         used, at_s = _usage(), self._clock_s()
-        run = Run(self._run_id, attempt, branch.data.live, None, self.yielding, self._progress, self._loop)
+        run = Run(self._run_id, attempt, branch.data.live, self._work_dir, self.yielding, self._progress, self._loop)
         returned: Any = None
         error: BaseException | None = None
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from torpord.core.limits import MAX_ERROR_BYTES
 
+_OURS = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - frames have their file names as text
 _CUT = "\n[... cut: over 64 KiB ...]\n"
 _MAX_TYPE_CHARS = 256
 # Of an error that is too long both ends tell most: what was called, and what happened last.
@@ -38,10 +40,6 @@ class CallUnknownError(Exception):
     """
 
 
-class CommandError(Exception):
-    """A command of the settings could not be started, or did not do what a step must."""
-
-
 class AttemptEndedError(Exception):
     """The daemon has ended this attempt: whatever it does now is not taken. Nothing for a state to handle."""
 
@@ -52,8 +50,9 @@ class StepInterruptedError(BaseException):
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the error as `{type, message, traceback}`, cut to 64 KiB with the cut marked."""
-    # The first frame is the engine's own; a traceback begins where the author's code does.
-    trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next  # a traceback begins where the author's code does
     try:
         lines = traceback.format_exception(type(error), error, trace)
     except Exception as broken:  # noqa: BLE001 - an exception's own code may do anything

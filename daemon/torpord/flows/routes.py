@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from torpord.core.runs import MAX_BRANCHES
 from torpord.flows import strict
 from torpord.flows.api import Flow
 from torpord.flows.errors import StepError, bounded
@@ -75,6 +76,8 @@ def _parallel(flow: Flow, visits: Mapping[str, int], state: str, parallel: Paral
     join = _named(flow, state, parallel.join)
     if not firsts:
         raise StepError(f"state {state} returned a Parallel of nothing: return its join {join} instead")
+    if len(firsts) > MAX_BRANCHES:
+        raise StepError(f"state {state} returned a Parallel of {len(firsts)} branches; the limit is {MAX_BRANCHES}")
     if join in firsts:
         raise StepError(f"state {state} returned a Parallel whose join {join} is one of its own branches")
     forks, seen = [], Counter[str]()

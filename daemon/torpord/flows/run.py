@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from torpord.flows.attempt import Attempt, Call
@@ -58,24 +59,25 @@ class Run:
 
     `run_id`; `state`, `branch` ("" is the main one), `visit` (how often the branch entered this state, from 1),
     `attempt` (from 1 in each visit). `data`: JSON, kept with the transition; what a failed attempt did to it is thrown
-    away. `services`: what the flow's `services` made. `key`: the idempotency key of this visit, the same in each attempt.
+    away. `services`: what the flow's `services` made. `work_dir`: a folder of this run's own.
     """
 
-    __slots__ = ("_attempt", "_loop", "_progress", "_yielding", "data", "run_id", "services")
+    __slots__ = ("_attempt", "_loop", "_progress", "_yielding", "data", "run_id", "services", "work_dir")
 
     def __init__(
         self,
         run_id: str,
         attempt: Attempt,
         data: dict[str, Any],
-        services: Any,
+        work_dir: Path,
         yielding: Yielding,
         progress: Progress,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.run_id = run_id
         self.data = data
-        self.services = services
+        self.work_dir = work_dir
+        self.services: Any = None
         self._attempt = attempt
         self._yielding = yielding
         self._progress = progress
@@ -117,6 +119,8 @@ class Run:
 
     def progress(self, done: float, of: float, note: str = "") -> None:
         """Say how far this step is: `done` of `of`. For people to look at; nothing is decided by it."""
+        if not isinstance(done, int | float) or not isinstance(of, int | float):
+            raise TypeError(f"run.progress({done!r}, {of!r}): two numbers, done and of how many")
         self._progress.report(self._attempt, done, of, str(note)[:1024])
 
     async def call(

@@ -12,7 +12,7 @@ from torpord.flows.errors import StepInterruptedError
 
 
 class Services:
-    """Opens and closes in one task of its own: a task group or a cancel scope must be left by the task that entered it."""
+    """Opens and closes in one task of its own: a task group must be left by the task that entered it."""
 
     def __init__(self, factory: Callable[[], Any] | None) -> None:
         self._factory = factory
@@ -21,7 +21,7 @@ class Services:
         self._task: asyncio.Task[None] | None = None
 
     async def get(self) -> Any:
-        """Return the services, made when first asked for. Raises what their factory raises; asked again, tries again."""
+        """Return the services, made when first asked for. Raises what their factory raises; the next try is anew."""
         if self._factory is None:
             return None
         if self._made is None or (self._made.done() and self._made.exception() is not None):

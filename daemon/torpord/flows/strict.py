@@ -28,7 +28,7 @@ def dump(value: Any, what: str, *, canonical: bool = False) -> bytes:
     try:
         raw = orjson.dumps(value, option=_CANONICAL if canonical else _STRICT)
         if b"null" in raw:
-            # A null may have been a NaN or an infinity, which JSON has not. `default`: what is no JSON was refused above.
+            # A null may have been a NaN or an infinity, which JSON has not. What else is no JSON was refused above.
             json.dumps(value, allow_nan=False, default=str)
     except (TypeError, ValueError, RecursionError) as error:
         raise StepError(f"{what} is not JSON: {error}; store text, numbers, lists and objects") from error

@@ -1,7 +1,7 @@
 """The worker process, `python -m torpord.flows.worker FD`: one run, spoken of with the daemon over a pipe.
 
-`notes` on the pipe's words are in `daemon/ARCHITECTURE.md`. The author's code is loaded before the event loop runs, so
-that it may do at import what any program may.
+The author's code is loaded before the event loop runs, so that it may do at import what any program may. The process
+leaves by `os._exit`: neither a thread that blocks nor what hangs on the interpreter's end may keep it.
 """
 
 from __future__ import annotations
@@ -11,44 +11,53 @@ import os
 import signal
 import socket
 import sys
-from typing import Any
+import traceback
+from pathlib import Path
+from typing import Any, Never
 
 import orjson
 
+from torpord.flows import descendants
+from torpord.flows.api import Flow
 from torpord.flows.engine import Engine
 from torpord.flows.errors import FlowError, describe
 from torpord.flows.journal import Message
 from torpord.flows.loader import load
 from torpord.flows.pipe import Pipe
+from torpord.flows.priority import step_back
 from torpord.host.clock import SystemClock
 
-# A cancelled step has so long for its own end; the daemon has less patience, and a signal that needs none.
-CANCEL_LIMIT_S = 5.0
+# How long cancelled steps may take for their own end. A command has a second of it. The daemon's patience is shorter.
+CANCEL_LIMIT_S = 2.0
+EXIT_BROKEN = 70  # sysexits(3): EX_SOFTWARE
 
 
-def main() -> None:
-    """Serve one run, then leave at once: threads that block, and what hangs on the interpreter's end, do not count."""
+def main() -> Never:
+    """Serve one run."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
+    # A terminal's Ctrl-C is for the daemon. A handler, not SIG_IGN: that would be inherited by commands.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    step_back()
+    descendants.adopt()
     line, rest = _first_line(sock)
-    if line:
-        hello = orjson.loads(line)
-        try:
-            flow = load(hello["flow"])
-        except FlowError as error:
-            sock.sendall(_line({"t": "unloadable", "error": describe(error)}))
-        else:
-            states = {s.name: {"retries": s.retries, "timeout_s": s.timeout_s} for s in flow.states.values()}
-            loaded = {"t": "loaded", "version": flow.version, "initial": flow.initial, "states": states}
-            sock.sendall(_line(loaded))
-            asyncio.run(_serve(sock, rest, flow, hello))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    if not line:
+        _leave(0)
+    hello = orjson.loads(line)
+    try:
+        flow = load(hello["flow"])
+    except FlowError as error:
+        sock.sendall(_line({"t": "unloadable", "error": describe(error)}))
+        _leave(0)
+    states = {state.name: {"retries": state.retries, "timeout_s": state.timeout_s} for state in flow.states.values()}
+    sock.sendall(_line({"t": "loaded", "version": flow.version, "initial": flow.initial, "states": states}))
+    asyncio.run(_serve(sock, rest, flow, hello))
+    _leave(0)
 
 
 def _first_line(sock: socket.socket) -> tuple[bytes, bytes]:
-    parts = []
+    """Read up to the end of the first line; return it and what has come after it. b"" where there is none."""
+    parts: list[bytes] = []
     while chunk := sock.recv(1 << 16):
         parts.append(chunk)
         if b"\n" in chunk:
@@ -61,32 +70,61 @@ def _line(message: Message) -> bytes:
     return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
 
 
-async def _serve(sock: socket.socket, rest: bytes, flow: Any, hello: Message) -> None:
+async def _serve(sock: socket.socket, rest: bytes, flow: Flow, hello: Message) -> Never:
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[str] = loop.create_future()
-    engine: Engine
+    told: asyncio.Future[Any] = loop.create_future()
+
+    def tell(word: str) -> None:
+        if not told.done():
+            told.set_result(word)
 
     def taken(message: Message) -> None:
         match message["t"]:
-            case "ack" | "begin":
-                engine.take(message)
             case "yield":
                 engine.yielding.ask()
-            case "cancel" | "exit" as word if not told.done():
-                told.set_result(word)
+            case "cancel" | "exit" as word:
+                tell(word)
+            case _:
+                engine.take(message)
 
-    pipe = Pipe(b"", taken, lambda: os._exit(0))
+    pipe = Pipe(rest, taken, _abandoned)
     clock = SystemClock()
-    engine = Engine(flow, pipe, hello["run_id"], hello["origin"], lambda: clock.now().awake_s)
+    work_dir = Path(hello["work_dir"])
+    engine = Engine(flow, pipe, hello["run_id"], hello["origin"], work_dir, lambda: clock.now().awake_s)
     engine.place(hello["data"], hello["branches"], hello["visits"])
-    sock.setblocking(False)
-    pipe._parts = [rest] if rest else []
+    loop.add_signal_handler(signal.SIGTERM, tell, "cancel")
+    sock.setblocking(False)  # noqa: FBT003 - it takes no name
     await loop.create_unix_connection(lambda: pipe, sock=sock)
-    loop.add_signal_handler(signal.SIGTERM, lambda: told.done() or told.set_result("cancel"))
     await asyncio.wait([told, engine.broken], return_when=asyncio.FIRST_COMPLETED)
     engine.cancel()
-    await engine.settled()
-    await engine.close()
+    try:
+        async with asyncio.timeout(CANCEL_LIMIT_S if told.done() and told.result() == "cancel" else None):
+            await engine.settled()
+            await engine.close()
+        if engine.broken.done():
+            engine.broken.result()
+    except TimeoutError:
+        _leave(0)
+    except BaseException:  # noqa: BLE001 - of the services' end, or a mistake of ours: said where the daemon keeps it
+        traceback.print_exc()
+        _leave(EXIT_BROKEN)
+    _leave(0)
+
+
+def _abandoned() -> None:
+    """Leave nothing behind: the daemon is gone, or has given this worker up."""
+    descendants.kill_all()
+    os._exit(0)
+
+
+def _leave(status: int) -> Never:
+    descendants.kill_all()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        status = status or EXIT_BROKEN  # nobody reads them any more
+    os._exit(status)
 
 
 if __name__ == "__main__":
