@@ -79,6 +79,30 @@ async def ended(identity: ProcessIdentity) -> None:
         os.close(fd)
 
 
+async def child_ended(pid: int) -> None:
+    """Return once a child of this process has ended. It stays to be reaped, so its pid cannot become another's.
+
+    Costs no wake-up before; where no descriptor is left, or the system has no pidfd_open, it looks every second.
+    """
+    if sys.platform == "darwin":
+        identity = identify(pid)
+        if identity is not None:
+            await macos.ended(identity)
+        return
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with contextlib.suppress(ChildProcessError):  # it was reaped meanwhile
+            while os.waitid(os.P_PID, pid, look) is None:  # noqa: ASYNC110, ASYNC222 - nobody sets an event; it only looks
+                await anyio.sleep(_POLL_S)
+        return
+    try:
+        await anyio.wait_readable(fd)
+    finally:
+        os.close(fd)
+
+
 def program(pid: int) -> str:
     """Return the name of the program that runs as `pid` now, as ps(1) shows it; '' if it is gone."""
     # It may have ended since it asked, and then there is no name. No reason for a failure is worth more: it is a hint.
