@@ -1,4 +1,4 @@
-"""`torpord`: the daemon in the foreground, and a check of what it would start with."""
+"""`torpord`: the daemon in the foreground, a check of what it would start with, and the flows it could run."""
 
 from __future__ import annotations
 
@@ -56,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the home and the settings, and change nothing", allow_abbrev=False)
     _common(check)
     check.set_defaults(act=_check)
+    flows = commands.add_parser("flows", help="list the flows of the settings, or show one", allow_abbrev=False)
+    _common(flows)
+    flows.add_argument("name", nargs="?", metavar="NAME", help="the flow to show")
+    form = flows.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--graph", action="store_true", help="draw the flow as a Mermaid diagram")
+    flows.set_defaults(act=_flows)
     return parser
 
 
@@ -120,7 +127,42 @@ def _check(options: argparse.Namespace) -> int:
     except Error as error:
         raise SetupError(wire.EX_CONFIG, str(error)) from error
     made = "good" if inspect(home) else "not there yet, the first start makes it"
-    config.load(path, required=options.config is not None)
+    settings = config.load(path, required=options.config is not None)
+    from torpord.flows import catalog  # noqa: PLC0415 - rare
+
+    bad = [line["error"] for line in catalog.listed(settings.flows) if line["error"]]
+    if bad:
+        raise SetupError(wire.EX_DATAERR, "\n".join(bad))
     there = "good" if path.exists() else "not there: the defaults"
-    print(f"home {home}: {made}\nsettings {path}: {there}\nsocket {socket}")
+    print(f"home {home}: {made}\nsettings {path}: {there}\nsocket {socket}\nflows {', '.join(settings.flows)}: good")
+    return wire.EX_OK
+
+
+def _flows(options: argparse.Namespace) -> int:
+    import json  # noqa: PLC0415 - rare
+
+    from torpord.flows import catalog, errors, graph  # noqa: PLC0415 - rare
+
+    _, path = _places(options)
+    specs = config.load(path, required=options.config is not None).flows
+    if options.name is None:
+        if options.graph:
+            raise SetupError(wire.EX_USAGE, "--graph draws one flow: name it")
+        lines = catalog.listed(specs)
+        print(json.dumps({"flows": lines}) if options.json else catalog.list_text(lines))
+        return wire.EX_OK
+    if options.name not in specs:
+        known = ", ".join(specs)
+        raise SetupError(wire.EX_USAGE, f"the settings {path} have no flow {options.name!r}; they have {known}")
+    spec = specs[options.name]
+    try:
+        flow = catalog.opened(spec)
+    except errors.FlowError as error:
+        if options.json:
+            print(json.dumps(catalog.broken(spec, str(error))))
+        raise SetupError(wire.EX_DATAERR, str(error)) from error
+    if options.graph:
+        print(graph.mermaid(flow))
+    else:
+        print(json.dumps(catalog.shown(spec, flow)) if options.json else catalog.page_text(flow, spec))
     return wire.EX_OK

@@ -74,8 +74,9 @@ def _imported(name: str, module: str, path: str | None) -> ModuleType:
 
 def _missing(error: ModuleNotFoundError, module: str, path: str | None) -> str:
     if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-        place = f"in {path} or" if path else 'on the path (set path = "the folder it lies in") or'
-        return f"module {module} is not there, {place} among what is installed for {sys.executable}"
+        if path is None:
+            return f"module {module} is not installed for {sys.executable}; set path to the folder it lies in"
+        return f"module {module} is neither in {path} nor installed for {sys.executable}"
     return f"module {module} needs {error.name!r}, which is not installed for {sys.executable} ({_where(error)})"
 
 
