@@ -24,12 +24,13 @@ for path in sorted(pathlib.Path(client).rglob("*.py")):
         importlib.import_module(name)
 import torpor, torpor.cli
 assert torpor.Client(home).event("wake_signal")["state"] == "WAKE"
+assert torpor.Client(home).run_import(torpor.Client(home).run_export("4f1c2d3e"))["status"] == "paused"
 assert torpor.send("wake_signal", home=home).how == "sent"
 async def ask():
     async with torpor.AsyncClient(home) as client:
         return await client.status()
 assert asyncio.run(ask())["state"] == "WAKE"
-for line in (["status"], ["why"], ["log"], ["wake"], ["completion", "bash"]):
+for line in (["status"], ["why"], ["log"], ["wake"], ["runs"], ["completion", "bash"]):
     assert torpor.cli.main([*line, "--home", home]) == 0
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 """

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import pytest
 
-from torpor import AsyncClient, Client
+from torpor import AsyncClient, Client, wake
+from torpor.cli import main
+from torpor.errors import Unreachable
+
+Torpor = Callable[..., tuple[int, str, str]]
 
 
 class Ask(Protocol):
@@ -50,3 +55,20 @@ def home(short_dir: pathlib.Path) -> pathlib.Path:
     path = short_dir / "h"
     path.mkdir(mode=0o700)
     return path
+
+
+@pytest.fixture
+def torpor(home: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Torpor:
+    """Run a command in `home`, and return its exit status and what it printed. Nobody is started."""
+
+    def start(*_: object) -> None:
+        raise Unreachable("nobody is started here")
+
+    monkeypatch.setattr(wake, "start", start)
+
+    def run(*line: str) -> tuple[int, str, str]:
+        status = main(["--home", str(home), *line])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run

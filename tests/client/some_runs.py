@@ -50,23 +50,24 @@ class Shelf:
 
     def __call__(self, visitor: Visitor) -> None:
         while True:
-            request = visitor.request()
-            method, params = request["method"], request["params"]
-            if method == "run.list":
-                visitor.answer(request, self._listed(params))
-            elif "run_id" in params and params["run_id"] not in [each["run_id"] for each in self.runs]:
-                visitor.refuse(request["id"], "not_found", field="run_id")
-            elif method in self.refused:
-                visitor.refuse(request["id"], self.refused[method])
-            elif method == "run.get":
-                (found,) = [each for each in self.runs if each["run_id"] == params["run_id"]]
-                visitor.answer(request, {"run": {**whole(), **found}, "steps": [], "calls": [], "cursor": None})
-            elif method == "wait":
-                visitor.answer(request, {"run_id": params["run_id"], "status": self.runs[0]["status"], "seq": 9})
-            else:
-                visitor.answer(
-                    request, {**RESULTS[method], **({"run_id": params["run_id"]} if "run_id" in params else {})}
-                )
+            self.answer(visitor, visitor.request())
+
+    def answer(self, visitor: Visitor, request: dict[str, Any]) -> None:
+        method, params = request["method"], request["params"]
+        if method == "run.list":
+            visitor.answer(request, self._listed(params))
+        elif "run_id" in params and params["run_id"] not in [each["run_id"] for each in self.runs]:
+            visitor.refuse(request["id"], "not_found", field="run_id")
+        elif method in self.refused:
+            visitor.refuse(request["id"], self.refused[method])
+        elif method == "run.get":
+            (found,) = [each for each in self.runs if each["run_id"] == params["run_id"]]
+            visitor.answer(request, {"run": {**whole(), **found}, "steps": [], "calls": [], "cursor": None})
+        elif method == "wait":
+            visitor.answer(request, {"run_id": params["run_id"], "status": self.runs[0]["status"], "seq": 9})
+        else:
+            named = {"run_id": params["run_id"]} if "run_id" in params else {}
+            visitor.answer(request, {**RESULTS[method], **named})
 
     def _listed(self, params: dict[str, Any]) -> dict[str, Any]:
         found = [each for each in self.runs if params.get("status") in (None, each["status"])]

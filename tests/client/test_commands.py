@@ -10,32 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Scene, Visitor, write_state
-from torpor import wake, wire
-from torpor.cli import main, table
-from torpor.errors import NotPermitted, Unreachable
+from torpor import wire
+from torpor.cli import table
+from torpor.errors import NotPermitted
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Torpor = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def torpor(home: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Torpor:
-    """Run a command in `home`, and return its exit status and what it printed. Nobody is started."""
-
-    def start(*_: object) -> None:
-        raise Unreachable("nobody is started here")
-
-    monkeypatch.setattr(wake, "start", start)
-
-    def run(*line: str) -> tuple[int, str, str]:
-        status = main(["--home", str(home), *line])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
+    from client.conftest import Torpor
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torpor import wire
 from torpor.cli import bars, run_words, show
 
 if TYPE_CHECKING:
     from torpor.replies import Record, Run
 
+_NOT_IN_BRIEF = {"version", "metadata", "data", "data_omitted", "result", "errors", "origin", "legacy"}
 _ERASE = "\x1b[J"
 # A line that is too long is cut by the terminal: wrapped, it would be two, and the next drawing begin too low.
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
@@ -113,13 +113,14 @@ class JsonLines:
     """The run in brief, as `run.list` has it, whenever it is another than before."""
 
     def __init__(self) -> None:
-        self._told: Run | None = None
+        self._told: dict[str, Any] = {}
 
     def show(self, run: Run) -> None:
         """Print it where it has changed."""
-        if run["status"] not in wire.ENDED_RUN_STATUSES and run != self._told:
-            self._told = run
-            show.print_json(run)
+        brief = _brief(run)
+        if brief != self._told:
+            self._told = brief
+            show.print_json(brief)
 
     def record(self, record: Record) -> None:
         """Nothing: the run that is told next has changed by it."""
@@ -129,4 +130,9 @@ class JsonLines:
 
     def end(self, run: Run) -> None:
         """Print it as it ended."""
-        show.print_json(run)
+        self.show(run)
+
+
+def _brief(run: Run) -> dict[str, Any]:
+    """Return a run as `run.list` has it, also where `run.get` told it: it would seem to have changed."""
+    return {name: value for name, value in run.items() if name not in _NOT_IN_BRIEF}

@@ -73,12 +73,12 @@ def record(found: Mapping[str, Any]) -> str:
     """Return one record of the ledger as a line."""
     data, what = dict(found["data"]), str(found["kind"])
     if what.startswith(_OF_RUNS) and "run_id" in data:
-        rest = f"{data['run_id']}  {run_words.record(what, data)}".rstrip()
+        rest = f"{data['run_id']}  {run_words.one_line(run_words.record(what, data), _DATA_CHARS)}".rstrip()
     else:
         if what == "state_transition":
             what = f"{data.pop('from', '?')} -> {data.pop('to', '?')}"
         rest = " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, "", {}, []))
-    rest = run_words.one_line(rest, _DATA_CHARS)
+        rest = run_words.one_line(rest, _DATA_CHARS)
     return f"{found['seq']:>6}  {moment(found['ts'])}  {what:<24} {rest}{cause(found.get('cause'))}".rstrip()
 
 
