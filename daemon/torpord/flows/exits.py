@@ -87,7 +87,8 @@ def _add(flow: Flow, found: Exits, value: Any) -> None:
 
 
 def _fork(flow: Flow, parallel: Parallel) -> Fork:
-    branches = None if parallel.states is _UNKNOWN else tuple(_name(flow, each) for each in parallel.states)
+    listed = isinstance(parallel.states, list | tuple)  # a step will say of anything else what it is
+    branches = tuple(_name(flow, each) for each in parallel.states) if listed else None
     return Fork(branches, None if parallel.join is _UNKNOWN else _name(flow, parallel.join))
 
 
