@@ -16,7 +16,7 @@ import anyio
 import psutil
 import pytest
 
-from host.workers import ECHO, WAIT, command, members, workers
+from host.workers import ECHO, WAIT, command, gone, members, workers
 from torpord.host import processes
 from torpord.host.worker_process import WorkerProcess
 from waiting import until, until_async
@@ -107,7 +107,7 @@ async def test_terminate_asks_the_worker_alone() -> None:
             assert (await worker.ended()).returncode == 3
         assert set(members(worker.pgid)) == {child, worker.pgid}
         worker.kill()
-        await until_async(lambda: not members(worker.pgid))
+        await gone(worker)
 
 
 async def test_a_killed_worker_leaves_nothing_after_close() -> None:
@@ -119,7 +119,7 @@ async def test_a_killed_worker_leaves_nothing_after_close() -> None:
             assert (await worker.ended()).returncode == -9
             assert set(members(worker.pgid)) == {*children, worker.pgid}
             assert await worker.close()
-        assert members(worker.pgid) == []
+        await gone(worker)
         worker.kill()  # nobody is there, and no other group with the same number is harmed
         assert await worker.close()
 
@@ -133,7 +133,7 @@ async def test_a_killed_guardian_takes_its_group_with_it() -> None:
             await anyio.wait_all_tasks_blocked()
             os.kill(worker.pgid, signal.SIGKILL)
         assert (await worker.ended()).returncode == -9
-        await until_async(lambda: not members(worker.pgid))
+        await gone(worker)
 
 
 async def test_a_guardian_that_was_killed_unseen_is_no_reason_to_leave_anybody() -> None:
@@ -144,7 +144,7 @@ async def test_a_guardian_that_was_killed_unseen_is_no_reason_to_leave_anybody()
         await until_async(lambda: worker.pgid not in members(worker.pgid))
         assert len(members(worker.pgid)) >= 3
         assert await worker.close()
-        assert members(worker.pgid) == []
+        await gone(worker)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"])
@@ -180,6 +180,8 @@ async def test_nobody_outlives_a_killed_daemon(*, stopped: bool) -> None:
         assert len(members(who["pgid"])) >= 4
         if stopped:  # the kernel continues a stopped group that has lost its parent
             os.killpg(who["pgid"], signal.SIGSTOP)
+            group = [psutil.Process(pid) for pid in members(who["pgid"])]
+            until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in group))
         process.kill()
         process.wait()
         assert psutil.pid_exists(who["hook"])  # which has all that could be inherited
@@ -246,7 +248,7 @@ async def test_it_is_closed_also_by_who_is_cancelled() -> None:
         with anyio.CancelScope() as scope:
             scope.cancel()
             assert await worker.close()
-        assert members(worker.pgid) == []
+        await gone(worker)
 
 
 async def test_other_children_keep_their_exit_status() -> None:

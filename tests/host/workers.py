@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import psutil
 
 from torpord.host.worker_process import WorkerProcess
+from waiting import until_async
 
 Start = Callable[..., Awaitable[WorkerProcess]]
 
@@ -50,7 +51,12 @@ async def workers() -> AsyncIterator[Start]:
     finally:
         for worker in started:
             assert await worker.close()
-            assert members(worker.pgid) == []
+            await gone(worker)
+
+
+async def gone(worker: WorkerProcess) -> None:
+    """Wait until nobody is left: who was killed is dead only when it has had a processor once more."""
+    await until_async(lambda: not members(worker.pgid), what="the group is empty")
 
 
 def members(pgid: int) -> list[int]:

@@ -143,7 +143,8 @@ class WorkerProcess:
     async def close(self) -> bool:
         """End what is left of the group, reap worker and guardian, and give all descriptors back; also when cancelled.
 
-        Returns False where the kernel had not let go of them after CLOSE_LIMIT_S.
+        Worker and guardian are gone then, their children killed: they end when they next have a processor. Returns
+        False where the kernel had not let go of the two after CLOSE_LIMIT_S.
         """
         if self._closed:
             return True
