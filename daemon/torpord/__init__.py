@@ -5,8 +5,7 @@ What an author of flows needs is here by name, and loaded when it is asked for: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing's own would load typing; type checkers know this one by its name
 if TYPE_CHECKING:
     from torpord.flows.api import Flow
     from torpord.flows.outcomes import Complete, Failed, Parallel, Retry

@@ -121,7 +121,7 @@ async def test_a_loop_without_end_ends() -> None:
 )
 async def test_nonsense_is_a_failure_that_names_it(returned: Any, text: str) -> None:
     async def work(run: Run) -> Any:
-        return [returned][0]  # noqa: RUF015 - what the check cannot read
+        return [returned][0]  # what the check cannot read
 
     told = await failing(work)
     assert told.startswith("StepError: ")
@@ -279,7 +279,9 @@ async def test_the_same_state_twice_is_two_branches() -> None:
     assert len(set(result.result.values())) == 2, "each branch has keys of its own"
 
 
-@pytest.mark.parametrize(("one_value", "other", "good"), [(1, 2, False), (1, 1, True), (1, 1.0, False), (1, None, False)])
+@pytest.mark.parametrize(
+    ("one_value", "other", "good"), [(1, 2, False), (1, 1, True), (1, 1.0, False), (1, None, False)]
+)
 async def test_two_branches_that_write_one_key(one_value: Any, other: Any, good: bool) -> None:
     async def left(run: Run) -> Any:
         run.data["key"] = one_value
@@ -431,7 +433,11 @@ async def test_an_outcome_that_nobody_knows_can_be_a_stop() -> None:
 
 @pytest.mark.parametrize(
     ("tool", "args", "text"),
-    [(1, {}, "tool is text"), ("t", [], "args an object"), ("t", {"x": {1}}, "the arguments of the call 't' is not JSON")],
+    [
+        (1, {}, "tool is text"),
+        ("t", [], "args an object"),
+        ("t", {"x": {1}}, "the arguments of the call 't' is not JSON"),
+    ],
 )
 async def test_a_call_that_is_none(tool: Any, args: Any, text: str) -> None:
     async def work(run: Run) -> Any:
@@ -531,7 +537,7 @@ async def test_a_stub_stands_for_its_state() -> None:
     stubbed = flow.replace("second", stub)
     assert (await stubbed.run_here()).result == "stub"
     assert flow.states["second"].function is second
-    assert (await stubbed.replace("first", lambda run: stub).run_here()).result == "stub"
+    assert (await stubbed.replace("first", lambda _: stub).run_here()).result == "stub"
 
 
 async def test_what_cannot_be_run_is_told_before_anything_runs() -> None:

@@ -48,7 +48,6 @@ class Attempt:
     recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     withdrawn: bool = False
     task: asyncio.Task[None] | None = None
-    progress: Message | None = None
     _counts: Counter[tuple[str, bytes]] = field(default_factory=Counter)
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 import signal
 import stat
 from collections.abc import Mapping
@@ -115,8 +115,10 @@ class _Files:
 
     def remove(self) -> None:
         for path in (self._data, self._output):
-            with contextlib.suppress(IsADirectoryError, PermissionError):  # a folder (so on macOS): the run's end
+            try:
                 path.unlink(missing_ok=True)
+            except (IsADirectoryError, PermissionError):  # a folder, as Linux and as macOS say it
+                shutil.rmtree(path)
 
     def read(self) -> dict[str, Any]:
         """Return what the command wrote; {} if nothing. Raises ValueError for what is not an object of JSON."""
@@ -127,16 +129,10 @@ class _Files:
             return {}
         except OSError as error:
             raise ValueError(f"its TORPOR_OUTPUT cannot be read: {error.strerror}") from error
-        with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise ValueError("its TORPOR_OUTPUT is not a plain file")
-            if found.st_size > MAX_DATA_BYTES:
-                raise ValueError(
-                    f"its TORPOR_OUTPUT has {found.st_size} bytes, over the limit of {MAX_DATA_BYTES}:"
-                    " write it to a file of your own and give its path"
-                )
-            text = file.read(MAX_DATA_BYTES)
+        try:
+            text = _text_of(fd)
+        finally:
+            os.close(fd)
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -144,6 +140,19 @@ class _Files:
         if not isinstance(value, dict):
             raise ValueError(f"its TORPOR_OUTPUT is not a JSON object but a {type(value).__name__}")  # noqa: TRY004 - of its text
         return value
+
+
+def _text_of(fd: int) -> bytes:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("its TORPOR_OUTPUT is not a plain file")
+    if found.st_size > MAX_DATA_BYTES:
+        raise ValueError(
+            f"its TORPOR_OUTPUT has {found.st_size} bytes, over the limit of {MAX_DATA_BYTES}:"
+            " write it to a file of your own and give its path"
+        )
+    with open(fd, "rb", closefd=False) as file:
+        return file.read(MAX_DATA_BYTES)
 
 
 def _signal_name(number: int) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from torpord.flows.attempt import Attempt, Call
+from torpord.flows.journal import Message
 from torpord.flows.threads import in_thread
 
 Unknown = Literal["again", "fail"]
@@ -21,23 +23,25 @@ class Progress:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._news: dict[str, Attempt] = {}
+        self._lock = threading.Lock()
+        self._news: dict[str, tuple[Attempt, Message]] = {}
         self._armed = False
 
     def report(self, attempt: Attempt, done: float, of: float, note: str) -> None:
         """Report how far an attempt is."""
-        attempt.progress = {"t": "progress", "branch": attempt.branch, "done": done, "of": of, "note": note}
-        self._news[attempt.branch] = attempt
-        if not self._armed:
-            self._armed = True
+        message = {"t": "progress", "branch": attempt.branch, "done": done, "of": of, "note": note}
+        with self._lock:
+            self._news[attempt.branch] = (attempt, message)
+            armed, self._armed = self._armed, True
+        if not armed:
             self._loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
-        news, self._news = self._news, {}
-        self._armed = bool(news)
-        for attempt in news.values():
-            message, attempt.progress = attempt.progress, None
-            if message is not None and not attempt.withdrawn:
+        with self._lock:
+            news, self._news = self._news, {}
+            self._armed = bool(news)
+        for attempt, message in news.values():
+            if not attempt.withdrawn:
                 attempt.journal.tell(message)
         if news:
             self._loop.call_later(self.INTERVAL_S, self._flush)

@@ -34,7 +34,11 @@ class Services:
         """Close what was made. Raises what the closing raises."""
         self._closing.set()
         if self._task is not None:
-            await self._task
+            if self._made is not None and not self._made.done():
+                self._task.cancel()  # still being made, and nobody is left to want it
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.result()
 
     async def _live(self, factory: Callable[[], Any], made: asyncio.Future[Any]) -> None:
         async with contextlib.AsyncExitStack() as stack:

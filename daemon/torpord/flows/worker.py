@@ -7,6 +7,7 @@ leaves by `os._exit`: neither a thread that blocks nor what hangs on the interpr
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
@@ -38,6 +39,10 @@ def main() -> Never:
     sock.set_inheritable(False)
     # A terminal's Ctrl-C is for the daemon. A handler, not SIG_IGN: that would be inherited by commands.
     signal.signal(signal.SIGINT, lambda *_: None)
+    # What it says just before it dies is what its author needs most.
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     step_back()
     descendants.adopt()
     line, rest = _first_line(sock)
