@@ -30,6 +30,8 @@ from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.records import Entry, HoldReleased, StateTransition, StopRequested
+from torpord.core.run_history import run_status
+from torpord.core.run_records import RunRecord
 from torpord.core.world import World
 from torpord.host import home as homes
 from torpord.host import listen, processes
@@ -40,7 +42,6 @@ from torpord.host.notify import Notifier
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.log import configure
 from torpord.shell import conditions
-from torpord.shell.cycle import SleepCycle
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
 from torpord.shell.leaving import Exit
@@ -48,6 +49,7 @@ from torpord.shell.lookout import Lookout, WallDeadline
 from torpord.shell.opening import opened
 from torpord.shell.spool import Spool
 from torpord.shell.statefile import StateFile, StateKeeper, document
+from torpord.shell.workers import Workers
 from torpord.store.store import Line, Store
 from torpord.store.thread import StoreThread
 from torpord.writer import Writer
@@ -60,11 +62,15 @@ TROUBLE = frozenset(
         "hibernation_blocked",
         "hook_failed",
         "quarantine_entered",
+        "run_failed",
         "shadow_run_warning",
         "sleep_cycle_failed",
+        "step_failed",
         "wake_rejected",
     }
 )
+# These come by the thousand: the ledger has them all.
+DETAILS = frozenset({"step_started", "step_ended", "call_begun", "call_ended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,10 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             self._holders = Holders(self._writer, tasks)
             self._server = Server(self._listener, self._desk, tasks)
-            self._exit = Exit(self._desk, self._server, self._listener, self._spool, self._hooks, self._farewell)
+            self._exit = Exit(
+                self._desk, self._server, self._listener, self._spool, self._hooks, self._workers, self._farewell
+            )
+            await self._workers.run(tasks)
             with _signals() as signals:
                 tasks.start_soon(self._writer.run)
                 refusal = await self._begin(world)
@@ -164,7 +173,6 @@ class Daemon:
     async def _serve(self, tasks: TaskGroup, signals: AsyncIterator[signal.Signals]) -> str:
         duties = (
             self._server.run,
-            self._cycle.run,
             self._hooks.run,
             self._keeper.run,
             self._lookout.run,
@@ -190,7 +198,16 @@ class Daemon:
         extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
         self._hooks = Hooks(lambda: self._settings.hooks, extra)
         self._hooks.writer = self._writer
-        self._cycle = SleepCycle(self._writer, self._store, self._runner, self._clock.now)
+        self._workers = Workers(
+            self._writer,
+            self._store,
+            self._runner,
+            self._clock.now,
+            lambda: self._settings.flows,
+            self._options.home,
+            extra,
+        )
+        self._desk.workers = self._workers
         self._keeper = StateKeeper(StateFile(self._options.home), self._runner, self._state)
         self._lookout = Lookout(self._options.home, self._desk, self._spool, self._keeper, self._check_places)
         self._wall = WallDeadline(self._writer.look_again)
@@ -247,10 +264,13 @@ class Daemon:
         for entry in entries:
             if entry.seq is None:
                 continue
-            level = "warning" if entry.record.kind in TROUBLE else "info"
+            kind = entry.record.kind
+            level = "warning" if kind in TROUBLE else "debug" if kind in DETAILS else "info"
             getattr(log, level)(entry.record.kind, seq=entry.seq, **_shown(entry))
             if isinstance(entry.record, StateTransition):
                 self._desk.reached(State(entry.record.to), entry.seq)
+            elif isinstance(entry.record, RunRecord):
+                self._desk.run_changed(entry.record.run_id, run_status(entry.record), entry.seq)
             elif isinstance(entry.record, HoldReleased):
                 self._holders.forget(entry.record.hold_id)
             elif isinstance(entry.record, StopRequested):
@@ -269,10 +289,14 @@ class Daemon:
             match effect:
                 case fx.GoDown():
                     self._exit.wanted(effect.reason)
-                case fx.StartCycle():
-                    self._cycle.start(effect.step)
-                case fx.StopCycle():
-                    self._cycle.stop()
+                case fx.StartWorker():
+                    self._workers.start(effect)
+                case fx.BeginSteps():
+                    self._workers.begin(effect)
+                case fx.YieldWorker():
+                    self._workers.warn(effect)
+                case fx.StopWorker():
+                    self._workers.stop(effect)
                 case fx.RunHook():
                     self._hooks.want(effect)
                 case fx.WatchProcess():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import anyio
@@ -24,6 +24,8 @@ from torpord.core.effects import Effect
 from torpord.core.events import DeadlinePassed, Event, SuspendSeen
 from torpord.core.moment import Now
 from torpord.core.records import Entry
+from torpord.core.run_events import StoredRunEvent
+from torpord.core.runs import Run
 from torpord.core.world import World
 from torpord.points import reached
 from torpord.store.codec import dump
@@ -84,12 +86,22 @@ class Change:
 
     `event` may be a function that makes it: it is called when the key was not found, as it may look at the machine.
     `owed`: it has happened whether or not the disk is full (a closed connection): it is tried until it is stored.
+    `run_id`: the run it is about, which may have ended and be in the store only; its event gets what is found there.
     """
 
     event: Event | Callable[[], Event | Refusal]
     key: str | None = None
     request: str = ""
     owed: bool = False
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store was asked before a batch is decided."""
+
+    replies: Mapping[str, KeptReply] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -104,14 +116,15 @@ class Ticket:
 class _Turn:
     """One batch in the making."""
 
-    def __init__(self, world: World, now: Now, kept: Mapping[str, KeptReply]) -> None:
+    def __init__(self, world: World, now: Now, found: _Found) -> None:
         self.world = world
         self.now = now
         self.entries: list[Entry] = []
         self.lines: list[Line] = []
         self.effects: list[Effect] = []
         self.replies: list[KeptReply] = []
-        self._kept = dict(kept)
+        self._kept = dict(found.replies)
+        self._runs = found.runs
 
     def decide(self, event: Event) -> Decision:
         decision = decide(self.world, event, self.now)
@@ -127,6 +140,8 @@ class _Turn:
             return _replay(self._kept[change.key], change)
         try:
             event = change.event if isinstance(change.event, Event) else change.event()
+            if isinstance(event, StoredRunEvent):
+                event = replace(event, stored=self._runs.get(event.run_id))
             reply = event if isinstance(event, Refusal) else self.decide(event).reply
         except Exception as error:
             # A mistake of ours costs one request, not the daemon: a draft that was not finished changed nothing.
@@ -272,10 +287,10 @@ class Writer:
         """Decide and commit a batch. A store that fails leaves the world as it was, and everybody is told."""
         try:
             again = await self._reread() if self._unsure else ()
-            kept = await self._kept(changes)
+            found = await self._found(changes)
         except StoreError as error:
             return self._failed(changes, error), ()
-        turn = _Turn(self.world, self._clock.now(), kept)
+        turn = _Turn(self.world, self._clock.now(), found)
         self._see_suspend(turn)
         outcomes = [turn.take(change) for change in changes]
         self._pass_deadlines(turn)
@@ -284,7 +299,7 @@ class Writer:
             self._retry_at_s = None
             return outcomes, effects
         reached("writer.decided")
-        batch = Batch(self._store.number + 1, self.world, turn.world, turn.lines, turn.replies)
+        batch = Batch(self._store.number + 1, self.world, turn.world, turn.lines, turn.replies, turn.entries)
         try:
             await self._commit(batch)
         except StoreError as error:
@@ -319,9 +334,12 @@ class Writer:
         self._shell.committed((), (), before, self.world)
         return outstanding(self.world)
 
-    async def _kept(self, changes: Iterable[Change]) -> Mapping[str, KeptReply]:
+    async def _found(self, changes: Iterable[Change]) -> _Found:
         keys = [change.key for change in changes if change.key is not None]
-        return await self._runner.run(lambda: self._store.kept_replies(keys)) if keys else {}
+        ids = {change.run_id for change in changes if change.run_id}
+        if not keys and not ids:
+            return _Found()
+        return await self._runner.run(lambda: _Found(self._store.kept_replies(keys), self._store.found_runs(ids)))
 
     def _failed(self, changes: Sequence[Change], error: StoreError) -> list[Outcome]:
         self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)

@@ -17,17 +17,17 @@ import structlog
 from anyio.lowlevel import checkpoint
 
 from torpor import wire
-from torpord.control import framing
-from torpord.control.desk import Desk, Watcher
+from torpord.control import framing, waiting
+from torpord.control.calls import Call, Method
+from torpord.control.desk import Desk
 from torpord.control.follower import Follower
 from torpord.control.framing import NO_ID, Lines, Request
 from torpord.control.ledger import view
-from torpord.control.methods import Call, Method, change, check_look, find
+from torpord.control.methods import change, check_look, find
 from torpord.control.outlet import Outlet, PeerGoneError
 from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import Cause, ConnectionClosed
-from torpord.core.lifecycle import State
 from torpord.host import hangup
 from torpord.store.store import StoreError
 from torpord.writer import Change
@@ -158,7 +158,7 @@ class Connection:
         try:
             row = self._admit(request)
             call = Call(self._desk, request.params, self._cause, self.number)
-            if row.change is not None:
+            if row.changes(request.params):
                 self._held = self._held or row.name == "hold.acquire"
                 self._pending.append(_Pending(request.id, change(row, call)))
                 return
@@ -166,6 +166,8 @@ class Connection:
             check_look(row, call)
             if row.look is not None:
                 self._answer(request.id, row.look(call))
+            elif row.read is not None:
+                self._answer(request.id, await row.read(call))
             else:
                 await self._long(request, start)
         except RefusedError as refused:
@@ -261,38 +263,11 @@ class Connection:
             raise RefusedError(Refusal("storage_unavailable", f"the ledger cannot be read now: {error}")) from error
 
     async def _wait(self, request: Request) -> None:
-        state = State(request.params["state"])
-        world = self._desk.world
-        answer: Any = {"state": state.value, "seq": world.ledger_seq}
-        if world.lifecycle.state is not state:
-            answer = await self._watch(state, request.params.get("timeout_s"))
         try:
-            await self._reply_beside(request.id, answer)
+            await self._reply_beside(request.id, await waiting.wait(self._desk, request.params))
         finally:
             self._waits -= 1
             self._closed_one()
-
-    async def _watch(self, state: State, timeout_s: float | None) -> Any:
-        watcher = Watcher(state)
-        self._desk.watchers.append(watcher)
-        try:
-            with anyio.move_on_after(timeout_s):
-                async with anyio.create_task_group() as either:
-                    either.start_soon(self._or_drained, either.cancel_scope)
-                    await watcher.seen.wait()
-                    either.cancel_scope.cancel()
-        finally:
-            self._desk.watchers.remove(watcher)
-        if watcher.seen.is_set():
-            return {"state": state.value, "seq": watcher.seq}
-        if self._desk.draining:
-            return self._desk.goes_down()
-        now = self._desk.world.lifecycle.state
-        return Refusal("timeout", f"{timeout_s:g} s passed and the state is {now}, not {state}", {"state": now.value})
-
-    async def _or_drained(self, scope: anyio.CancelScope) -> None:
-        await self._desk.drained.wait()
-        scope.cancel()
 
     def _closed_one(self) -> None:
         if self.ended_sending and not self._waits and not self._following:

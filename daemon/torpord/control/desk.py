@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
+from torpord.control.imports import Imports
 from torpord.control.ledger import Tail
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
+from torpord.core.runs import ENDED, RunStatus
 from torpord.core.world import World
 from torpord.store.store import Store
 from torpord.store.thread import Runner
@@ -38,6 +40,29 @@ class Watcher:
     seq: int = 0
 
 
+@dataclass(slots=True)
+class RunWatcher:
+    """Somebody who waits for a run to be in one of some statuses; `status` is the one it came to."""
+
+    run_id: str
+    wanted: frozenset[RunStatus]
+    seen: anyio.Event = field(default_factory=anyio.Event)
+    status: RunStatus | None = None
+    seq: int = 0
+
+
+class Workers(Protocol):
+    """What the workers tell of runs that is not durable."""
+
+    def progress(self, run_id: str) -> Mapping[str, Any]:
+        """Return how far a run's steps are, by branch."""
+        ...
+
+    def pid(self, run_id: str) -> int | None:
+        """Return the process that carries a run out, while there is one."""
+        ...
+
+
 class Desk:
     """The daemon from a method's point of view."""
 
@@ -61,6 +86,9 @@ class Desk:
         self.read_settings = read_settings
         self.usage = usage
         self.watchers: list[Watcher] = []
+        self.run_watchers: list[RunWatcher] = []
+        self.workers: Workers | None = None
+        self.imports = Imports()
         self.draining = ""  # why the daemon is on its way out, once it cannot turn back
         self.drained = anyio.Event()  # set with it: whoever still waits is told
 
@@ -74,6 +102,13 @@ class Desk:
         for watcher in self.watchers:
             if watcher.state is state:
                 watcher.seq = seq
+                watcher.seen.set()
+
+    def run_changed(self, run_id: str, status: RunStatus | None, seq: int) -> None:
+        """Tell those who wait for a run to come to this status, or to an end that is not what they wait for."""
+        for watcher in self.run_watchers:
+            if watcher.run_id == run_id and status is not None and (status in watcher.wanted or status in ENDED):
+                watcher.status, watcher.seq = status, seq
                 watcher.seen.set()
 
     def drain(self, reason: str) -> None:

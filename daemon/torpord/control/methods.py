@@ -7,15 +7,16 @@ A *change* makes an event for the writer. A *look* answers from the world as it 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from torpor import wire
-from torpord.control.desk import Desk
+from torpord.control.calls import Call, Method
 from torpord.control.params import Client, Flag, Number, OneOf, Param, RefusedError, Text, Words, check
+from torpord.control.run_methods import RUN_ROWS
+from torpord.control.waiting import waits_for_one
 from torpord.core import events as ev
 from torpord.core import report
 from torpord.core.draft import Refusal
@@ -25,31 +26,6 @@ from torpord.writer import Change
 
 YEAR_S = 366 * 86_400.0
 KEY = Param(Text(wire.MAX_KEY_CHARS))
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, checked: its parameters, who sent it, and over which connection (None: a file in `wake.d/`)."""
-
-    desk: Desk
-    params: Mapping[str, Any]
-    cause: ev.Cause
-    connection: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A row. Exactly one of `change` and `look` is set, but for what the connection itself does: then neither.
-
-    `before` may refuse a call before its parameters are looked at.
-    """
-
-    name: str
-    doc: str
-    params: Mapping[str, Param] = field(default_factory=dict)
-    change: Callable[[Call], ev.Event] | None = None
-    look: Callable[[Call], Any] | None = None
-    before: Callable[[Call], None] | None = None
 
 
 def _event(call: Call) -> ev.Event:
@@ -130,6 +106,7 @@ def _status(call: Call) -> dict[str, Any]:
         "ledger_seq": world.ledger_seq,
         "next": report.next_state(world, now),
         "holds": _holds(call, most=100),
+        "runs": world.runs.counts(),
         "sleep": report.sleep_view(world, now),
         "supervisor": process.supervisor,
         "next_wake_ts": None,  # nothing plans a wake but slots
@@ -186,8 +163,14 @@ ROWS = (
     Method("subscribe", "follow the ledger", {"after": _SEQ, "kinds": Param(Words())}),
     Method(
         "wait",
-        "answer once a state is reached",
-        {"state": Param(OneOf(wire.STATES), required=True), "timeout_s": Param(Number(0, YEAR_S))},
+        "answer once a state is reached, or a run is in a status",
+        {
+            "state": Param(OneOf(wire.STATES)),
+            "run_id": Param(Text(64)),
+            "status": Param(OneOf(wire.RUN_STATUSES)),
+            "timeout_s": Param(Number(0, YEAR_S)),
+        },
+        before=waits_for_one,
     ),
     Method(
         "hold.acquire",
@@ -215,6 +198,7 @@ ROWS = (
     ),
     Method("stop", "exit, and stay down until it is started", change=lambda call: ev.StopWanted(call.cause, "stop")),
     Method("reload", "read the settings again", change=_reload),
+    *RUN_ROWS,
 )
 
 METHODS: Mapping[str, Method] = {row.name: row for row in ROWS}
@@ -243,7 +227,7 @@ def change(row: Method, call: Call) -> Change:
     key = call.params.get("key")
     if key is None and "key" not in call.params:
         check(row.name, call.params, row.params)
-        return Change(make(call))
+        return Change(make(call), run_id=call.params.get("run_id", ""))
     check(row.name, call.params, {**row.params, "key": KEY})
     params = {name: value for name, value in call.params.items() if name != "key"}
     request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
@@ -255,4 +239,4 @@ def change(row: Method, call: Call) -> Change:
         except RefusedError as refused:
             return refused.refusal
 
-    return Change(made, key, request)
+    return Change(made, key, request, run_id=params.get("run_id", ""))

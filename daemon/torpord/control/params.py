@@ -102,6 +102,30 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """A JSON object, with anything in it."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, dict)
+
+    def __str__(self) -> str:
+        return "a JSON object"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a document: any text up to MAX_PIECE_CHARS."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return isinstance(value, str) and len(value) <= wire.MAX_PIECE_CHARS
+
+    def __str__(self) -> str:
+        return f"a text of up to {wire.MAX_PIECE_CHARS} characters"
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """What a client says of itself: an object with a name and a version."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
+from torpord.core.runs import MAX_WORKERS, Run, RunStatus
 from torpord.core.world import World
 
 
@@ -37,6 +38,8 @@ def deadlines(world: World) -> Iterator[Deadline]:
         return
     if world.holds.next_expiry_awake_s is not None:
         yield Deadline("hold_expired", world.holds.next_expiry_awake_s)
+    if world.runs.live:
+        yield from _retries(world)
     if world.busy:
         return
     idle_since = world.activity.idle_since_awake_s
@@ -47,9 +50,60 @@ def deadlines(world: World) -> Iterator[Deadline]:
             yield from _sleep_due(world, idle_since + world.policy.sleep_after_s)
         case State.SLEEP:
             if world.cycle.phase == "ended":
-                yield Deadline("hibernate_due", hibernate_at(world))
+                yield from _cycle_due(world)
+                if stays_for(world) is None:
+                    yield Deadline("hibernate_due", hibernate_at(world))
         case State.HIBERNATION:
             pass
+
+
+def may_work(world: World, run: Run) -> bool:
+    """Whether a run without a worker may have one: the sleep cycle in its time, of the others a few at once."""
+    if run.cycle:
+        return world.cycle.phase == "running"
+    return sum(1 for other in world.runs.live.values() if other.worker and not other.cycle) < MAX_WORKERS
+
+
+def _retries(world: World) -> Iterator[Deadline]:
+    """Give the times of waiting attempts, but for those that could not begin then: others' ends are looked at."""
+    times = [
+        run.retry_awake_s
+        for run in world.runs.live.values()
+        if run.status in (RunStatus.PENDING, RunStatus.RUNNING) and not run.stopping
+        if (run.loaded if run.worker else run.only_waits and may_work(world, run))
+    ]
+    first_s = min((at_s for at_s in times if at_s is not None), default=None)
+    if first_s is not None:
+        yield Deadline("retry_due", first_s)
+
+
+def _cycle_due(world: World) -> Iterator[Deadline]:
+    """Give when a process that has stayed in SLEEP begins its next cycle: not only a fresh SLEEP brings one."""
+    cycle, run = world.cycle, world.cycle_run
+    if world.lifecycle.wish == "now" or (run is not None and run.status is RunStatus.PAUSED):
+        return
+    if run is not None and run.status is not RunStatus.FAILED:
+        if run.only_waits and run.retry_awake_s is not None:
+            yield Deadline("cycle_due", run.retry_awake_s)
+    elif cycle.quarantine_until_ts is not None:
+        yield Deadline("cycle_due", cycle.quarantine_until_ts, Clock.WALL)
+    elif cycle.retry_ts is not None:
+        yield Deadline("cycle_due", cycle.retry_ts, Clock.WALL)
+    elif cycle.completed_ts is not None:
+        yield Deadline("cycle_due", cycle.completed_ts + world.policy.sleep_min_interval_s, Clock.WALL)
+
+
+def stays_for(world: World) -> Run | None:
+    """Return the run that keeps the process in SLEEP: one that ends its steps, or has a next attempt soon."""
+    for run in world.runs.live.values():
+        if run.worker and not run.only_waits:
+            return run
+        soon_s = hibernate_at(world) + world.policy.planned_reach_s
+        if not run.cycle and run.only_waits and run.status is not RunStatus.PAUSED:
+            again_s = run.retry_awake_s
+            if again_s is not None and again_s <= soon_s:
+                return run
+    return None
 
 
 def _sleep_due(world: World, first_s: float) -> Iterator[Deadline]:

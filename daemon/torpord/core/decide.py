@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from itertools import islice
-from typing import Any
 
 from torpor import wire
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
+from torpord.core import run_events as re
+from torpord.core import run_requests, running, step_reports
+from torpord.core.cycle import begin_cycle
 from torpord.core.deadlines import deadlines
-from torpord.core.descent import begin_cycle, descend, hibernate_due, move, sleep_due, step_ended, step_failed
+from torpord.core.descent import descend, hibernate_due, move, sleep_due
 from torpord.core.draft import Decision, Draft, Refusal, Reply
 from torpord.core.lifecycle import ACTIVITY, Guard, State, Trigger
 from torpord.core.moment import Now
 from torpord.core.world import World
 
-_CLIENTS = (ev.ClientTrigger, ev.HoldRequested, ev.HoldReleaseRequested, ev.HibernateWanted, ev.SettingsRead)
+_CLIENTS = (
+    ev.ClientTrigger,
+    ev.HoldRequested,
+    ev.HoldReleaseRequested,
+    ev.HibernateWanted,
+    ev.SettingsRead,
+    re.RunWanted,
+    re.RunOrdered,
+    re.RunImportWanted,
+)
 
 
 def decide(world: World, event: ev.Event, now: Now) -> Decision:
@@ -46,6 +55,22 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             return _stop_wanted(draft, event)
         case ev.SettingsRead():
             return _settings_read(draft, event)
+        case re.StepReported():
+            return step_reports.step_reported(draft, event)
+        case re.CallReported():
+            return step_reports.call_reported(draft, event)
+        case re.JoinReported():
+            return step_reports.join_reported(draft, event)
+        case re.WorkerLoaded():
+            return running.worker_loaded(draft, event)
+        case re.WorkerCannotLoad():
+            return running.worker_cannot_load(draft, event)
+        case re.RunWanted() | re.RunOrdered() | re.RunImportWanted():
+            return _run_asked(draft, event)
+        case re.RunExpired():
+            run_requests.expired(draft, event)
+        case re.WorkerGone():
+            running.worker_gone(draft, event)
         case ev.DeadlinePassed():
             _deadline_passed(draft, event)
         case ev.ProcessStarted():
@@ -55,10 +80,6 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             _end_holds(draft, closed, "connection_closed")
         case ev.HolderEnded():
             _end_holds(draft, [event.hold_id], "process_ended")
-        case ev.CycleStepEnded():
-            step_ended(draft, event)
-        case ev.CycleStepFailed():
-            step_failed(draft, event)
         case ev.SuspendSeen():
             draft.record(r.ResumedFromSuspend(event.asleep_s, event.suspended_s))
         case ev.FileRejected():
@@ -72,6 +93,15 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
     return None
 
 
+def _run_asked(draft: Draft, event: re.RunWanted | re.RunOrdered | re.RunImportWanted) -> Reply:
+    """Take a client's word about a run; one that is granted is a request like any other, and wakes."""
+    refusal = run_requests.refusal(draft.world, event)
+    if refusal is not None:
+        return refusal
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    return run_requests.granted(draft, event)
+
+
 def touch(draft: Draft, trigger: Trigger) -> bool:
     """Count somebody's touch and let it act on the state. Returns whether the state changed."""
     if trigger in ACTIVITY:
@@ -80,9 +110,14 @@ def touch(draft: Draft, trigger: Trigger) -> bool:
 
 
 def busy_because(world: World) -> list[dict[str, str]]:
-    """Name what is busy, the first hundred of it: what a `conflict` and a waiting `hibernate` show."""
+    """Name what is busy, the first hundred of each kind: what a `conflict` and a waiting `hibernate` show."""
     holds = islice(world.holds.by_id.values(), 100)
-    return [{"kind": "hold", "hold_id": h.hold_id, "who": h.who, "why": h.why} for h in holds]
+    named = [{"kind": "hold", "hold_id": h.hold_id, "who": h.who, "why": h.why} for h in holds]
+    runs = islice(world.runs.busy, 100)
+    return named + [
+        {"kind": "run", "run_id": u.run_id, "who": u.flow, "why": f"run {u.run_id} is at {u.at or u.status}"}
+        for u in runs
+    ]
 
 
 def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
@@ -108,10 +143,10 @@ def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
 def _busy(world: World) -> Refusal:
     reasons = busy_because(world)
     named = ", ".join(f"{each['who']} ({each['why']})" for each in reasons[:3])
-    unnamed = len(world.holds.by_id) - 3
+    unnamed = len(reasons) - 3
     more = f" and {unnamed} more" if unnamed > 0 else ""
     message = (
-        f"it cannot sleep while it is held by {named}{more}: wait until they let go, or use hibernate, which waits"
+        f"it cannot sleep while it is busy with {named}{more}: wait until they are done, or use hibernate, which waits"
     )
     return Refusal("conflict", message, {"busy": reasons[:20]})
 
@@ -165,9 +200,7 @@ def _hibernate_wanted(draft: Draft, event: ev.HibernateWanted) -> Reply:
 def _stop_wanted(draft: Draft, event: ev.StopWanted) -> Reply:
     if not draft.world.process.leaving:
         draft.record(r.StopRequested(event.how))
-        if draft.world.cycle.phase == "running":
-            draft.record(r.SleepCycleInterrupted(draft.world.cycle.next_step))
-            draft.effects.append(fx.StopCycle())
+        running.leave(draft)
         draft.effects.append(fx.GoDown(event.how))
     elif event.how == "stop" and draft.world.process.leaving == "signal":
         draft.record(r.StopRequested(event.how))  # it is on its way out already; now it also stays down
@@ -180,7 +213,7 @@ def _settings_read(draft: Draft, event: ev.SettingsRead) -> Reply:
         touch(draft, Trigger.REQUEST_ARRIVED)
     shadowed = draft.world.policy.shadow_run
     if event.policy != draft.world.policy:
-        draft.record(r.SettingsLoaded(asdict(event.policy)))
+        draft.record(r.SettingsLoaded(event.policy.document()))
     # Only shadow_run kept the process in HIBERNATION, where there is no deadline left that would end it.
     if shadowed and not event.policy.shadow_run and draft.world.lifecycle.state is State.HIBERNATION:
         draft.effects.append(fx.GoDown("hibernate"))
@@ -196,6 +229,11 @@ def _deadline_passed(draft: Draft, event: ev.DeadlinePassed) -> None:
             holds = draft.world.holds.by_id.values()
             ends = [(h.until_awake_s, h.hold_id) for h in holds if h.until_awake_s is not None]
             _end_holds(draft, [hold_id for end, hold_id in sorted(ends) if end <= draft.now.awake_s], "expired")
+        case "retry_due":
+            running.retry_due(draft)
+        case "cycle_due":
+            begin_cycle(draft)
+            running.schedule(draft)
         case "drowsy_due":
             move(draft, Trigger.DROWSY_DUE, frozenset({Guard.IDLE}))
         case "sleep_due":
@@ -219,7 +257,7 @@ def _process_started(draft: Draft, event: ev.ProcessStarted) -> None:
             after_crash=not before.ended,
             rebase_s=_rebase(draft, event.boot_id),
             suspended_s=draft.now.suspended_s,
-            policy=_plain(event),
+            policy=event.policy.document(),
         )
     )
     for hold in list(draft.world.holds.by_id.values()):
@@ -229,6 +267,7 @@ def _process_started(draft: Draft, event: ev.ProcessStarted) -> None:
             _end_holds(draft, [hold.hold_id], "process_ended")
         elif hold.pid is not None and hold.pid_start is not None:
             draft.effects.append(fx.WatchProcess(hold.hold_id, hold.pid, hold.pid_start))
+    running.process_started(draft)
     # A start is itself a demand, with one exception: a service manager that restarts after a crash wants nothing.
     if event.start_cause != "crash" or draft.world.lifecycle.state is State.HIBERNATION:
         draft.record(r.ActivitySeen(count=0))
@@ -236,6 +275,7 @@ def _process_started(draft: Draft, event: ev.ProcessStarted) -> None:
         move(draft, Trigger.WAKE_SIGNAL if by_file else Trigger.REQUEST_ARRIVED)
     elif draft.world.lifecycle.state is State.SLEEP and draft.world.cycle.phase == "none":
         begin_cycle(draft)
+    running.schedule(draft)
 
 
 def _rebase(draft: Draft, boot_id: str) -> float:
@@ -245,7 +285,3 @@ def _rebase(draft: Draft, boot_id: str) -> float:
         return 0.0
     stored = (world.process.started_awake_s, world.lifecycle.since_awake_s, world.activity.idle_since_awake_s)
     return draft.now.awake_s - max(stored)
-
-
-def _plain(event: ev.ProcessStarted) -> Mapping[str, Any]:
-    return asdict(event.policy)

@@ -1,22 +1,17 @@
-"""Moving through the states: what each transition brings with it, and the sleep cycle's own decisions."""
+"""Moving through the states: what each transition brings with it, and what the way down waits for."""
 
 from __future__ import annotations
 
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
+from torpord.core.cycle import ASKED_AT_ONCE, begin_cycle
 from torpord.core.deadlines import hibernate_at, still_idle
 from torpord.core.draft import Draft
 from torpord.core.lifecycle import Guard, State, Trigger, compute_transition
-from torpord.core.policy import DAY_S
+from torpord.core.running import give_way, schedule
 from torpord.core.world import World
 
-# The built-in housekeeping of the store, in order: a store that fails its check is not backed up over a good backup.
-CYCLE_STEPS = ("trim", "checkpoint", "optimize", "integrity_check", "backup")
-
-FIRST_RETRY_S = 600.0
-FAILURES_TO_QUARANTINE = 3
-QUARANTINE_S = DAY_S
 RECHECK_S = 60.0
 
 NOTHING: frozenset[Guard] = frozenset()
@@ -28,15 +23,14 @@ def move(draft: Draft, trigger: Trigger, guards: frozenset[Guard] = NOTHING) -> 
     to = compute_transition(state, trigger, guards)
     if to is state:
         return False
-    if draft.world.cycle.phase == "running":
-        draft.record(r.SleepCycleInterrupted(draft.world.cycle.next_step))
-        draft.effects.append(fx.StopCycle())
+    give_way(draft)
     record = r.StateTransition(from_=state.value, to=to.value, trigger=trigger.value)
     draft.record(record)
     hook = "on_hibernate" if to is State.HIBERNATION else f"on_{to.value.lower()}"
     draft.effects.append(fx.RunHook(hook, record.data()))
     if to is State.SLEEP:
         begin_cycle(draft)
+        schedule(draft)
     elif to is State.HIBERNATION:
         _hibernate(draft)
     return True
@@ -54,62 +48,9 @@ def descend(draft: Draft) -> None:
     """Go towards hibernation as fast as is allowed: nothing is busy, and somebody asked for it."""
     move(draft, Trigger.FORCE_SLEEP)
     move(draft, Trigger.FORCE_SLEEP)
-    cycle = draft.world.cycle
-    if draft.world.lifecycle.wish == "now" and cycle.phase == "running":
-        draft.record(r.SleepCycleInterrupted(cycle.next_step))
-        draft.effects.append(fx.StopCycle())
-        draft.record(r.SleepCycleSkipped("hibernation was asked for at once", None))
-
-
-def begin_cycle(draft: Draft) -> None:
-    """Begin the sleep cycle, or go on with it; or say why there is none in this SLEEP."""
-    cycle, wall_s = draft.world.cycle, draft.now.wall_s
-    if cycle.quarantine_until_ts is not None:
-        if wall_s < cycle.quarantine_until_ts:
-            draft.record(r.SleepCycleSkipped("quarantine", cycle.quarantine_until_ts))
-            return
-        draft.record(r.QuarantineLifted(cycle.failed_step))
-        cycle = draft.world.cycle
-    if cycle.retry_ts is not None and wall_s < cycle.retry_ts:
-        draft.record(r.SleepCycleSkipped("it failed lately", cycle.retry_ts))
-        return
-    if draft.world.lifecycle.wish == "now":
-        draft.record(r.SleepCycleSkipped("hibernation was asked for at once", None))
-        return
-    if not cycle.next_step and cycle.completed_ts is not None:
-        due_ts = cycle.completed_ts + draft.world.policy.sleep_min_interval_s
-        # A completion in the future is a wall clock that was set back: then it is due, rather than not for years.
-        if cycle.completed_ts <= wall_s < due_ts:
-            draft.record(r.SleepCycleSkipped("not due yet", due_ts))
-            return
-    step = cycle.next_step or CYCLE_STEPS[0]
-    draft.record(r.SleepCycleStarted(step, resumed=bool(cycle.next_step)))
-    draft.effects.append(fx.StartCycle(step))
-
-
-def step_ended(draft: Draft, event: ev.CycleStepEnded) -> None:
-    """Take a finished step; also one that ended in the instant of an interruption, so that it is not done twice."""
-    if event.step != draft.world.cycle.next_step:
-        return
-    index = CYCLE_STEPS.index(event.step) + 1
-    next_step = CYCLE_STEPS[index] if index < len(CYCLE_STEPS) else None
-    draft.record(r.SleepCycleStepDone(event.step, next_step, event.duration_s, event.result))
-    if next_step is None:
-        cycle = draft.world.cycle
-        draft.record(r.SleepCycleDone(started_ts=cycle.started_ts, duration_s=cycle.worked_s))
-
-
-def step_failed(draft: Draft, event: ev.CycleStepFailed) -> None:
-    """Keep the failure, put off the next try: 10 minutes, doubling to a day; three in a row at one step: quarantine."""
-    cycle, wall_s = draft.world.cycle, draft.now.wall_s
-    # One that was told to give way may end as a failure: an interruption is no strike.
-    if cycle.phase != "running" or event.step != cycle.next_step:
-        return
-    failures = cycle.failures + 1 if cycle.failed_step == event.step else 1
-    retry_ts = wall_s + min(FIRST_RETRY_S * 2 ** (failures - 1), DAY_S)
-    draft.record(r.SleepCycleFailed(event.step, event.error, failures, retry_ts))
-    if failures >= FAILURES_TO_QUARANTINE:
-        draft.record(r.QuarantineEntered(event.step, wall_s + QUARANTINE_S))
+    if draft.world.lifecycle.wish == "now" and draft.world.cycle.phase == "running":
+        give_way(draft)
+        draft.record(r.SleepCycleSkipped(ASKED_AT_ONCE, None))
 
 
 def sleep_due(draft: Draft, event: ev.DeadlinePassed) -> None:
@@ -159,6 +100,5 @@ def outstanding(world: World) -> tuple[fx.Effect, ...]:
         return (*watches, fx.GoDown(world.process.leaving))
     if world.lifecycle.state is State.HIBERNATION and not world.policy.shadow_run:
         return (*watches, fx.GoDown("hibernate"))
-    if world.cycle.phase == "running":
-        return (*watches, fx.StartCycle(world.cycle.next_step))
-    return watches
+    workers = tuple(fx.StartWorker(run.run_id, run.worker) for run in world.runs.live.values() if run.worker)
+    return (*watches, *workers)

@@ -15,15 +15,39 @@ class GoDown:
 
 
 @dataclass(frozen=True, slots=True)
-class StartCycle:
-    """Run the sleep cycle from `step` on."""
+class StartWorker:
+    """Start worker number `worker` of a run."""
 
-    step: str
+    run_id: str
+    worker: int
 
 
 @dataclass(frozen=True, slots=True)
-class StopCycle:
-    """Make the sleep cycle give way."""
+class BeginSteps:
+    """Tell the worker to begin these steps, each `{branch, state, visit, attempt}`; or to merge, at `join`."""
+
+    run_id: str
+    worker: int
+    steps: tuple[Mapping[str, Any], ...]
+    join: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class YieldWorker:
+    """Tell the worker to end its steps; `within_s` from now it is ended."""
+
+    run_id: str
+    worker: int
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopWorker:
+    """End the worker: `broken_off` says whether steps of it are running."""
+
+    run_id: str
+    worker: int
+    broken_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +72,4 @@ class UseSettings:
     """Work by the settings that were read last, also by what of them the core does not decide by."""
 
 
-Effect = GoDown | StartCycle | StopCycle | RunHook | WatchProcess | UseSettings
+Effect = GoDown | StartWorker | BeginSteps | YieldWorker | StopWorker | RunHook | WatchProcess | UseSettings

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torpord.core.lifecycle import Trigger
@@ -116,23 +116,6 @@ class DeadlinePassed(Event):
     deadline: str
     conditions: tuple[Condition, ...] = ()  # for sleep_due
     forbids_exit: tuple[str, ...] = ()  # for hibernate_due
-
-
-@dataclass(frozen=True, slots=True)
-class CycleStepEnded(Event):
-    """A step of the sleep cycle is done."""
-
-    step: str
-    duration_s: float
-    result: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class CycleStepFailed(Event):
-    """A step of the sleep cycle failed."""
-
-    step: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)

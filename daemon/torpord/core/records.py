@@ -18,10 +18,11 @@ class Record:
 
     kind: ClassVar[str] = ""
     ledgered: ClassVar[bool] = True
+    unledgered: ClassVar[frozenset[str]] = frozenset()  # fields the ledger does not have
 
     def data(self) -> dict[str, Any]:
         """Return the record's fields as the ledger and the wire show them (`from_` is `from` there)."""
-        return {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self)}
+        return {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self) if f.name not in self.unledgered}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,22 +181,13 @@ class HibernationRechecked(Record):
 
 @dataclass(frozen=True, slots=True)
 class SleepCycleStarted(Record):
-    """The sleep cycle began, or went on at `step`."""
+    """The sleep cycle began, or went on at `step`: it is the run `run_id` of `flow`."""
 
     kind: ClassVar[str] = "sleep_cycle_started"
+    run_id: str
+    flow: str
     step: str
     resumed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SleepCycleStepDone(Record):
-    """A step of the cycle is done; `next_step` is where it goes on, also after a crash. None: it was the last."""
-
-    kind: ClassVar[str] = "sleep_cycle_step_done"
-    step: str
-    next_step: str | None
-    duration_s: float
-    result: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +195,24 @@ class SleepCycleInterrupted(Record):
     """The cycle gave way: no failure. It goes on at `step` in the next SLEEP."""
 
     kind: ClassVar[str] = "sleep_cycle_interrupted"
+    run_id: str
     step: str
 
 
 @dataclass(frozen=True, slots=True)
 class SleepCycleDone(Record):
-    """The cycle completed."""
+    """The cycle completed. `worked_s` leaves out the time it was interrupted; `result` None: none, or a large one."""
 
     kind: ClassVar[str] = "sleep_cycle_done"
+    run_id: str
     started_ts: float
-    duration_s: float
+    worked_s: float
+    result: Any
 
 
 @dataclass(frozen=True, slots=True)
 class SleepCycleSkipped(Record):
-    """SLEEP began with no cycle to run, for `reason`. `due_ts` is when there will be one (None: at the next sleep)."""
+    """There is no cycle to run in this SLEEP, for `reason`. `due_ts`: when there will be one (None: not by itself)."""
 
     kind: ClassVar[str] = "sleep_cycle_skipped"
     reason: str
@@ -226,9 +221,10 @@ class SleepCycleSkipped(Record):
 
 @dataclass(frozen=True, slots=True)
 class SleepCycleFailed(Record):
-    """A step of the cycle failed; it is tried again no sooner than `retry_ts`."""
+    """The cycle failed at `step`; it is tried again no sooner than `retry_ts`."""
 
     kind: ClassVar[str] = "sleep_cycle_failed"
+    run_id: str
     step: str
     error: str
     failures: int
@@ -269,21 +265,6 @@ class HookFailed(Record):
     hook: str
     command: str
     problem: str
-
-
-def _subclasses() -> dict[str, type[Record]]:
-    return {cls.kind: cls for cls in Record.__subclasses__()}
-
-
-KINDS: Mapping[str, type[Record]] = _subclasses()
-
-
-def parse(kind: str, data: Mapping[str, Any]) -> Record:
-    """Give a ledger line its record back. Raises KeyError for a kind this version does not know."""
-    cls = KINDS[kind]
-    names = {f.name.rstrip("_"): f.name for f in fields(cls)}
-    values = {names[key]: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

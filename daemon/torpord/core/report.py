@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from torpord.core.deadlines import Clock, deadlines, hibernate_at
-from torpord.core.descent import CYCLE_STEPS
+from torpord.core.deadlines import Clock, deadlines, hibernate_at, stays_for
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
-from torpord.core.world import Cycle, Hold, World
+from torpord.core.runs import Place, Run, RunStatus
+from torpord.core.world import Hold, World
 
 _BELOW = {State.WAKE: State.DROWSY, State.DROWSY: State.SLEEP, State.SLEEP: State.HIBERNATION}
 
@@ -55,12 +55,16 @@ def next_state(world: World, now: Now) -> dict[str, Any]:
     """Say which state comes next by itself: in how many seconds, at what time, and what stands in the way now."""
     below = _BELOW.get(world.lifecycle.state)
     blocked = [f"{h.who}: {h.why}" for h in islice(world.holds.by_id.values(), 20)]
+    blocked += [f"{run.flow}: {run_text(run)}" for run in islice(world.runs.busy, 20)]
     blocked += [f"{each['name']}: {each['found']}" for each in world.sleep.postponed]
     if world.lifecycle.state is State.SLEEP:
         if world.cycle.phase == "running":
-            blocked.append(f"the sleep cycle is at {world.cycle.next_step}")
+            blocked.append(f"the sleep cycle is at {world.cycle_run.at if world.cycle_run else 'its end'}")
+        staying = stays_for(world)
+        if staying is not None and not staying.cycle:
+            blocked.append(f"{staying.flow}: {run_text(staying)}")
         blocked += world.lifecycle.blocked_by
-    due = [d for d in deadlines(world) if d.name != "hold_expired"]
+    due = [d for d in deadlines(world) if d.name in ("drowsy_due", "sleep_due", "hibernate_due")]
     if below is None or not due:
         return {"state": below, "in_s": None, "at": None, "blocked_by": blocked}
     left = [d.at_s - (now.awake_s if d.clock is Clock.AWAKE else now.wall_s) for d in due]
@@ -68,27 +72,28 @@ def next_state(world: World, now: Now) -> dict[str, Any]:
     return {"state": below, "in_s": round(in_s, 3), "at": iso(now.wall_s + in_s), "blocked_by": blocked}
 
 
-def cycle_progress(cycle: Cycle) -> dict[str, Any] | None:
-    """Say how far an unfinished sleep cycle is, or None."""
-    if not cycle.next_step:
+def cycle_progress(world: World) -> dict[str, Any] | None:
+    """Say how far an unfinished sleep cycle is, or None. `of` counts the flow's states, once it was loaded."""
+    run = world.cycle_run
+    if run is None:
         return None
-    done, of = CYCLE_STEPS.index(cycle.next_step), len(CYCLE_STEPS)
-    return {"phase": cycle.phase, "step": cycle.next_step, "done": done, "of": of}
+    return {"phase": world.cycle.phase, "run_id": run.run_id, "step": run.at, "done": run.steps, "of": run.states}
 
 
-def quarantine(cycle: Cycle) -> dict[str, Any] | None:
+def quarantine(world: World) -> dict[str, Any] | None:
     """Say which step is in quarantine and until when, or None."""
+    cycle = world.cycle
     if cycle.quarantine_until_ts is None:
         return None
     return {"step": cycle.failed_step, "until_ts": iso(cycle.quarantine_until_ts), "failures": cycle.failures}
 
 
-def last_cycle(cycle: Cycle) -> dict[str, Any] | None:
-    """Show how the last sleep cycle ended and what its steps found, or None before the first."""
-    if cycle.last is None:
+def last_cycle(world: World) -> dict[str, Any] | None:
+    """Show how the last sleep cycle ended and what it found, or None before the first."""
+    last = world.cycle.last
+    if last is None:
         return None
-    times = {"started_ts": iso(cycle.last["started_ts"]), "ended_ts": iso(cycle.last["ended_ts"])}
-    return {**cycle.last, **times, "results": cycle.results}
+    return {**last, "started_ts": iso(last["started_ts"]), "ended_ts": iso(last["ended_ts"])}
 
 
 def sleep_view(world: World, now: Now) -> dict[str, Any]:
@@ -98,9 +103,9 @@ def sleep_view(world: World, now: Now) -> dict[str, Any]:
     if cycle.completed_ts is not None:
         debt_s = max(0.0, now.wall_s - cycle.completed_ts - world.policy.sleep_min_interval_s)
     return {
-        "last_cycle": last_cycle(cycle),
-        "progress": cycle_progress(cycle),
-        "quarantine": quarantine(cycle),
+        "last_cycle": last_cycle(world),
+        "progress": cycle_progress(world),
+        "quarantine": quarantine(world),
         "debt_s": round(debt_s, 3),
     }
 
@@ -108,6 +113,7 @@ def sleep_view(world: World, now: Now) -> dict[str, Any]:
 def why(world: World, now: Now) -> dict[str, Any]:
     """Explain the state: what keeps the daemon as awake as it is, what comes next, and what that waits for."""
     awake = [_hold_reason(hold, now) for hold in islice(world.holds.by_id.values(), 100)]
+    awake += [_run_reason(run, now) for run in islice(world.runs.busy, 100)]
     state, activity = world.lifecycle.state, world.activity
     if state in (State.WAKE, State.DROWSY):
         after_s = world.policy.drowsy_after_s if state is State.WAKE else world.policy.sleep_after_s
@@ -133,6 +139,62 @@ def _hold_reason(hold: Hold, now: Now) -> dict[str, Any]:
     return _reason("hold", hold.who, hold.why, view["since_ts"], view["until_ts"])
 
 
+def _run_reason(run: Run, now: Now) -> dict[str, Any]:
+    until = None if run.retry_awake_s is None else iso(now.wall_s + run.retry_awake_s - now.awake_s)
+    return _reason("run", f"{run.flow} ({run.run_id})", run_text(run), iso(run.started_ts or run.created_ts), until)
+
+
+def run_text(run: Run) -> str:
+    """Say in a few words what a run is doing."""
+    match run.status:
+        case RunStatus.PENDING:
+            return f"it waits for its turn{f': {run.reason}' if run.reason else ''}"
+        case RunStatus.RUNNING if run.only_waits:
+            return f"it waits for its next attempt at {run.at}"
+        case RunStatus.RUNNING:
+            return f"it is at {run.at or 'its beginning'}"
+        case status:
+            return f"it is {status}{f': {run.reason}' if run.reason else ''}"
+
+
+def run_brief(run: Run, now: Now, progress: Mapping[str, Any], worker_pid: int | None) -> dict[str, Any]:
+    """Show a run as `run.list` does."""
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow,
+        "status": run.status.value,
+        "reason": run.reason,
+        "stopping": run.stopping.value,
+        "purpose": run.purpose,
+        "session_id": run.session_id,
+        "cycle": run.cycle,
+        "created_ts": iso(run.created_ts),
+        "started_ts": iso(run.started_ts),
+        "ended_ts": iso(run.ended_ts),
+        "worked_s": run.worked_s,
+        "steps": run.steps,
+        "max_steps": run.max_steps,
+        "places": [_place_view(place, now) for place in run.places],
+        "progress": dict(progress),
+        "error": run.error,
+        "worker_pid": worker_pid,
+    }
+
+
+def _place_view(place: Place, now: Now) -> dict[str, Any]:
+    retry_at = None if place.retry_awake_s is None else iso(now.wall_s + place.retry_awake_s - now.awake_s)
+    return {
+        "branch": place.branch,
+        "state": place.state,
+        "visit": place.visit,
+        "attempt": place.attempt,
+        "status": place.status.value,
+        "retry_at": retry_at,
+        "since_ts": iso(place.since_ts),
+        "error": place.error,
+    }
+
+
 def _sleep_reasons(world: World) -> list[dict[str, Any]]:
     since = iso(world.lifecycle.since_ts)
     until = iso(world.sleep.recheck_wall_s)
@@ -143,16 +205,18 @@ def _sleep_reasons(world: World) -> list[dict[str, Any]]:
 
 def _exit_reasons(world: World, now: Now) -> list[dict[str, Any]]:
     since = iso(world.lifecycle.since_ts)
-    state, cycle, reasons = world.lifecycle.state, world.cycle, []
+    state, reasons = world.lifecycle.state, []
     if world.lifecycle.wish and world.busy:
         reasons.append(_reason("wish", "hibernate", "it was asked for, and waits until nothing is busy", None, None))
     if state is State.HIBERNATION and world.policy.shadow_run:
         reasons.append(_reason("shadow_run", "settings", "the process stays because shadow_run is set", since, None))
     if state is not State.SLEEP:
         return reasons
-    if cycle.phase == "running":
-        reasons.append(_reason("sleep_cycle", "housekeeping", f"it is at {cycle.next_step}", since, None))
-    else:
+    run = world.cycle_run if world.cycle.phase == "running" else stays_for(world)
+    if run is not None:
+        kind = "sleep_cycle" if run.cycle else "run"
+        reasons.append({**_run_reason(run, now), "kind": kind})
+    elif world.cycle.phase == "ended":
         at = hibernate_at(world)
         if at > now.awake_s:
             until = iso(now.wall_s + at - now.awake_s)

@@ -12,8 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from torpord.core import records as r
+from torpord.core import run_records as rr
+from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
+from torpord.core.run_history import evolve_run
+from torpord.core.runs import ENDED, Run, Runs, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +109,6 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
-class Cycle:
-    """The sleep cycle.
-
-    `phase` is about this SLEEP: "none" (not begun), "running", or "ended" (nothing more to do in it). `next_step` is
-    about the work: where an unfinished cycle goes on, in this SLEEP or a later one; "" when none is unfinished.
-    """
-
-    phase: str = "none"
-    next_step: str = ""
-    done: tuple[str, ...] = ()
-    started_ts: float = 0.0
-    worked_s: float = 0.0
-    failures: int = 0
-    failed_step: str = ""
-    retry_ts: float | None = None
-    quarantine_until_ts: float | None = None
-    completed_ts: float | None = None
-    last: Mapping[str, Any] | None = None  # outcome, started_ts, ended_ts, duration_s, step, error
-    results: Mapping[str, Any] = field(default_factory=dict)  # of the steps of the newest cycle
-
-
-@dataclass(frozen=True, slots=True)
 class Sleep:
     """Why sleep or hibernation waits, and when to look again. Times only, but for `postponed`."""
 
@@ -148,12 +130,18 @@ class World:
     holds: Holds = field(default_factory=Holds)
     cycle: Cycle = field(default_factory=Cycle)
     sleep: Sleep = field(default_factory=Sleep)
+    runs: Runs = field(default_factory=Runs)
     ledger_seq: int = 0
 
     @property
     def busy(self) -> bool:
         """Whether something is going on that the idle time waits for."""
-        return bool(self.holds.by_id)
+        return bool(self.holds.by_id) or any(self.runs.busy)
+
+    @property
+    def cycle_run(self) -> Run | None:
+        """The run the sleep cycle is, while it is not done."""
+        return self.runs.live.get(self.cycle.run_id)
 
 
 def evolve(world: World, entry: r.Entry) -> World:
@@ -203,8 +191,10 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
             return replace(world, sleep=replace(world.sleep, blocked_recheck_awake_s=record.next_awake_s))
         case r.ShadowRunWarning() | r.WakeRejected() | r.HookFailed():
             return world
+        case rr.RunRecord():
+            return _run(world, entry, record)
         case _:
-            return replace(world, cycle=_cycle(world.cycle, entry, record))
+            return replace(world, cycle=evolve_cycle(world.cycle, world.cycle_run, entry, record))
 
 
 def _active(world: World, entry: r.Entry, count: int) -> World:
@@ -218,6 +208,30 @@ def _moved(world: World, entry: r.Entry, record: r.StateTransition) -> World:
     lifecycle = Lifecycle(to, entry.wall_s, entry.awake_s, record.trigger, wish)
     cycle = replace(world.cycle, phase="none") if to is State.SLEEP else world.cycle
     return replace(world, lifecycle=lifecycle, cycle=cycle, sleep=Sleep())
+
+
+def _run(world: World, entry: r.Entry, record: rr.RunRecord) -> World:
+    before = world.runs.live.get(record.run_id)
+    if isinstance(record, rr.RunRemoved):
+        runs = world.runs.without(record.run_id) if before else world.runs.counting(RunStatus(record.status), -1)
+        return replace(world, runs=runs, cycle=world.cycle.without(record.run_id))
+    run = evolve_run(before, entry, record)
+    runs = world.runs
+    if isinstance(record, rr.RunRetried) and before is None:
+        runs = runs.counting(RunStatus.FAILED, -1)
+    # The sleep cycle's run is kept when it failed: the next SLEEP goes on with it.
+    kept = run.status is RunStatus.FAILED and run.run_id == world.cycle.run_id
+    if run.status in ENDED and not kept:
+        runs = (runs.without(run.run_id) if before else runs).counting(run.status, 1)
+    else:
+        runs = runs.with_(run)
+    cycle = world.cycle
+    if run.run_id == cycle.run_id:
+        cycle = cycle.followed(run, by_request=isinstance(record, rr.RunRetried) and record.by_request)
+    activity = world.activity
+    if before is not None and before.is_busy and not run.is_busy:
+        activity = replace(activity, idle_since_awake_s=entry.awake_s)
+    return replace(world, runs=runs, cycle=cycle, activity=activity)
 
 
 def _hold(entry: r.Entry, record: r.HoldAcquired) -> Hold:
@@ -253,6 +267,9 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
             hold if hold.until_awake_s is None else replace(hold, until_awake_s=hold.until_awake_s + shift)
             for hold in holds.by_id.values()
         )
+    runs = world.runs
+    for run in runs.live.values() if shift else ():
+        runs = runs.with_(_shifted(run, shift))
     first = world.process.generation == 0
     lifecycle = replace(world.lifecycle, wish="", blocked_by=(), since_awake_s=world.lifecycle.since_awake_s + shift)
     activity = replace(world.activity, idle_since_awake_s=world.activity.idle_since_awake_s + shift)
@@ -269,51 +286,12 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         holds=holds,
         cycle=cycle,
         sleep=Sleep(),
+        runs=runs,
     )
 
 
-def _cycle(cycle: Cycle, entry: r.Entry, record: r.Record) -> Cycle:
-    match record:
-        case r.SleepCycleStarted():
-            if record.resumed:
-                return replace(cycle, phase="running", next_step=record.step)
-            begun = replace(cycle, phase="running", next_step=record.step, done=(), results={})
-            return replace(begun, started_ts=entry.wall_s, worked_s=0.0)
-        case r.SleepCycleStepDone():
-            return replace(
-                cycle,
-                next_step=record.next_step or "",
-                done=(*cycle.done, record.step),
-                worked_s=cycle.worked_s + record.duration_s,
-                results={**cycle.results, record.step: record.result},
-                failures=0 if record.step == cycle.failed_step else cycle.failures,
-            )
-        case r.SleepCycleInterrupted():
-            return replace(cycle, phase="none", next_step=record.step)
-        case r.SleepCycleDone():
-            last = _last(cycle, entry, "completed", "", "")
-            cleared = replace(cycle, failures=0, failed_step="", retry_ts=None, quarantine_until_ts=None)
-            return replace(cleared, phase="ended", next_step="", completed_ts=entry.wall_s, last=last)
-        case r.SleepCycleSkipped():
-            return replace(cycle, phase="ended")
-        case r.SleepCycleFailed():
-            last = _last(cycle, entry, "failed", record.step, record.error)
-            failed = replace(cycle, phase="ended", next_step=record.step, last=last, retry_ts=record.retry_ts)
-            return replace(failed, failures=record.failures, failed_step=record.step)
-        case r.QuarantineEntered():
-            return replace(cycle, quarantine_until_ts=record.until_ts)
-        case r.QuarantineLifted():
-            return replace(cycle, quarantine_until_ts=None, failures=0, retry_ts=None)
-        case _:
-            raise AssertionError(f"evolve has no arm for the record {record.kind!r}")
-
-
-def _last(cycle: Cycle, entry: r.Entry, outcome: str, step: str, error: str) -> Mapping[str, Any]:
-    return {
-        "outcome": outcome,
-        "started_ts": cycle.started_ts,
-        "ended_ts": entry.wall_s,
-        "duration_s": round(cycle.worked_s, 6),
-        "step": step,
-        "error": error,
-    }
+def _shifted(run: Run, shift_s: float) -> Run:
+    places = tuple(
+        p if p.retry_awake_s is None else replace(p, retry_awake_s=p.retry_awake_s + shift_s) for p in run.places
+    )
+    return replace(run, places=places)

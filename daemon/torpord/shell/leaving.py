@@ -20,6 +20,7 @@ from torpord.host.listen import Listener
 from torpord.points import reached
 from torpord.shell.hooks import Hooks
 from torpord.shell.spool import Spool
+from torpord.shell.workers import Workers
 
 log = structlog.get_logger("torpord.leaving")
 
@@ -37,6 +38,7 @@ class Exit:
         listener: Listener,
         spool: Spool,
         hooks: Hooks,
+        workers: Workers,
         farewell: Callable[[], Awaitable[None]],
     ) -> None:
         self._desk = desk
@@ -44,6 +46,7 @@ class Exit:
         self._listener = listener
         self._spool = spool
         self._hooks = hooks
+        self._workers = workers
         self._farewell = farewell
         self._wanted: deque[str] = deque()
         self._news = anyio.Event()
@@ -61,6 +64,11 @@ class Exit:
                 await self._news.wait()
             reason = self._wanted.popleft()
             if reason != "hibernate" or await self._nothing_to_do():
+                # Steps get their time to end, and what they do in it is kept. Meanwhile everybody is served.
+                await self._workers.settle()
+                if reason == "hibernate" and not self._is_hibernating():
+                    log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
+                    continue
                 await self._leave(reason)
                 return reason
             log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)

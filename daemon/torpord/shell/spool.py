@@ -16,8 +16,9 @@ import structlog
 from anyio.lowlevel import checkpoint
 
 from torpor import wire
+from torpord.control.calls import Call
 from torpord.control.desk import Desk
-from torpord.control.methods import METHODS, Call, change
+from torpord.control.methods import METHODS, change
 from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import ClientTrigger, FileRejected
@@ -180,16 +181,16 @@ class Spool:
             raise _BadFileError(f"it is no request; it should look like {shape}")
         params = message.get("params", {})
         row = METHODS.get(message["method"])
-        if row is None or row.change is None:
-            changing = ", ".join(each.name for each in METHODS.values() if each.change)
-            raise _BadFileError(f"method {message['method'][:64]!r} cannot be left in a file; these can: {changing}")
         if not isinstance(params, dict):
             raise _BadFileError(f"params is no object; it should look like {shape}")
+        if row is None or not row.changes(params):
+            changing = ", ".join(each.name for each in METHODS.values() if each.change)
+            raise _BadFileError(f"method {message['method'][:64]!r} cannot be left in a file; these can: {changing}")
         cause: dict[str, Any] = {"source": "file", "name": printable(name), "uid": found.st_uid}
         made = f"wake.d/{printable(name)}:{found.st_ino}:{found.st_mtime_ns}"
         taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
         key = params.get("key", made)
-        return _Entry(name, key, Change(taken.event, key, taken.request))
+        return _Entry(name, key, Change(taken.event, key, taken.request, run_id=taken.run_id))
 
     def _text(self, name: str) -> tuple[bytes, os.stat_result]:
         path = self._folder / name

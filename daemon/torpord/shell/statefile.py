@@ -32,15 +32,15 @@ def document(world: World, pid: int | None) -> dict[str, Any]:
         "since_ts": report.iso(world.lifecycle.since_ts),
         "last_activity_ts": report.iso(world.activity.last_ts),
         "wrapper_event_seq": world.activity.event_seq,
-        "sleep_cycle_progress": report.cycle_progress(world.cycle),
-        "quarantine": report.quarantine(world.cycle),
+        "sleep_cycle_progress": report.cycle_progress(world),
+        "quarantine": report.quarantine(world),
         "shadow_run": world.policy.shadow_run,
         "generation": world.process.generation,
         "pid": pid,
         "reason": world.process.leaving or world.lifecycle.reason,
         "next_wake_ts": None,  # nothing plans a wake but slots
         "supervisor": world.process.supervisor,
-        "last_cycle": report.last_cycle(world.cycle),
+        "last_cycle": report.last_cycle(world),
     }
 
 

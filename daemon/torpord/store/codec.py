@@ -7,9 +7,12 @@ from typing import Any
 
 import orjson
 
+from torpord.core.cycle_history import Cycle
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
-from torpord.core.world import Activity, Cycle, Hold, Lifecycle, Process, Sleep, World
+from torpord.core.run_history import from_document
+from torpord.core.runs import Run
+from torpord.core.world import Activity, Hold, Lifecycle, Process, Sleep, World
 
 
 def _lifecycle(**body: Any) -> Lifecycle:
@@ -42,6 +45,11 @@ def hold(body: str) -> Hold:
     built = _built(Hold, body)
     assert isinstance(built, Hold)  # noqa: S101 - for the type checker
     return built
+
+
+def run(body: str) -> Run:
+    """Build a run from its document."""
+    return from_document(orjson.loads(body))
 
 
 def _built(make: Callable[..., Any], body: str) -> Any:

@@ -1,4 +1,4 @@
--- torpor.db, version 1. The tables are the world; the ledger is its history. Read it with any SQLite while the daemon
+-- torpor.db, version 2. The tables are the world; the ledger is its history. Read it with any SQLite while the daemon
 -- is down; while it is up, nobody else opens this file (`torpor log` and `torpor status` ask the daemon).
 
 -- The world's small parts, one JSON document each: a part that did not change is not written.
@@ -24,3 +24,57 @@ CREATE TABLE replies (
     request TEXT NOT NULL,
     result  TEXT NOT NULL
 );
+
+-- Every run that is kept. body: where it stands, as the core knows it. live: it has not ended, or is the sleep cycle's.
+-- detail: what only its readers want: metadata, result, errors, and the document it was imported from.
+CREATE TABLE runs (
+    id         INTEGER PRIMARY KEY,
+    run_id     TEXT NOT NULL UNIQUE,
+    live       INTEGER NOT NULL,
+    status     TEXT NOT NULL,
+    flow       TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    ended_ts   REAL,
+    body       TEXT NOT NULL,
+    detail     TEXT NOT NULL
+);
+CREATE INDEX runs_live ON runs (live) WHERE live;
+CREATE INDEX runs_ended ON runs (ended_ts) WHERE ended_ts IS NOT NULL;
+
+-- A run's data, a row a top-level key, so that a step writes only what it changed. branch '' is the main one; the rows
+-- of another are what it wrote since it began, value NULL: it removed the key.
+CREATE TABLE run_data (
+    run_id TEXT NOT NULL, branch TEXT NOT NULL, key TEXT NOT NULL, value TEXT,
+    PRIMARY KEY (run_id, branch, key)
+) WITHOUT ROWID;
+
+-- Every attempt that ended, in that order. body: outcome, times, figures, and what went wrong.
+CREATE TABLE steps (
+    id      INTEGER PRIMARY KEY,
+    run_id  TEXT NOT NULL,
+    branch  TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    visit   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    body    TEXT NOT NULL
+);
+CREATE INDEX steps_of_run ON steps (run_id, branch, state, visit);
+
+-- What steps did outside, each once. status: begun (no outcome is known), done, failed.
+CREATE TABLE calls (
+    id      INTEGER PRIMARY KEY,
+    run_id  TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    branch  TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    visit   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    tool    TEXT NOT NULL,
+    status  TEXT NOT NULL,
+    args    TEXT NOT NULL,
+    result  TEXT,
+    begun_ts REAL NOT NULL,
+    ended_ts REAL,
+    UNIQUE (run_id, key)
+);
+CREATE INDEX calls_of_step ON calls (run_id, branch, state, visit);

@@ -11,15 +11,17 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import orjson
 
 from torpord.core.records import Entry
+from torpord.core.runs import Run, Runs
 from torpord.core.world import Holds, World
 from torpord.points import reached
-from torpord.store import codec
+from torpord.store import codec, migrations, runs
 
-VERSION = 1
+VERSION = 2
 # Replies are kept this long in any case, then until this many newer ones have come (or, in housekeeping, for a day).
 KEEP_REPLIES_LEAST_S = 15 * 60.0
 KEEP_REPLIES = 100_000
@@ -78,13 +80,17 @@ def line(entry: Entry) -> Line | None:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One transaction: the lines of all that arrived, the world before and after them, and the replies to keep."""
+    """One transaction: the lines of all that arrived, the world before and after them, and the replies to keep.
+
+    `entries` are the records themselves: of runs, the store keeps more than the world and the ledger do.
+    """
 
     number: int
     before: World
     after: World
     lines: Sequence[Line]
     replies: Sequence[KeptReply] = ()
+    entries: Sequence[Entry] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +128,19 @@ class Store:
         try:
             bodies = dict(self._db.execute("SELECT part, body FROM world"))
             held = [body for (body,) in self._db.execute("SELECT body FROM holds")]
+            ended = runs.ended_counts(self._db)
         except sqlite3.Error as error:
             raise _fault(self.path, error) from error
         try:
             head = orjson.loads(bodies.pop("head", "{}"))
             holds = [codec.hold(body) for body in held]
             parts = {name: codec.part(name, body) for name, body in bodies.items()}
+            live = {run.run_id: run for run in runs.live(self._db)}
         except (KeyError, TypeError, ValueError) as error:
             raise StoreUnreadableError(f"the world in {self.path} does not parse: {error!r}") from error
         self.number = head.get("number", 0)
-        return World(**parts, holds=Holds.of(holds), ledger_seq=head.get("ledger_seq", 0))
+        known = Runs(MappingProxyType(live), MappingProxyType(ended))
+        return World(**parts, holds=Holds.of(holds), runs=known, ledger_seq=head.get("ledger_seq", 0))
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises StoreError; whether it is durable then, `durable` says."""
@@ -159,6 +168,8 @@ class Store:
         db.executemany("INSERT OR REPLACE INTO world VALUES (?, ?)", parts)
         if after.holds is not batch.before.holds:
             self._write_holds(batch.before.holds, after.holds)
+        if after.runs is not batch.before.runs or batch.entries:
+            runs.write(db, batch.entries, batch.before, after)
         if batch.replies:
             kept = [(reply.key, reply.ts, reply.request, reply.result) for reply in batch.replies]
             db.executemany("INSERT INTO replies (key, ts, request, result) VALUES (?, ?, ?, ?)", kept)
@@ -200,6 +211,14 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
         return found
+
+    def found_runs(self, run_ids: Iterable[str]) -> Mapping[str, Run]:
+        """Look up these runs, ended or not. Raises StoreError."""
+        try:
+            found = [runs.find(self._db, run_id) for run_id in run_ids]
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        return {run.run_id: run for run in found if run is not None}
 
     def oldest(self) -> int:
         """Return the seq of the oldest line that is kept; 0 where there is none. Raises StoreError."""
@@ -253,6 +272,9 @@ def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version in migrations.FROM:
+            migrations.bring_up(db, version)
+            version = VERSION
         if version == VERSION:  # before that nothing is set: the journal's mode is written into the file
             _set_up(db)
     except sqlite3.Error as error:

@@ -1,0 +1,44 @@
+"""A request as the methods see it, and what a method is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torpord.control.desk import Desk
+from torpord.control.params import Param
+from torpord.core import events as ev
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: its parameters, who sent it, and over which connection (None: a file in `wake.d/`)."""
+
+    desk: Desk
+    params: Mapping[str, Any]
+    cause: ev.Cause
+    connection: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row. One of `change`, `look` and `read` is set, but for what the connection itself does: then none.
+
+    A change makes an event for the writer. A look answers from the world as it is; a read takes the store's time. Where
+    `looks` says so of its parameters, a method that has a change, too, only looks. `before` may refuse a call before
+    its parameters are looked at.
+    """
+
+    name: str
+    doc: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    change: Callable[[Call], ev.Event] | None = None
+    look: Callable[[Call], Any] | None = None
+    read: Callable[[Call], Awaitable[Any]] | None = None
+    looks: Callable[[Mapping[str, Any]], bool] | None = None
+    before: Callable[[Call], None] | None = None
+
+    def changes(self, params: Mapping[str, Any]) -> bool:
+        """Whether a request with these parameters may change anything."""
+        return self.change is not None and not (self.looks is not None and self.looks(params))

@@ -1,0 +1,86 @@
+"""`wait`: for a state of the daemon, or a status of a run; answered at once where it holds already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from torpord.control.calls import Call
+from torpord.control.desk import Desk, RunWatcher, Watcher
+from torpord.control.params import RefusedError
+from torpord.control.run_pages import found_run
+from torpord.core.draft import Refusal
+from torpord.core.lifecycle import State
+from torpord.core.runs import ENDED, RunStatus
+
+
+def waits_for_one(call: Call) -> None:
+    """Refuse a `wait` for nothing, or for two things at once."""
+    named = [name for name in ("state", "run_id") if name in call.params]
+    if len(named) != 1 or ("status" in call.params and "run_id" not in call.params):
+        message = "wait takes either state, or run_id with or without status"
+        raise RefusedError(Refusal("invalid_params", message, {"field": named[-1] if named else "state"}))
+
+
+async def wait(desk: Desk, params: Mapping[str, Any]) -> Any:
+    """Return the result, or the refusal, once there is one."""
+    try:
+        if "state" in params:
+            return await _state(desk, State(params["state"]), params.get("timeout_s"))
+        wanted = frozenset({RunStatus(params["status"])}) if "status" in params else ENDED
+        return await _run(desk, params["run_id"], wanted, params.get("timeout_s"))
+    except RefusedError as refused:
+        return refused.refusal
+
+
+async def _state(desk: Desk, state: State, timeout_s: float | None) -> Any:
+    if desk.world.lifecycle.state is state:
+        return {"state": state.value, "seq": desk.world.ledger_seq}
+    watcher = Watcher(state)
+    desk.watchers.append(watcher)
+    try:
+        await _seen(desk, watcher.seen, timeout_s)
+    finally:
+        desk.watchers.remove(watcher)
+    if watcher.seen.is_set():
+        return {"state": state.value, "seq": watcher.seq}
+    if desk.draining:
+        return desk.goes_down()
+    now = desk.world.lifecycle.state
+    return Refusal("timeout", f"{timeout_s:g} s passed and the state is {now}, not {state}", {"state": now.value})
+
+
+async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s: float | None) -> Any:
+    # First of all, so that nothing is missed while the store is read.
+    watcher = RunWatcher(run_id, wanted)
+    desk.run_watchers.append(watcher)
+    try:
+        status = (await found_run(desk, run_id)).status
+        if status not in wanted and status not in ENDED:
+            await _seen(desk, watcher.seen, timeout_s)
+            status = watcher.status or status
+    finally:
+        desk.run_watchers.remove(watcher)
+    if status in wanted:
+        return {"run_id": run_id, "status": status.value, "seq": watcher.seq or desk.world.ledger_seq}
+    if status in ENDED:
+        return Refusal("conflict", f"the run has ended, and is {status}", {"status": status.value})
+    if desk.draining:
+        return desk.goes_down()
+    return Refusal("timeout", f"{timeout_s:g} s passed and the run is {status}", {"status": status.value})
+
+
+async def _seen(desk: Desk, seen: anyio.Event, timeout_s: float | None) -> None:
+    """Wait until it is seen, its time is over, or the daemon goes down."""
+    with anyio.move_on_after(timeout_s):
+        async with anyio.create_task_group() as either:
+            either.start_soon(_until_drained, desk, either.cancel_scope)
+            await seen.wait()
+            either.cancel_scope.cancel()
+
+
+async def _until_drained(desk: Desk, scope: anyio.CancelScope) -> None:
+    await desk.drained.wait()
+    scope.cancel()

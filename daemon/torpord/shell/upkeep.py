@@ -1,0 +1,54 @@
+"""What the built-in housekeeping asks the daemon to do on its own store, a step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torpord.core.draft import Refusal
+from torpord.core.run_events import RunExpired
+from torpord.store import housekeeping
+from torpord.store import runs as rows
+from torpord.store.store import StoreError
+from torpord.writer import Change
+
+if TYPE_CHECKING:
+    from torpord.shell.worker import Surroundings
+
+CAUSE = {"source": "housekeeping"}
+# Removing a run takes all of its history with it, in one commit that everybody waits for.
+RUNS_A_COMMIT = 10
+
+
+class FailedError(Exception):
+    """A step of the housekeeping failed, or gave way."""
+
+
+async def do(step: str, around: Surroundings, called_off: Callable[[], bool]) -> dict[str, Any]:
+    """Do a step and return what it found. Raises FailedError, or StoreError."""
+    policy, wall_s = around.writer.world.policy, around.now().wall_s
+    if step == "expire_runs":
+        return {"runs": await _expire(around, wall_s - policy.runs_keep_s, policy.runs_keep_count, called_off)}
+    if step not in housekeeping.STEPS:
+        raise FailedError(f"the housekeeping has no step {step!r}")
+    work = housekeeping.Upkeep(around.store, around.runner, wall_s, policy.ledger_keep_s, called_off)
+    try:
+        return await around.runner.run(lambda: housekeeping.run(step, work))
+    except housekeeping.GaveWayError as error:
+        raise FailedError("it gave way") from error
+
+
+async def _expire(around: Surroundings, before_ts: float, keep: int, called_off: Callable[[], bool]) -> int:
+    gone = 0
+    while not called_off():
+        db = around.store.connection
+        run_ids = await around.runner.run(lambda db=db: rows.over_age(db, before_ts, keep, RUNS_A_COMMIT))  # type: ignore[misc]
+        if not run_ids:
+            return gone
+        ticket = around.writer.submit([Change(RunExpired(CAUSE, run_id), run_id=run_id) for run_id in run_ids])
+        await ticket.done.wait()
+        refused = [outcome for outcome in ticket.outcomes if isinstance(outcome, Refusal)]
+        if refused:
+            raise StoreError(refused[0].message)
+        gone += len(run_ids)
+    raise FailedError("it gave way")

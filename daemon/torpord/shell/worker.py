@@ -1,0 +1,437 @@
+"""One worker: its process, what it says, and how it is made to end.
+
+The pipe's protocol is described in `daemon/ARCHITECTURE.md`. Reports are taken in the order they come, all that have
+come at once in one commit; each is answered when it is durable.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import orjson
+import structlog
+from anyio.abc import TaskGroup
+
+from torpor import wire
+from torpord.core import run_events as re
+from torpord.core.draft import Refusal
+from torpord.core.moment import Now
+from torpord.core.runs import MAIN, MAX_BRANCHES, PlaceStatus, Run
+from torpord.shell import reports, upkeep
+from torpord.store import runs as rows
+from torpord.store.store import Store, StoreError
+from torpord.store.thread import Runner
+from torpord.writer import Change, Outcome, Writer
+
+if TYPE_CHECKING:
+    from torpord.host.worker_process import WorkerProcess
+
+log = structlog.get_logger("torpord.worker")
+
+# A flow's imports may take their time, but not for ever: meanwhile the daemon stays awake for it.
+LOAD_LIMIT_S = 120.0
+RETRY_REPORT_S = 1.0
+# What an ending worker gets after each word, before the next and stronger one.
+EXIT_S = 2.0
+CANCEL_S = 1.0
+LAST_S = 0.3
+# What a process that has ended had still sent is taken, as long as the store takes it.
+LAST_WORDS_S = 5.0
+WORK_DIR_PREFIX = "run-"
+# The service manager's words are for the daemon itself.
+_NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all workers share. `extra`: what their environment has beside the daemon's own."""
+
+    writer: Writer
+    store: Store
+    runner: Runner
+    now: Callable[[], Now]
+    flows: Callable[[], Mapping[str, Mapping[str, Any]]]
+    home: Path
+    extra: Mapping[str, str]
+
+    @property
+    def places(self) -> Path:
+        """Where workers have their folders."""
+        return self.home / wire.SPOOL_TMP_NAME
+
+    def environment(self) -> dict[str, str]:
+        """Return a worker's environment."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+        return {**own, **self.extra}
+
+    async def clear(self) -> None:
+        """Remove what the workers of an earlier daemon left."""
+        left = list(self.places.glob(f"{WORK_DIR_PREFIX}*"))
+        if left:
+            await self.runner.run(lambda: _remove(left))
+
+
+@dataclass(slots=True)
+class _Report:
+    """A line that is an event: answered, under its number, when that is durable."""
+
+    number: int | None
+    event: re.WorkerEvent
+
+
+@dataclass(slots=True)
+class Worker:
+    """The worker `number` of a run. `gone` is set when nothing of it is left."""
+
+    run_id: str
+    number: int
+    around: Surroundings
+    gone: anyio.Event = field(default_factory=anyio.Event)
+    progress: dict[str, Any] = field(default_factory=dict)
+    _process: WorkerProcess | None = None
+    _tasks: TaskGroup | None = None
+    _spec: Mapping[str, Any] = field(default_factory=dict)
+    _states: Mapping[str, tuple[int, float | None]] = field(default_factory=dict)  # retries and time
+    _called_off: bool = False  # it is to end: what works for it gives way
+    _ending: bool = False
+    _blame: bool = True
+    _how: str = ""
+    _last_word: str = ""  # what it was told before there was a process to tell
+
+    @property
+    def pid(self) -> int | None:
+        """The process, once there is one."""
+        return self._process.pid if self._process else None
+
+    async def live(self) -> None:
+        """Start it, serve it until it has ended, and say so."""
+        exit_ = None
+        try:
+            hello = await self._hello()
+            if hello is not None and not self._called_off:
+                exit_ = await self._serve(hello)
+        except OSError as error:
+            self._how = f"it cannot be started: {error}"
+            log.warning("worker_not_started", run_id=self.run_id, error=str(error))
+            await anyio.sleep(RETRY_REPORT_S)  # what is missing (memory, processes) is not there at once
+        finally:
+            if self._process is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._process.close()
+            shutil.rmtree(self._work_dir, ignore_errors=True)
+        output = self._output()
+        figures = (exit_.cpu_s, exit_.peak_rss_bytes) if exit_ else (None, None)
+        how = self._how or (_ended_how(exit_.returncode) if exit_ else "it was not started")
+        self.around.writer.owe(
+            re.WorkerGone(reports.CAUSE, self.run_id, self.number, how, self._blame, output, *figures)
+        )
+
+    @property
+    def _work_dir(self) -> Path:
+        return self.around.places / f"{WORK_DIR_PREFIX}{self.run_id}"
+
+    def _output(self) -> str:
+        return self._process.output_tail().decode(errors="replace") if self._process else ""
+
+    async def _hello(self) -> bytes | None:
+        """Read what the worker is told first; None where its flow is in no settings any more."""
+        run = self.around.writer.world.runs.live.get(self.run_id)
+        if run is None or run.worker != self.number:
+            self._called_off = True
+            return None
+        spec = self.around.flows().get(run.flow)
+        if spec is None:
+            message = f"there is no flow {run.flow!r} in the settings any more: put it back, and retry"
+            error = {"type": "FlowError", "message": message, "traceback": ""}
+            await self._submit([_Report(None, re.WorkerCannotLoad(reports.CAUSE, self.run_id, self.number, error))])
+            return None
+        self._spec = spec
+        found = await self._read(lambda db: rows.resumption(db, run))
+        return orjson.dumps(_greeting(run, spec, found, self._work_dir)) + b"\n"
+
+    async def _read(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Read from the store, however long the disk takes."""
+        while True:
+            try:
+                return await self.around.runner.run(lambda: read(self.around.store.connection))
+            except sqlite3.Error as error:
+                log.warning("run_not_read", run_id=self.run_id, error=str(error))
+                await anyio.sleep(RETRY_REPORT_S)
+
+    async def _serve(self, hello: bytes) -> Any:
+        from torpord.host.worker_process import WorkerProcess  # noqa: PLC0415 - an idle daemon does without
+
+        self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # -P: the working directory is no place for modules.
+        argv = [sys.executable, "-P", "-m", "torpord.flows.worker"]
+        self._process = process = await WorkerProcess.spawn(argv, self.around.environment())
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            process.send(hello)
+            if self._last_word:
+                self._end(self._last_word)
+            tasks.start_soon(self._limit_loading)
+            listened = anyio.Event()
+            tasks.start_soon(self._listen, process, listened)
+            # From the first moment on: it is also what notices the end of the group's guardian.
+            exit_ = await process.ended()
+            with anyio.move_on_after(LAST_WORDS_S):
+                await listened.wait()
+            self._tasks = None
+            tasks.cancel_scope.cancel()
+        return exit_
+
+    async def _limit_loading(self) -> None:
+        await anyio.sleep(LOAD_LIMIT_S)
+        if not self._states and self._process is not None:
+            self._how = f"it took over {LOAD_LIMIT_S:g} s to load the flow"
+            self._process.kill()
+
+    async def _listen(self, process: WorkerProcess, listened: anyio.Event) -> None:
+        from torpord.host.worker_pipe import LineTooLongError  # noqa: PLC0415 - see _serve
+
+        try:
+            while lines := await process.receive():
+                await self._take(lines)
+        except LineTooLongError as error:
+            self._how = f"it broke the protocol of the pipe: {error}"
+        except reports.NonsenseError as error:
+            self._how = f"it broke the protocol of the pipe: {error}"
+            log.warning("worker_spoke_nonsense", run_id=self.run_id, error=str(error))
+        listened.set()
+        if not self._ending:  # it has closed the pipe, or broken the protocol: there is no more to come
+            await self._kill_after(CANCEL_S)
+
+    async def _take(self, lines: Sequence[bytes]) -> None:
+        taken: list[_Report] = []
+        for line in lines:
+            message = reports.parsed(line)
+            if message["t"] == "progress":
+                self._progressed(message)
+            elif message["t"] in ("cached", "upkeep"):
+                self._start(self._value, message)
+            else:
+                taken.append(self._report(message))
+        if taken:
+            await self._submit(taken)
+
+    def _progressed(self, message: Mapping[str, Any]) -> None:
+        if len(self.progress) < MAX_BRANCHES:
+            shown = {name: message.get(name) for name in ("done", "of", "note")}
+            self.progress[str(message.get("branch"))] = {**shown, "note": str(shown["note"] or "")[:200]}
+
+    def _report(self, message: Mapping[str, Any]) -> _Report:
+        if message["t"] == "loaded":
+            self._states = reports.limits(message)
+        elif message["t"] == "ended":
+            self.progress.pop(str(message.get("branch")), None)
+        output = self._output()
+        # Chance, so that many that failed at once do not all come back at once.
+        event = reports.event(message, self.run_id, self.number, output, random.random())  # noqa: S311
+        number = message.get("n")
+        return _Report(number if isinstance(number, int) else None, event)
+
+    async def _submit(self, taken: Sequence[_Report]) -> None:
+        """Have reports stored, however long the disk takes, and answer them."""
+        left = list(taken)
+        while left:
+            ticket = self.around.writer.submit([Change(report.event) for report in left])
+            await ticket.done.wait()
+            unstored = []
+            for report, outcome in zip(left, ticket.outcomes, strict=True):
+                if isinstance(outcome, Refusal) and outcome.name == "storage_unavailable":
+                    unstored.append(report)
+                else:
+                    await self._answer(report, outcome)
+            left = unstored
+            if left:
+                await anyio.sleep(RETRY_REPORT_S)
+
+    async def _answer(self, report: _Report, outcome: Outcome) -> None:
+        if self._process is None:
+            return
+        if isinstance(outcome, Refusal):
+            if outcome.name == "internal_error":
+                self._how = f"what it reported cannot be recorded: {outcome.message}"
+                self._process.kill()
+            said: dict[str, Any] = {"t": "no", "n": report.number, "name": outcome.name, "message": outcome.message}
+        else:
+            said = {"t": "begin"} if report.number is None else {"t": "ack", "n": report.number}
+            steps, join = outcome.get("steps"), outcome.get("join")
+            if steps:
+                said["steps"] = await self._begun(steps)
+            if join:
+                said["join"] = join
+        if len(said) > 1:
+            self._send(said)
+
+    async def _begun(self, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Add what earlier attempts recorded to the steps that are begun, and watch their time."""
+        begun: list[Mapping[str, Any]] = []
+        for step in steps:
+            self.progress.pop(step["branch"], None)
+            _, limit_s = self._states.get(step["state"], (0, None))
+            if limit_s is not None:
+                self._start(self._limit_step, step, limit_s)
+            if step["attempt"] > 1:
+                at = (self.run_id, step["branch"], step["state"], step["visit"])
+                calls = await self._read(lambda db, at=at: rows.recorded_calls(db, *at))  # type: ignore[misc]
+                begun.append({**step, "calls": calls})
+            else:
+                begun.append(step)
+        return begun
+
+    async def _limit_step(self, step: Mapping[str, Any], limit_s: float) -> None:
+        """End a worker whose step does not end in time: code that blocks cannot be cancelled from within."""
+        await anyio.sleep(limit_s + self.around.writer.world.policy.yield_within_s)
+        run = self.around.writer.world.runs.live.get(self.run_id)
+        place = run.place(step["branch"]) if run and run.worker == self.number else None
+        if place is None or place.status is not PlaceStatus.RUNNING or self._process is None:
+            return
+        if (place.state, place.visit, place.attempt) != (step["state"], step["visit"], step["attempt"]):
+            return
+        message = f"it took over {limit_s:g} s, and did not end when it was told to"
+        error = {"type": "TimeoutError", "message": message, "traceback": ""}
+        report = re.StepReported(
+            reports.CAUSE,
+            self.run_id,
+            self.number,
+            **reports.attempt(step),
+            outcome={"failed": error, "retries": self._states[step["state"]][0]},
+            duration_s=limit_s,
+            output=self._output(),
+            timed_out=True,
+            draw=random.random(),  # noqa: S311 - as above
+        )
+        self._blame, self._how = False, f"ended: {place.state} took over its time"
+        await self._submit([_Report(None, report)])
+        if self._process is not None:
+            self._process.kill()
+
+    async def _value(self, message: Mapping[str, Any]) -> None:
+        """Answer a question of the worker's."""
+        said: dict[str, Any] = {"t": "value", "n": message.get("n")}
+        try:
+            if message["t"] == "cached":
+                said["value"] = await self._cached(str(message.get("key")))
+            elif self._spec.get("builtin"):
+                said["value"] = await upkeep.do(str(message.get("step")), self.around, lambda: self._called_off)
+            else:
+                said["error"] = "only the built-in housekeeping works on the daemon's own store"
+        except upkeep.FailedError as error:
+            said["error"] = str(error)
+        except StoreError as error:
+            said["error"] = str(error)
+        self._send(said)
+
+    async def _cached(self, key: str) -> Any:
+        found = await self._read(lambda db: rows.detail(db, self.run_id))
+        return (found.get("legacy") or {}).get("tool_results_cache", {}).get(key)
+
+    def _start(self, call: Callable[..., Any], *args: Any) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(call, *args)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._process is None:
+            return
+        from torpord.host.worker_pipe import WorkerDeafError  # noqa: PLC0415 - see _serve
+
+        try:
+            self._process.send(orjson.dumps(message) + b"\n")
+        except WorkerDeafError as error:
+            self._how = str(error)
+            self._process.kill()
+
+    # What was decided.
+
+    def begin(self, steps: Sequence[Mapping[str, Any]], join: str | None) -> None:
+        """Tell it to begin steps, or to merge."""
+        self._start(self._begin, steps, join)
+
+    async def _begin(self, steps: Sequence[Mapping[str, Any]], join: str | None) -> None:
+        self._send({"t": "begin", "steps": await self._begun(steps), "join": join})
+
+    def warn(self, within_s: float) -> None:
+        """Tell it to end its steps; after that time it is ended."""
+        self._called_off = True
+        if self._ending:
+            return
+        self._send({"t": "yield"})
+        self._last_word = "cancel"
+        self._start(self._end_after, within_s)
+
+    async def _end_after(self, within_s: float) -> None:
+        await anyio.sleep(within_s)
+        if not self._ending and self._process is not None:
+            self._ending = True
+            self._how = f"it did not end within {within_s:g} s"
+            self._send({"t": "cancel"})
+            self._process.terminate()
+            await self._kill_after(LAST_S)
+
+    def stop(self, *, broken_off: bool) -> None:
+        """End it: at once, where steps of it are broken off; else when it has cleaned up."""
+        self._called_off = True
+        if not self._ending:
+            self._end("cancel" if broken_off else "exit")
+
+    def hurry(self) -> None:
+        """End it now: the run's next worker waits."""
+        self._start(self._kill_after, CANCEL_S)
+
+    def _end(self, word: str) -> None:
+        self._last_word = word
+        if self._tasks is None:
+            return
+        self._ending = True
+        self._send({"t": word})
+        self._start(self._insist, word)
+
+    async def _insist(self, word: str) -> None:
+        await anyio.sleep(CANCEL_S if word == "cancel" else EXIT_S)
+        if self._process is not None:
+            self._process.terminate()
+            await self._kill_after(CANCEL_S)
+
+    async def _kill_after(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        if self._process is not None:
+            self._process.kill()
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _greeting(run: Run, spec: Mapping[str, Any], found: rows.Resumption, work_dir: Path) -> Mapping[str, Any]:
+    nothing: Mapping[str, Any] = {"set": {}, "removed": []}
+    branches = {
+        place.branch: {**found.branches.get(place.branch, nothing), "join": place.join}
+        for place in run.places
+        if place.branch != MAIN
+    }
+    return {
+        "t": "hello",
+        "run_id": run.run_id,
+        "origin": run.origin,
+        "flow": spec,
+        "data": found.data,
+        "branches": branches,
+        "visits": found.visits,
+        "work_dir": str(work_dir),
+    }
+
+
+def _ended_how(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"

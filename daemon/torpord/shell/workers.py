@@ -1,0 +1,110 @@
+"""The workers: for every run that is at work one process, started, listened to, warned and ended as was decided.
+
+Nothing is decided here. What a worker says becomes an event for the writer, and it is told to go on only when what it
+said is durable; what was decided comes back as the effects that `start`, `begin`, `warn` and `stop` carry out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from torpord.core import effects as fx
+from torpord.core.moment import Now
+from torpord.shell.worker import Surroundings, Worker
+from torpord.store.store import Store
+from torpord.store.thread import Runner
+from torpord.writer import Writer
+
+log = structlog.get_logger("torpord.workers")
+
+
+class Workers:
+    """All workers of this daemon."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        store: Store,
+        runner: Runner,
+        now: Callable[[], Now],
+        flows: Callable[[], Mapping[str, Mapping[str, Any]]],
+        home: Path,
+        extra: Mapping[str, str],
+    ) -> None:
+        self._around = Surroundings(writer, store, runner, now, flows, home, extra)
+        self._tasks: TaskGroup | None = None
+        self._by_run: dict[str, Worker] = {}
+        self._none_left = anyio.Event()
+        self._none_left.set()
+
+    async def run(self, tasks: TaskGroup) -> None:
+        """Take the group the workers live in, and clear what those of an earlier daemon left."""
+        self._tasks = tasks
+        await self._around.clear()
+
+    def start(self, effect: fx.StartWorker) -> None:
+        """Start a worker; behind the run's one before it, where that is not quite gone. Asked again, it goes on."""
+        before = self._by_run.get(effect.run_id)
+        if before is not None and before.number == effect.worker:
+            return
+        worker = Worker(effect.run_id, effect.worker, self._around)
+        self._by_run[effect.run_id] = worker
+        self._none_left = anyio.Event() if self._none_left.is_set() else self._none_left
+        if self._tasks is None:
+            raise AssertionError("a worker is wanted before there is a group for it")
+        self._tasks.start_soon(self._live, worker, before)
+
+    async def _live(self, worker: Worker, before: Worker | None) -> None:
+        try:
+            if before is not None:
+                before.hurry()
+                await before.gone.wait()
+            await worker.live()
+        finally:
+            worker.gone.set()
+            if self._by_run.get(worker.run_id) is worker:
+                del self._by_run[worker.run_id]
+            if not self._by_run:
+                self._none_left.set()
+
+    def begin(self, effect: fx.BeginSteps) -> None:
+        """Tell a worker to begin steps."""
+        worker = self._of(effect.run_id, effect.worker)
+        if worker is not None:
+            worker.begin(effect.steps, effect.join)
+
+    def warn(self, effect: fx.YieldWorker) -> None:
+        """Tell a worker to end its steps, and end it if it does not."""
+        worker = self._of(effect.run_id, effect.worker)
+        if worker is not None:
+            worker.warn(effect.within_s)
+
+    def stop(self, effect: fx.StopWorker) -> None:
+        """End a worker."""
+        worker = self._of(effect.run_id, effect.worker)
+        if worker is not None:
+            worker.stop(broken_off=effect.broken_off)
+
+    def _of(self, run_id: str, number: int) -> Worker | None:
+        worker = self._by_run.get(run_id)
+        return worker if worker is not None and worker.number == number else None
+
+    def progress(self, run_id: str) -> Mapping[str, Any]:
+        """Return what a run's steps have told of how far they are, by branch."""
+        worker = self._by_run.get(run_id)
+        return worker.progress if worker else {}
+
+    def pid(self, run_id: str) -> int | None:
+        """Return the process of a run's worker, while there is one."""
+        worker = self._by_run.get(run_id)
+        return worker.pid if worker else None
+
+    async def settle(self) -> None:
+        """Wait until there is no worker."""
+        await self._none_left.wait()

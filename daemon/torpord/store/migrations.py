@@ -1,0 +1,43 @@
+"""How the store of an earlier version becomes one of this version: in one transaction, or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import orjson
+
+from torpord.store import codec
+
+FROM = (1,)
+
+
+def bring_up(db: sqlite3.Connection, version: int) -> None:
+    """Bring a store of an earlier version up. Raises sqlite3.Error; then nothing has changed."""
+    if version not in FROM:
+        raise AssertionError(f"there is no way from version {version}")
+    schema = Path(__file__).with_name("schema.sql").read_text()
+    try:
+        # `executescript` commits what is open before it begins, and leaves open what it began itself.
+        db.executescript(f"BEGIN IMMEDIATE; {schema[schema.index('CREATE TABLE runs') :]}")
+        _make_the_cycle_a_run(db)
+        db.execute("PRAGMA user_version = 2")
+        db.execute("COMMIT")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _make_the_cycle_a_run(db: sqlite3.Connection) -> None:
+    """Leave out what version 1 knew of its cycle's steps. One that had not ended begins anew: it does no harm twice."""
+    row = db.execute("SELECT body FROM world WHERE part = 'cycle'").fetchone()
+    if row is None:
+        return
+    old = orjson.loads(row[0])
+    results = old.pop("results", {})
+    for name in ("next_step", "done", "started_ts", "worked_s"):
+        old.pop(name, None)
+    if old.get("last") is not None:
+        old["last"] |= {"run_id": "", "result": results or None}
+    db.execute("UPDATE world SET body = ? WHERE part = 'cycle'", (codec.dump(old),))
