@@ -59,20 +59,6 @@ def kill_all() -> None:
                 child.kill()
 
 
-def reap(own: Iterable[int]) -> None:
-    """Collect adopted children that have ended; those in `own` have somebody who waits for them.
-
-    Only for a process in which nobody else starts children.
-    """
-    if not _adopting:
-        return
-    spared = set(own)
-    for child in psutil.Process().children():
-        if child.pid not in spared and not _lives(child):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child.pid, os.WNOHANG)
-
-
 def _marked(marks: Mapping[str, str], spared: set[int]) -> list[psutil.Process]:
     return [process for process in _candidates() if process.pid not in spared and _has(process, marks)]
 

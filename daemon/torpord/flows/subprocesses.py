@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torpord.flows import descendants
 from torpord.flows.threads import in_thread
@@ -30,10 +29,9 @@ class Ended:
 class Command:
     """Runs one command in the process group of this process. `marks`: what of its environment no other command has."""
 
-    _running: ClassVar[set[int]] = set()
-
     def __init__(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], marks: Mapping[str, str]) -> None:
         self._argv, self._cwd, self._env, self._marks = argv, cwd, env, marks
+        self._grace_s = descendants.GRACE_S
 
     async def run(self) -> Ended:
         """Run it to its end. Raises OSError or ValueError where it cannot be started.
@@ -42,35 +40,32 @@ class Command:
         """
         output, write_fd = _Output.opened()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=write_fd,
-                stderr=write_fd,
-                cwd=self._cwd,
-                env={**os.environ, **self._env, **self._marks},
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._argv,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=write_fd,
+                    stderr=write_fd,
+                    cwd=self._cwd,
+                    env={**os.environ, **self._env, **self._marks},
+                )
+            finally:
+                os.close(write_fd)
+                output.start()
+            status = await self._wait(process)
         finally:
-            os.close(write_fd)
-            output.start()
-        self._running.add(process.pid)
-        grace_s = descendants.GRACE_S
-        try:
-            status = await process.wait()
-        except asyncio.CancelledError:
-            # Its children at the same time as itself: a shell ends at once and leaves them.
-            await asyncio.gather(_end(process), in_thread(descendants.end_marked, self._marks, [process.pid]))
-            grace_s = 0.0  # they have had theirs
-            raise
-        finally:
-            self._running.discard(process.pid)
-            await in_thread(self._sweep, grace_s)
+            await in_thread(descendants.end_marked, self._marks, (), self._grace_s)
         await output.ended(LAST_OUTPUT_S)
         return Ended(status, output.tail())
 
-    def _sweep(self, grace_s: float) -> None:
-        descendants.end_marked(self._marks, (), grace_s)
-        descendants.reap(self._running)
+    async def _wait(self, process: asyncio.subprocess.Process) -> int:
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            # Its children at the same time as itself: a shell ends at once and leaves them.
+            await asyncio.gather(_end(process), in_thread(descendants.end_marked, self._marks, [process.pid]))
+            self._grace_s = 0.0  # they have had theirs
+            raise
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

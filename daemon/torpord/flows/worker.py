@@ -56,8 +56,13 @@ def main() -> Never:
         _leave(0)
     states = {state.name: {"retries": state.retries, "timeout_s": state.timeout_s} for state in flow.states.values()}
     sock.sendall(_line({"t": "loaded", "version": flow.version, "initial": flow.initial, "states": states}))
-    asyncio.run(_serve(sock, rest, flow, hello))
-    _leave(0)
+    loop = asyncio.new_event_loop()
+    try:
+        # Not asyncio.run: that waits for all threads at its end.
+        loop.run_until_complete(_serve(sock, rest, flow, hello))
+    except BaseException:  # noqa: BLE001 - SystemExit of a task that an author's code has started on its own
+        traceback.print_exc()
+    _leave(EXIT_BROKEN)
 
 
 def _first_line(sock: socket.socket) -> tuple[bytes, bytes]:

@@ -1,0 +1,113 @@
+"""Calls to the outside are made once, whatever becomes of the attempt that made them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from flows.small import failing, one
+from torpord import Complete, Run
+from torpord.flows.errors import CallUnknownError
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_an_attempt_finds_what_the_one_before_had_called() -> None:
+    made: list[tuple[str, str]] = []
+
+    async def work(run: Run) -> Any:
+        async def pay(amount: int, idempotency_key: str) -> dict[str, Any]:
+            made.append((f"pay {amount}", idempotency_key))
+            return {"receipt": (amount, run.attempt)}
+
+        def note(text: str) -> str:
+            made.append((f"note {text}", ""))
+            if run.attempt == 1:
+                raise OSError("no paper")
+            return text
+
+        receipts = [await run.call("pay", {"amount": amount}, pay) for amount in (1, 2, 1)]
+        assert [receipt["receipt"] for receipt in receipts] == [[1, 1], [2, 1], [1, 1]]
+        return Complete(await run.call("note", {"text": "done"}, note))
+
+    result = await one(work, retries=1).run_here()
+    assert result.result == "done"
+    assert [what for what, _ in made] == ["pay 1", "pay 2", "pay 1", "note done", "note done"]
+    assert len({key for what, key in made if what.startswith("pay")}) == 3
+
+
+async def test_calls_of_a_plain_state() -> None:
+    made: list[int] = []
+
+    def work(run: Run) -> Any:
+        async def count(n: int) -> int:
+            made.append(n)
+            return n
+
+        assert run.call_sync("count", {"n": 1}, count) == 1
+        assert run.call_sync("count", {"n": 2}, lambda n: (made.append(n), n)[1]) == 2
+        assert run.cached_sync("old") is None
+        with pytest.raises(OSError, match="gone"):
+            run.call_sync("fail", {}, _raise)
+        if run.attempt == 1:
+            raise ValueError("again")
+        return Complete()
+
+    assert (await one(work, retries=1).run_here()).status == "completed"
+    assert made == [1, 2]
+
+
+def _raise() -> None:
+    raise OSError("gone")
+
+
+async def test_a_call_that_would_wait_for_itself_says_so() -> None:
+    async def work(run: Run) -> Any:
+        return Complete(run.call_sync("x", {}, lambda: 1))
+
+    assert "await run.call" in await failing(work)
+
+
+async def test_an_outcome_that_nobody_knows_can_be_a_stop() -> None:
+    begun = 0
+
+    async def work(run: Run) -> Any:
+        async def hang() -> None:
+            nonlocal begun
+            begun += 1
+            await asyncio.Event().wait()
+
+        with contextlib.suppress(CallUnknownError) if run.visit > 1 else contextlib.nullcontext():
+            await run.call("hang", {}, hang, unknown="fail")
+        return Complete()
+
+    result = await one(work, retries=5, timeout="20ms").run_here()
+    assert result.error is not None
+    assert result.steps[-1].error is not None
+    assert (begun, len(result.steps)) == (1, 2), "not made again, and not tried again"
+    assert result.steps[-1].error["type"] == "CallUnknownError"
+
+
+@pytest.mark.parametrize(
+    ("tool", "args", "text"),
+    [
+        (1, {}, "tool is text"),
+        ("t", [], "args an object"),
+        ("t", {"x": {1}}, "the arguments of the call 't' is not JSON"),
+    ],
+)
+async def test_a_call_that_is_none(tool: Any, args: Any, text: str) -> None:
+    async def work(run: Run) -> Any:
+        return Complete(await run.call(tool, args, lambda: 1))
+
+    assert text in await failing(work)
+
+
+async def test_a_calls_result_that_cannot_be_kept() -> None:
+    async def work(run: Run) -> Any:
+        return Complete(await run.call("t", {}, lambda: {"x": float("nan")}))
+
+    assert "the result of the call 't' is not JSON" in await failing(work)
