@@ -31,7 +31,8 @@ def exported(talker: Talk, run_id: str) -> Generator[Step, Any, dict[str, Any]]:
     try:
         document = json.loads("".join(texts))
     except ValueError as error:
-        raise ProtocolError(f"what the daemon exported of run {run_id} is no JSON: {error}") from error
+        told = f"what the daemon exported of run {run_id} is no JSON ({error})"
+        raise ProtocolError(f"{told}: if it changed meanwhile, pause it and ask again") from error
     if not isinstance(document, dict):
         raise ProtocolError(f"what the daemon exported of run {run_id} is no JSON object")
     return document

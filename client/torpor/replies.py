@@ -187,6 +187,14 @@ class RunPlace(TypedDict):
     status: Literal["ready", "running", "waiting", "at_join", "forked", "failed"]
     retry_at: str | None
     since_ts: str
+    error: NotRequired[PlaceError | None]
+
+
+class PlaceError(TypedDict):
+    """What the last attempt of a state failed with."""
+
+    type: str
+    message: str
 
 
 class RunProgress(TypedDict):
@@ -207,18 +215,23 @@ class RunError(TypedDict):
 
 
 class Run(TypedDict):
-    """A run in brief. `cycle`: it is a sleep cycle; `steps`: how many have ended."""
+    """A run in brief. `cycle`: it is a sleep cycle; `steps`: how many have ended; `worked_s`: how long, all together.
+
+    `stopping`: no further step is begun, because of "pause", "yield" (something goes first) or "fail"; else "".
+    """
 
     run_id: str
     flow: str | None
     status: RunStatus
     reason: str | None
+    stopping: Literal["", "pause", "yield", "fail"]
     purpose: str | None
     session_id: str | None
     cycle: bool
     created_ts: str
     started_ts: str | None
     ended_ts: str | None
+    worked_s: float
     steps: int
     max_steps: int
     places: list[RunPlace]

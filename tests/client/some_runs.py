@@ -17,8 +17,8 @@ def place(state: str = "read", **more: Any) -> dict[str, Any]:
 
 def run(run_id: str = "4f1c2d3e", status: str = "running", **more: Any) -> dict[str, Any]:
     ended = status in ("completed", "failed", "cancelled")
-    return {"run_id": run_id, "flow": "nightly", "status": status, "reason": None, "purpose": None,
-            "session_id": None, "cycle": False, "created_ts": TS, "started_ts": TS,
+    return {"run_id": run_id, "flow": "nightly", "status": status, "reason": None, "stopping": "", "worked_s": 1.0,
+            "purpose": None, "session_id": None, "cycle": False, "created_ts": TS, "started_ts": TS,
             "ended_ts": LATER_TS if ended else None, "steps": 3, "max_steps": 1000,
             "places": [] if ended else [place()], "progress": {}, "error": None, "worker_pid": None,
             **more}  # fmt: skip

@@ -55,7 +55,7 @@ class Work:
 
 
 class Following:
-    """`torpor runs follow` in a thread; `told` and `status` once it has ended."""
+    """`torpor runs follow`, or another of them, in a thread; how it ended, once it has."""
 
     def __init__(self, torpor: Torpor, *line: str) -> None:
         self._ended: list[tuple[int, str, str]] = []
@@ -63,7 +63,7 @@ class Following:
         self._thread.start()
 
     def _run(self, torpor: Torpor, line: tuple[str, ...]) -> None:
-        self._ended.append(torpor("runs", "follow", *line))
+        self._ended.append(torpor("runs", *line))
 
     def end(self) -> tuple[int, str, str]:
         self._thread.join(20)
@@ -78,7 +78,7 @@ def _progress(done: float, of: float | None = 10, note: str | None = None) -> di
 def test_elsewhere_it_is_a_line_a_change(home: pathlib.Path, torpor: Torpor) -> None:
     work = Work(run(progress=_progress(1)))
     with FakeDaemon(home, *[work] * 9) as daemon:
-        following = Following(torpor, _ID)
+        following = Following(torpor, "follow", _ID)
         work.records("step_started", branch="", state="read", visit=1, attempt=1)
         until(lambda: daemon.methods().count("run.list") > 1)
         work.becomes(run(progress=_progress(5.5, note="half")))
@@ -103,7 +103,7 @@ def test_another_end_is_1(home: pathlib.Path, torpor: Torpor) -> None:
     for found, said in ((run(status="failed", error={"type": "E", "message": "m"}), "failed: E: m"),
                         (run(status="cancelled"), "cancelled")):  # fmt: skip
         with FakeDaemon(home, *[Work(found)] * 9):
-            status, out, _ = Following(torpor, "last" if said == "cancelled" else _ID).end()
+            status, out, _ = Following(torpor, "follow", "last" if said == "cancelled" else _ID).end()
         assert status == 1
         assert said in out
 
@@ -115,10 +115,37 @@ def test_starting_and_following(home: pathlib.Path, torpor: Torpor) -> None:
     assert daemon.methods()[0] == "run.start"
 
 
+def test_waiting_tells_of_a_pause_and_of_the_end_and_asks_only_when_something_happened(
+    home: pathlib.Path, torpor: Torpor
+) -> None:
+    work = Work(run())
+    begin = lambda visitor: visitor.answer(visitor.request())  # noqa: E731 - one line is what it is
+    with FakeDaemon(home, begin, *[work] * 9) as daemon:
+        following = Following(torpor, "start", "nightly", "--wait")
+        until(lambda: "subscribe" in daemon.methods())
+        work.becomes(run(status="paused", reason="its state is gone"))
+        work.records("run_paused", reason="its state is gone")
+        until(lambda: "run.list" in daemon.methods())
+        work.becomes(run(status="completed"))
+        work.records("run_completed", steps=3)
+        status, out, err = following.end()
+    assert (status, out) == (0, "nightly 4f1c2d3e completed: 3 steps, 3.5s\n")
+    assert err == (
+        "torpor: run 4f1c2d3e is paused (its state is gone): waiting until it goes on, `torpor runs resume`\n"
+    )
+    assert daemon.methods().count("run.list") == 1
+
+
+def test_waiting_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor) -> None:
+    with FakeDaemon(home, *[Work(run())] * 9):
+        status, out, err = torpor("runs", "start", "nightly", "--wait", "--timeout", "0.4")
+    assert (status, out, err) == (75, "", "torpor: 0.4 s passed, and run 4f1c2d3e has not ended\n")
+
+
 def test_json_is_the_run_whenever_it_has_changed(home: pathlib.Path, torpor: Torpor) -> None:
     work = Work(run(progress=_progress(1)))
     with FakeDaemon(home, *[work] * 9) as daemon:
-        following = Following(torpor, _ID, "--json")
+        following = Following(torpor, "follow", _ID, "--json")
         until(lambda: daemon.methods().count("run.list") > 2)
         work.becomes(run(status="failed"))
         work.records("run_failed", error={})
@@ -133,7 +160,7 @@ def test_a_daemon_that_goes_down_is_waited_for_and_not_woken(
     first = FakeDaemon(home, *[Work(run(places=[place(status="waiting", retry_at=TS)]))] * 9)
     first.listen()
     first.accept()
-    following = Following(torpor, _ID)
+    following = Following(torpor, "follow", _ID)
     until(lambda: "subscribe" in first.methods())
     first.stop(current_state="HIBERNATION")
     looks: list[str] = []
@@ -159,7 +186,7 @@ def test_a_daemon_that_is_down_at_the_beginning_is_waited_for(home: pathlib.Path
     status, out, _ = torpor("runs", "follow", "last", "--timeout", "0.3")
     assert status == 75
     assert "down: HIBERNATION since" in out
-    following = Following(torpor, "last")
+    following = Following(torpor, "follow", "last")
     with FakeDaemon(home, *[Work(run(status="completed"))] * 9):
         assert following.end()[0] == 0
 
@@ -174,7 +201,7 @@ def test_time_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor, more: list
 def test_a_run_that_was_removed_is_65(home: pathlib.Path, torpor: Torpor) -> None:
     work = Work(run(status="paused", places=[]))
     with FakeDaemon(home, *[work] * 9) as daemon:
-        following = Following(torpor, _ID)
+        following = Following(torpor, "follow", _ID)
         until(lambda: "subscribe" in daemon.methods())
         work.shelf.runs = []
         work.records("run_removed", why="asked")
@@ -228,10 +255,19 @@ def test_a_bar_takes_what_a_step_says_of_itself(progress: Any, said: str) -> Non
     assert bars.lines(found, encoding="ascii")[1].startswith(f"  read  {said}")
 
 
+def test_the_head_tells_what_becomes_of_it() -> None:
+    found: Any = run(stopping="pause", steps=1)
+    assert bars.head(found).startswith("nightly 4f1c2d3e: running, pauses after its step, 1 step done, ")
+    done: Any = run(status="completed", places=[place(status="at_join")])
+    assert bars.lines(done) == ["nightly 4f1c2d3e: completed, 3 steps done, 3.5s"]
+
+
 def test_a_place_that_waits_says_for_what() -> None:
-    found: Any = run(places=[place(status="waiting", attempt=2, retry_at="2999-01-01T00:00:00+00:00"),
+    found: Any = run(places=[place(status="waiting", attempt=2, retry_at="2999-01-01T00:00:00+00:00",
+                                   error={"type": "E", "message": "m"}),
                              place(status="ready"), place("", status="failed")], progress=_progress(1))  # fmt: skip
     first, second, third = bars.lines(found)[1:]
     assert first.startswith("  read (attempt 2)   again in ")
+    assert first.endswith(" after E: m")
     assert second == "  read               ready"
     assert third == "  the initial state  failed"

