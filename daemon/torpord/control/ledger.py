@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import anyio
@@ -69,6 +70,7 @@ class Tail:
 
     def since(self, seq: int, kinds: Collection[str]) -> Iterator[bytes]:
         """Give the notifications behind `seq`, of these kinds if any are named."""
-        for number, kind, text in self._lines:
-            if number > seq and (not kinds or kind in kinds):
+        fresh = list(takewhile(lambda line: line[0] > seq, reversed(self._lines)))
+        for _, kind, text in reversed(fresh):
+            if not kinds or kind in kinds:
                 yield text

@@ -10,8 +10,6 @@ import orjson
 from torpor import wire
 from torpord.control.calls import Call, Method
 from torpord.control.params import Flag, Number, OneOf, Param, Piece, RefusedError, Text, Value
-from torpord.control.run_documents import read
-from torpord.control.run_pages import run_export, run_get, run_list
 from torpord.core import events as ev
 from torpord.core import run_events as re
 from torpord.core.draft import Refusal
@@ -60,7 +58,30 @@ def _order(name: str) -> Any:
     return order
 
 
+# Who never looks at a run does without what shows them: half a megabyte.
+
+
+async def _list(call: Call) -> Any:
+    from torpord.control.run_pages import run_list  # noqa: PLC0415 - see above
+
+    return await run_list(call.desk, call.params)
+
+
+async def _get(call: Call) -> Any:
+    from torpord.control.run_pages import run_get  # noqa: PLC0415 - see above
+
+    return await run_get(call.desk, call.params)
+
+
+async def _export(call: Call) -> Any:
+    from torpord.control.run_pages import run_export  # noqa: PLC0415 - see above
+
+    return await run_export(call.desk, call.params)
+
+
 def _import(call: Call) -> ev.Event:
+    from torpord.control.run_documents import read  # noqa: PLC0415 - see above
+
     whole = call.desk.imports.whole(call.params["text"], call.params.get("cursor"))
     run, rows = read(whole, os.urandom(8).hex(), call.desk.now().wall_s)
     return re.RunImportWanted(call.cause, run, rows)
@@ -91,13 +112,13 @@ RUN_ROWS = (
             "cursor": _CURSOR,
             "limit": Param(Number(1, 1000, whole=True)),
         },
-        read=lambda call: run_list(call.desk, call.params),
+        read=_list,
     ),
     Method(
         "run.get",
         "show a run with its history",
         {"run_id": _ID, "cursor": _CURSOR},
-        read=lambda call: run_get(call.desk, call.params),
+        read=_get,
     ),
     Method("run.pause", "let it rest behind its running steps", {"run_id": _ID}, change=_order("pause")),
     Method(
@@ -113,7 +134,7 @@ RUN_ROWS = (
         "run.export",
         "give all of a run as a JSON document",
         {"run_id": _ID, "cursor": _CURSOR},
-        read=lambda call: run_export(call.desk, call.params),
+        read=_export,
     ),
     Method(
         "run.import",

@@ -10,7 +10,6 @@ import anyio
 from torpord.control.calls import Call
 from torpord.control.desk import Desk, RunWatcher, Watcher
 from torpord.control.params import RefusedError
-from torpord.control.run_pages import found_run
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
 from torpord.core.runs import ENDED, RunStatus
@@ -53,6 +52,8 @@ async def _state(desk: Desk, state: State, timeout_s: float | None) -> Any:
 
 
 async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s: float | None) -> Any:
+    from torpord.control.run_pages import found_run  # noqa: PLC0415 - as in run_methods
+
     # First of all, so that nothing is missed while the store is read.
     watcher = RunWatcher(run_id, wanted)
     desk.run_watchers.append(watcher)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,7 @@ class Attempt:
     recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     withdrawn: bool = False
     task: asyncio.Task[None] | None = None
+    _awaited: set[Future[Any]] = field(default_factory=set)
     _counts: Counter[tuple[str, bytes]] = field(default_factory=Counter)
 
     @property
@@ -65,6 +67,20 @@ class Attempt:
         self.withdrawn = True
         if self.task is not None:
             self.task.cancel()
+
+    def wait(self, work: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
+        """Have the loop do `work`, and wait for it in the state's own thread."""
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        self._awaited.add(future)
+        try:
+            return future.result()
+        finally:
+            self._awaited.discard(future)
+
+    def release(self) -> None:
+        """End what the state's thread waits for: it cannot be interrupted while it does."""
+        for future in tuple(self._awaited):
+            future.cancel()
 
     def call(self, tool: str, args: Mapping[str, Any], unknown: str) -> Call:
         """Look up a call. Raises StepError where it is not one, CallUnknownError where it must not be made again."""

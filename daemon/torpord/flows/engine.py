@@ -121,11 +121,10 @@ class Engine:
         returned: Any = None
         error: BaseException | None = None
         try:
-            run.services = await self._services.get()
-            if state.is_async and state.timeout_s is None:
-                returned = await state.function(run)
+            if state.is_async and state.timeout_s is None and self._flow.services is None:
+                returned = await state.function(run)  # nothing else to do: the short way
             else:
-                returned = await _invoke(state, run)
+                returned = await self._invoke(state, run, attempt)
         except BaseException as raised:  # noqa: BLE001 - whatever an author's code does, it does to its own run
             error = raised
         if attempt.withdrawn:
@@ -138,6 +137,26 @@ class Engine:
         }  # fmt: skip
         attempt.withdrawn = True  # nothing that it left running speaks for it any more
         self._journal.ask(message, _acknowledged)
+
+    async def _invoke(self, state: State, run: Run, attempt: Attempt) -> Any:
+        """Call a state's function, in a thread if it is a plain one, and end it when its time is over."""
+        scope = asyncio.timeout(state.timeout_s)
+        try:
+            async with scope:
+                run.services = await self._services.get()
+                if state.is_async:
+                    returned = await state.function(run)
+                else:
+                    returned = await in_thread(state.function, run, release=attempt.release)
+                    if asyncio.iscoroutine(returned):  # of a plain function, such as a lambda
+                        returned = await returned
+        except BaseException as error:
+            if scope.expired():
+                raise _over(state) from error
+            raise
+        if scope.expired():  # it was told, and went on
+            raise _over(state)
+        return returned
 
     def _conclude(
         self, state: State, branch: Branch, run: Run, returned: Any, error: BaseException | None
@@ -153,7 +172,8 @@ class Engine:
         if error is not None:
             branch.data.restore()
             retries = 0 if isinstance(error, CallUnknownError) else state.retries
-            return {"failed": failure(error), "retries": retries}, NOTHING
+            timed_out = isinstance(error, StepTimeoutError)
+            return {"failed": failure(error), "retries": retries, "timed_out": timed_out}, NOTHING
         assert routed is not None  # noqa: S101 - without an error there is a route
         if not routed.keeps:
             branch.data.restore()
@@ -183,23 +203,6 @@ class Engine:
         visit = main.visits[state] = main.visits.get(state, 0) + 1
         message = {"t": "joined", "visit": visit, "set": _fragments(merged), "removed": merged.removed}
         self._journal.ask(message, _nothing)
-
-
-async def _invoke(state: State, run: Run) -> Any:
-    """Call a state's function, in a thread if it is a plain one, and end it when its time is over."""
-    scope = asyncio.timeout(state.timeout_s)
-    try:
-        async with scope:
-            returned = await (state.function(run) if state.is_async else in_thread(state.function, run))
-            if asyncio.iscoroutine(returned):  # of a plain function, such as a lambda
-                returned = await returned
-    except BaseException as error:
-        if scope.expired():
-            raise _over(state) from error
-        raise
-    if scope.expired():  # it was told, and went on
-        raise _over(state)
-    return returned
 
 
 def _over(state: State) -> StepTimeoutError:

@@ -41,7 +41,7 @@ def route(flow: Flow, branch: str, join: str | None, visits: Mapping[str, int], 
     match returned:
         case Failed():
             reason = bounded("Failed", str(returned.reason))
-            return Routed({"failed": reason, "retries": flow.states[state].retries}, keeps=False)
+            return Routed({"failed": reason, "retries": flow.states[state].retries, "timed_out": False}, keeps=False)
         case Retry():
             return Routed({"retry_after_s": _pause_s(state, returned)}, keeps=False)
         case Complete():

@@ -63,7 +63,8 @@ class Run:
 
     `run_id`; `state`, `branch` ("" is the main one), `visit` (how often the branch entered this state, from 1),
     `attempt` (from 1 in each visit). `data`: JSON, kept with the transition; what a failed attempt did to it is thrown
-    away. `services`: what the flow's `services` made. `work_dir`: a folder of this run's own.
+    away. `services`: what the flow's `services` made. `work_dir`: a folder for
+    temporary files; it is gone with the worker.
     """
 
     __slots__ = ("_attempt", "_loop", "_progress", "_yielding", "data", "run_id", "services", "work_dir")
@@ -192,7 +193,7 @@ class Run:
         if running is self._loop:
             work.close()
             raise RuntimeError("this would wait for itself: in an `async def` state write `await run.call(...)`")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._attempt.wait(work, self._loop)
 
 
 def _arguments(fn: Callable[..., Any], args: Mapping[str, Any], call: Call) -> dict[str, Any]:

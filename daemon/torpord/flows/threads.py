@@ -15,11 +15,12 @@ from torpord.flows.errors import StepInterruptedError
 T = TypeVar("T")
 
 
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
+async def in_thread(function: Callable[..., T], *args: Any, release: Callable[[], None] = lambda: None) -> T:
     """Return what `function(*args)` returns, called in a new thread.
 
     Cancelled, it raises StepInterruptedError in the thread at its next line of Python, and waits for its end: two
-    attempts at once would undo each other's work. A thread that blocks in C is waited for until a second cancellation.
+    attempts at once would undo each other's work. A thread that blocks in C is waited for until a second cancellation;
+    `release` ends what of that is of our own making.
     """
     loop = asyncio.get_running_loop()
     work = _Work(loop, contextvars.copy_context(), function, args)
@@ -28,6 +29,7 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
         return await asyncio.shield(work.future)
     except asyncio.CancelledError:
         work.interrupt()
+        release()
         await asyncio.wait([work.future])
         work.future.exception()  # looked at, so that nobody is told of an exception that was never looked at
         raise
@@ -43,15 +45,19 @@ class _Work:
     ) -> None:
         self._loop, self._context, self._function, self._args = loop, context, function, args
         self._lock = threading.Lock()
-        self._ident = 0
+        self._ident = 0  # of the thread, while it is in the function
+        self._unwanted = False
         self.future: asyncio.Future[Any] = loop.create_future()
 
     def run(self) -> None:
-        self._ident = threading.get_ident()
         result: Any = None
         error: BaseException | None = None
         try:
             try:
+                with self._lock:
+                    if self._unwanted:
+                        raise StepInterruptedError
+                    self._ident = threading.get_ident()
                 result = self._context.run(self._function, *self._args)
             finally:
                 with self._lock:  # from here on it is not interrupted any more
@@ -71,6 +77,7 @@ class _Work:
 
     def interrupt(self) -> None:
         with self._lock:
+            self._unwanted = True
             if self._ident:
                 # Python/C API, PyThreadState_SetAsyncExc: delivered when the thread next runs Python code.
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(

@@ -13,7 +13,7 @@ from torpord.store.store import StoreError
 from torpord.writer import Change
 
 if TYPE_CHECKING:
-    from torpord.shell.worker import Surroundings
+    from torpord.shell.surroundings import Surroundings
 
 CAUSE = {"source": "housekeeping"}
 # Removing a run takes all of its history with it, in one commit that everybody waits for.

@@ -6,7 +6,6 @@ come at once in one commit; each is answered when it is durable.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sqlite3
@@ -21,16 +20,14 @@ import orjson
 import structlog
 from anyio.abc import TaskGroup
 
-from torpor import wire
 from torpord.core import run_events as re
 from torpord.core.draft import Refusal
-from torpord.core.moment import Now
 from torpord.core.runs import MAIN, MAX_BRANCHES, PlaceStatus, Run
 from torpord.shell import reports, upkeep
+from torpord.shell.surroundings import Surroundings
 from torpord.store import runs as rows
-from torpord.store.store import Store, StoreError
-from torpord.store.thread import Runner
-from torpord.writer import Change, Outcome, Writer
+from torpord.store.store import StoreError
+from torpord.writer import Change, Outcome
 
 if TYPE_CHECKING:
     from torpord.host.worker_process import WorkerProcess
@@ -46,38 +43,6 @@ CANCEL_S = 1.0
 LAST_S = 0.3
 # What a process that has ended had still sent is taken, as long as the store takes it.
 LAST_WORDS_S = 5.0
-WORK_DIR_PREFIX = "run-"
-# The service manager's words are for the daemon itself.
-_NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all workers share. `extra`: what their environment has beside the daemon's own."""
-
-    writer: Writer
-    store: Store
-    runner: Runner
-    now: Callable[[], Now]
-    flows: Callable[[], Mapping[str, Mapping[str, Any]]]
-    home: Path
-    extra: Mapping[str, str]
-
-    @property
-    def places(self) -> Path:
-        """Where workers have their folders."""
-        return self.home / wire.SPOOL_TMP_NAME
-
-    def environment(self) -> dict[str, str]:
-        """Return a worker's environment."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
-        return {**own, **self.extra}
-
-    async def clear(self) -> None:
-        """Remove what the workers of an earlier daemon left."""
-        left = list(self.places.glob(f"{WORK_DIR_PREFIX}*"))
-        if left:
-            await self.runner.run(lambda: _remove(left))
 
 
 @dataclass(slots=True)
@@ -137,7 +102,7 @@ class Worker:
 
     @property
     def _work_dir(self) -> Path:
-        return self.around.places / f"{WORK_DIR_PREFIX}{self.run_id}"
+        return self.around.work_dir(self.run_id)
 
     def _output(self) -> str:
         return self._process.output_tail().decode(errors="replace") if self._process else ""
@@ -407,11 +372,6 @@ class Worker:
         await anyio.sleep(seconds)
         if self._process is not None:
             self._process.kill()
-
-
-def _remove(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _greeting(run: Run, spec: Mapping[str, Any], found: rows.Resumption, work_dir: Path) -> Mapping[str, Any]:

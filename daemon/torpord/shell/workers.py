@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
 from torpord.core import effects as fx
 from torpord.core.moment import Now
-from torpord.shell.worker import Surroundings, Worker
+from torpord.shell.surroundings import Surroundings
 from torpord.store.store import Store
 from torpord.store.thread import Runner
 from torpord.writer import Writer
 
-log = structlog.get_logger("torpord.workers")
+if TYPE_CHECKING:
+    from torpord.shell.worker import Worker
 
 
 class Workers:
@@ -53,6 +53,8 @@ class Workers:
         before = self._by_run.get(effect.run_id)
         if before is not None and before.number == effect.worker:
             return
+        from torpord.shell.worker import Worker  # noqa: PLC0415 - a daemon without runs does without
+
         worker = Worker(effect.run_id, effect.worker, self._around)
         self._by_run[effect.run_id] = worker
         self._none_left = anyio.Event() if self._none_left.is_set() else self._none_left

@@ -1,0 +1,58 @@
+"""What all workers share: the daemon around them, and where their folders are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torpor import wire
+from torpord.core.moment import Now
+from torpord.store.store import Store
+from torpord.store.thread import Runner
+from torpord.writer import Writer
+
+_WORK_DIR_PREFIX = "run-"
+# The service manager's words are for the daemon itself.
+_NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all workers share. `extra`: what their environment has beside the daemon's own."""
+
+    writer: Writer
+    store: Store
+    runner: Runner
+    now: Callable[[], Now]
+    flows: Callable[[], Mapping[str, Mapping[str, Any]]]
+    home: Path
+    extra: Mapping[str, str]
+
+    @property
+    def places(self) -> Path:
+        """Where workers have their folders."""
+        return self.home / wire.SPOOL_TMP_NAME
+
+    def work_dir(self, run_id: str) -> Path:
+        """Return the folder of a run's worker."""
+        return self.places / f"{_WORK_DIR_PREFIX}{run_id}"
+
+    def environment(self) -> dict[str, str]:
+        """Return a worker's environment."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+        return {**own, **self.extra}
+
+    async def clear(self) -> None:
+        """Remove what the workers of an earlier daemon left."""
+        left = list(self.places.glob(f"{_WORK_DIR_PREFIX}*"))
+        if left:
+            await self.runner.run(lambda: _remove(left))
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
