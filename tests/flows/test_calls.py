@@ -111,3 +111,13 @@ async def test_a_calls_result_that_cannot_be_kept() -> None:
         return Complete(await run.call("t", {}, lambda: {"x": float("nan")}))
 
     assert "the result of the call 't' is not JSON" in await failing(work)
+
+
+async def test_a_plain_state_that_waits_for_a_call_ends_in_its_time() -> None:
+    def work(run: Run) -> Any:
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        return Complete(run.call_sync("hang", {}, hang))
+
+    assert (await failing(work, timeout="20ms")).startswith("StepTimeoutError")

@@ -81,3 +81,20 @@ async def test_services_that_cannot_be_made_fail_the_step_and_are_tried_again() 
 
     result = await one(work, services=broken, retries=1).run_here()
     assert (result.result, outcomes(result)) == ("made", ["work.1.1 failed", "work.1.2 complete"])
+
+
+async def test_services_that_take_long_are_there_for_the_next_attempt() -> None:
+    made = asyncio.Event()
+
+    async def slow() -> str:
+        await made.wait()
+        return "made"
+
+    async def work(run: Run) -> Any:
+        return Complete(run.services)
+
+    flow = one(work, services=slow, retries=1000, timeout="20ms")
+    asyncio.get_running_loop().call_later(0.05, made.set)
+    result = await flow.run_here()
+    assert result.result == "made"
+    assert {step.error["type"] for step in result.steps if step.error} == {"StepTimeoutError"}
