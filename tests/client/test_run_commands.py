@@ -322,7 +322,7 @@ _TOOK = {"started_ts": 1.0, "duration_s": 0.5, "cpu_s": 0.25, "peak_rss_bytes": 
                                           "retry_in_s": 2.0}, "read: timeout: TimeoutError: after 5 s; again in 2.0s"),
         ("step_interrupted", _PLACE | _TOOK | {"why": "a request"}, "read: a request"),
         ("call_begun", _PLACE | {"key": "k", "tool": "fetch"}, "read: fetch"),
-        ("call_ended", _PLACE | {"key": "k", "ok": False}, "read: k failed"),
+        ("call_ended", _PLACE | {"key": "k", "ok": False}, "read: call k failed"),
         ("run_joined", {"state": "merge", "visit": 1, "begins": True}, "merge"),
         ("run_paused", {"reason": "its state is gone"}, "its state is gone"),
         ("run_resumed", {"flow": "", "state": "s"}, "state s"),

@@ -88,7 +88,9 @@ def _cycle_lines(sleep: Mapping[str, Any]) -> list[str]:
         outcome = last.get("outcome") or ("failed" if last.get("error") else "done")
         lines.append(f"  cycle     {outcome} {show.ago(last.get('ended_ts'))}")
     if isinstance(progress, dict):
-        lines.append(f"  cycle     {progress.get('done')} of {progress.get('of')} done, at {progress.get('step')}")
+        at = f", at {progress['step']}" if progress.get("step") else ""
+        run = f", run {progress['run_id']}" if progress.get("run_id") else ""
+        lines.append(f"  cycle     {progress.get('done')} of {progress.get('of') or '?'} done{at}{run}")
     if isinstance(quarantine, dict):
         until = show.moment(quarantine.get("until_ts"))
         lines.append(f"  cycle     in quarantine until {until}: {quarantine.get('step')} failed")

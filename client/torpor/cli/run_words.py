@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torpor.replies import Run
 
+_KEY_CHARS = 13  # of a call's key, which the record of its end has instead of a name
 _TEXT_CHARS = 160  # of a message or a value in a line for people; --json has all of it
 
 
@@ -111,7 +112,8 @@ def record(kind: str, data: Mapping[str, Any]) -> str:
             return f"{place(data)}: {data.get('how') or 'failed'}: {error(data)}{again}"
         case "call_begun" | "call_ended":
             outcome = "" if kind == "call_begun" else " done" if data.get("ok") else " failed"
-            return f"{place(data)}: {one_line(data.get('tool') or data.get('key'))}{outcome}"
+            what = one_line(data["tool"]) if data.get("tool") else f"call {one_line(data.get('key'), _KEY_CHARS)}"
+            return f"{place(data)}: {what}{outcome}"
         case "run_joined":
             return place({**data, "branch": ""})
         case "run_completed":

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 def export(args: argparse.Namespace) -> int:
     """Write a run's document to a file or to standard output."""
     with Client(args.home, timeout=args.timeout) as client:
-        document = run_names.ask_of(client, args.run, client.run_export)
+        run_id, document = run_names.ask_of(client, args.run, lambda run_id: (run_id, client.run_export(run_id)))
     if args.file in (None, "-"):
         show.print_json(document)
         return wire.EX_OK
     _write(args.file, document)
-    found = {"run_id": document.get("run_id"), "file": args.file}
-    show.say(args, f"{found['run_id']}: written to {args.file}", found)
+    show.say(args, f"{run_id}: written to {args.file}", {"run_id": run_id, "file": args.file})
     return wire.EX_OK
 
 
