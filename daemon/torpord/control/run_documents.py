@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,29 +24,73 @@ from torpord.store import runs as rows
 FORMAT = "torpor run"
 VERSION = 2
 _LEGACY_FIELDS = ("current_node", "node_states", "completed_nodes")
-_ROWS_A_TIME = 200
+_ROWS_A_TIME = 50
 
 
-def pieces(db: sqlite3.Connection, run: Run) -> Iterator[str]:
-    """Give a run's document in pieces of text, without ever having all of it in memory."""
-    head = {
-        "format": FORMAT,
-        "version": VERSION,
-        "run": run_document(run),
-        "detail": rows.detail(db, run.run_id),
-        "data": rows.data(db, run.run_id),
-    }
-    yield orjson.dumps(head).decode()[:-1] + ', "steps": ['
-    first, after = True, 0
-    while found := rows.steps(db, run.run_id, after, _ROWS_A_TIME):
-        yield ("" if first else ",") + orjson.dumps(found).decode()[1:-1]
-        first, after = False, found[-1]["id"]
-    yield '], "calls": ['
-    first, after = True, 0
-    while calls := rows.calls(db, run.run_id, after, _ROWS_A_TIME):
-        yield ("" if first else ",") + orjson.dumps([call for _, call in calls]).decode()[1:-1]
-        first, after = False, calls[-1][0]
-    yield "]}"
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where in a run's document to go on: behind row `after` of a section, at `offset` of the part that begins there.
+
+    The sections are the head, the steps ("s", ended by "t") and the calls ("c", ended by "d"). `steps`: how many the
+    run had done when the export began: a head that changes meanwhile would be torn.
+    """
+
+    steps: int
+    section: str = "h"
+    after: int = 0
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.steps}.{self.section}.{self.after}.{self.offset}"
+
+    @staticmethod
+    def of(text: str) -> Cursor:
+        """Read one that was given. Raises ValueError."""
+        steps, section, *numbers = text.split(".")
+        after, offset = (int(number) for number in numbers)
+        if section not in _SECTIONS or min(int(steps), after, offset) < 0 or max(after, offset) > 2**62:
+            raise ValueError(text)
+        return Cursor(int(steps), section, after, offset)
+
+
+_SECTIONS = ("h", "s", "t", "c", "d")
+
+
+def piece(db: sqlite3.Connection, run: Run, cursor: Cursor, chars: int) -> tuple[str, Cursor | None]:
+    """Return so many characters of a run's document from there on, and where to go on (None: that was the end)."""
+    gathered, left, offset = [], chars, cursor.offset
+    for section, after, text in _parts(db, run, cursor.section, cursor.after):
+        part = text[offset : offset + left]
+        gathered.append(part)
+        left -= len(part)
+        if left == 0:
+            return "".join(gathered), Cursor(cursor.steps, section, after, offset + len(part))
+        offset = 0
+    return "".join(gathered), None
+
+
+def _parts(db: sqlite3.Connection, run: Run, section: str, after: int) -> Iterator[tuple[str, int, str]]:
+    """Give the document in parts from a place on, each with its place: never all of it in memory."""
+    at = _SECTIONS.index(section)
+    if at <= 0:
+        head = {"format": FORMAT, "version": VERSION, "run": run_document(run)}
+        body = orjson.dumps({**head, "detail": rows.detail(db, run.run_id), "data": rows.data(db, run.run_id)})
+        yield "h", 0, body.decode()[:-1] + ', "steps": ['
+    if at <= 1:
+        behind = after if section == "s" else 0
+        while found := rows.steps(db, run.run_id, behind, _ROWS_A_TIME):
+            for step in found:
+                yield "s", behind, ("," if behind else "") + orjson.dumps(step).decode()
+                behind = step["id"]
+    if at <= 2:
+        yield "t", 0, '], "calls": ['
+    if at <= 3:
+        behind = after if section == "c" else 0
+        while calls := rows.calls(db, run.run_id, behind, _ROWS_A_TIME):
+            for number, call in calls:
+                yield "c", behind, ("," if behind else "") + orjson.dumps(call).decode()
+                behind = number
+    yield "d", 0, "]}"
 
 
 def read(text: str, run_id: str, wall_s: float) -> tuple[Run, rows.Rows]:

@@ -12,7 +12,7 @@ import orjson
 from torpor import wire
 from torpord.control.desk import Desk
 from torpord.control.params import RefusedError
-from torpord.control.run_documents import pieces
+from torpord.control.run_documents import Cursor, piece
 from torpord.core import report
 from torpord.core.draft import Refusal
 from torpord.core.runs import MAIN, Run
@@ -47,8 +47,12 @@ def _number(cursor: str | None, prefix: str) -> int | None:
         return None
     text = cursor.removeprefix(prefix)
     if not text.isascii() or not text.isdigit():
-        raise RefusedError(Refusal("invalid_params", "cursor is not one that was given", {"field": "cursor"}))
+        raise _no_cursor()
     return min(int(text), 2**62)
+
+
+def _no_cursor() -> RefusedError:
+    return RefusedError(Refusal("invalid_params", "cursor is not one that was given", {"field": "cursor"}))
 
 
 async def run_list(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,25 +161,19 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {**call, **times, **result, "args": _small(call["args"])}
 
 
-async def run_export(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer `run.export`: so many characters of the document from the cursor on."""
-    run, start = await found_run(desk, params["run_id"]), _number(params.get("cursor"), "") or 0
-
-    def read(db: sqlite3.Connection) -> tuple[str, bool]:
-        seen, gathered, size = 0, [], 0
-        for piece in pieces(db, rows.find(db, run.run_id) or run):
-            part = piece[max(0, start - seen) :]
-            seen += len(piece)
-            gathered.append(part)
-            size += len(part)
-            if size > _EXPORT_CHARS:
-                break
-        text = "".join(gathered)
-        return text[:_EXPORT_CHARS], len(text) > _EXPORT_CHARS
-
-    text, more = await _read(desk, read)
-    return {"text": text, "cursor": str(start + len(text)) if more else None}
-
-
 # Escaping may make six bytes of one character on the wire (a control character), and a page is bounded in bytes.
 _EXPORT_CHARS = wire.MAX_PAGE_BYTES // 8
+
+
+async def run_export(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer `run.export`: so many characters of the document from the cursor on."""
+    run = await found_run(desk, params["run_id"])
+    try:
+        cursor = Cursor.of(params["cursor"]) if "cursor" in params else Cursor(run.steps)
+    except ValueError:
+        raise _no_cursor() from None
+    if cursor.section == "h" and cursor.steps != run.steps:
+        message = "the run went on while it was read: pause it, or begin the export anew"
+        raise RefusedError(Refusal("conflict", message, {"field": "cursor"}))
+    text, more = await _read(desk, lambda db: piece(db, rows.find(db, run.run_id) or run, cursor, _EXPORT_CHARS))
+    return {"text": text, "cursor": None if more is None else str(more)}
