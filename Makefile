@@ -6,12 +6,13 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench-send clean
+.PHONY: help demo test lint format bench-runs bench-send clean
 
 help:
 	@echo "make demo   a tour: a real daemon, one whole life; some 10 seconds"
 	@echo "make test   all tests, in a virtual environment of their own (.venv)"
 	@echo "make lint   formatting, lint and types"
+	@echo "make bench-runs   what durable steps cost beside DBOS, and requests while a step burns all cores"
 	@echo "make bench-send   what torpor send costs beside the bare interpreter"
 	@echo "make clean  remove the virtual environment and what tools leave behind"
 
@@ -34,6 +35,10 @@ $(VENV)/.lint: pyproject.toml client/bin/torpor | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@ $(VENV)/.run $(VENV)/.test
 
+$(VENV)/.bench: pyproject.toml client/bin/torpor | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@ $(VENV)/.run
+
 demo: $(VENV)/.run
 	@$(BIN)/torpor demo
 
@@ -49,6 +54,9 @@ lint: $(VENV)/.lint
 format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-runs: $(VENV)/.bench
+	@$(BIN)/python bench/runs.py
 
 bench-send: $(VENV)/.run
 	@$(BIN)/python bench/send.py

@@ -265,8 +265,11 @@ class Daemon:
             if entry.seq is None:
                 continue
             kind = entry.record.kind
-            level = "warning" if kind in TROUBLE else "debug" if kind in DETAILS else "info"
-            getattr(log, level)(entry.record.kind, seq=entry.seq, **_shown(entry))
+            if kind not in DETAILS:
+                level = "warning" if kind in TROUBLE else "info"
+                getattr(log, level)(kind, seq=entry.seq, **_shown(entry))
+            elif self._settings.log_level == "debug":
+                log.debug(kind, seq=entry.seq, **_shown(entry))
             if isinstance(entry.record, StateTransition):
                 self._desk.reached(State(entry.record.to), entry.seq)
             elif isinstance(entry.record, RunRecord):

@@ -16,7 +16,7 @@ import anyio
 import orjson
 import structlog
 
-from torpord.core.deadlines import Clock, deadlines
+from torpord.core.deadlines import Clock, Deadline, deadlines
 from torpord.core.decide import decide
 from torpord.core.descent import outstanding
 from torpord.core.draft import Decision, Refusal
@@ -232,9 +232,9 @@ class Writer:
     async def _taken(self) -> list[Ticket]:
         """Wait until something arrived or is due, and take it."""
         while not self._inbox:
-            now = self._clock.now()
-            self._arm_wall()
-            delay_s = self._delay_s(now)
+            now, ahead = self._clock.now(), tuple(deadlines(self.world))
+            self._arm_wall(ahead)
+            delay_s = self._delay_s(ahead, now)
             if delay_s is not None and delay_s <= 0:
                 break
             self._bell = anyio.Event()
@@ -250,16 +250,15 @@ class Writer:
             count += len(tickets[-1].changes)
         return tickets
 
-    def _delay_s(self, now: Now) -> float | None:
+    def _delay_s(self, ahead: Sequence[Deadline], now: Now) -> float | None:
         if self._retry_at_s is not None:
             return self._retry_at_s - now.awake_s
-        left = [d.at_s - (now.awake_s if d.clock is Clock.AWAKE else now.wall_s) for d in deadlines(self.world)]
-        awake = [d.at_s - now.awake_s for d in deadlines(self.world) if d.clock is Clock.AWAKE]
+        left = [d.at_s - (now.awake_s if d.clock is Clock.AWAKE else now.wall_s) for d in ahead]
         # One of the wall clock that lies ahead is the alarm's to ring; one that has passed is due here and now.
-        return min([*awake, *(each for each in left if each <= 0)], default=None)
+        return min((s for d, s in zip(ahead, left, strict=True) if d.clock is Clock.AWAKE or s <= 0), default=None)
 
-    def _arm_wall(self) -> None:
-        at_s = min((d.at_s for d in deadlines(self.world) if d.clock is Clock.WALL), default=None)
+    def _arm_wall(self, ahead: Sequence[Deadline]) -> None:
+        at_s = min((d.at_s for d in ahead if d.clock is Clock.WALL), default=None)
         if at_s != self._armed_wall_s:
             self._armed_wall_s = at_s
             self._shell.rearmed(at_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -29,30 +30,36 @@ def _data(text: str) -> Any:
     return {k: iso(v) if k.endswith("_ts") and isinstance(v, int | float) else v for k, v in data.items()}
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A line at hand, and its notification once somebody has wanted it."""
+
+    line: Line
+    text: bytes = b""
+
+
 class Tail:
-    """The newest lines as notifications, encoded once for all who follow. `head` is the seq of the newest line."""
+    """The newest lines as notifications, each encoded once, for all who follow. `head`: the seq of the newest."""
 
     def __init__(self, head: int) -> None:
         self.head = head
-        self._lines: deque[tuple[int, str, bytes]] = deque()
+        self._kept: deque[_Kept] = deque()
         self._bytes = 0
         self._news = anyio.Event()
 
     def add(self, lines: Sequence[Line]) -> None:
         """Take what has been committed, and tell those who wait."""
         for line in lines:
-            # A copy: orjson gives bytes with some 4 KB of room behind them, and these are kept.
-            text = bytes(bytearray(framing.notification("record", view(line))))
-            self._lines.append((line.seq, line.kind, text))
-            self._bytes += len(text)
+            self._kept.append(_Kept(line))
+            self._bytes += _size(line)
             self.head = line.seq
         while self._bytes > wire.MAX_BEHIND_BYTES:
-            self._bytes -= len(self._lines.popleft()[2])
+            self._bytes -= _size(self._kept.popleft().line)
         self._news.set()
 
     def reset(self, head: int) -> None:
         """Forget all lines: the store was read anew, and only it knows what is in it."""
-        self._lines.clear()
+        self._kept.clear()
         self._bytes = 0
         self.head = head
         self._news.set()
@@ -66,11 +73,18 @@ class Tail:
 
     def has(self, seq: int) -> bool:
         """Whether the line `seq` is at hand, and with it all that follow."""
-        return bool(self._lines) and self._lines[0][0] <= seq
+        return bool(self._kept) and self._kept[0].line.seq <= seq
 
     def since(self, seq: int, kinds: Collection[str]) -> Iterator[bytes]:
         """Give the notifications behind `seq`, of these kinds if any are named."""
-        fresh = list(takewhile(lambda line: line[0] > seq, reversed(self._lines)))
-        for _, kind, text in reversed(fresh):
-            if not kinds or kind in kinds:
-                yield text
+        fresh = list(takewhile(lambda kept: kept.line.seq > seq, reversed(self._kept)))
+        for kept in reversed(fresh):
+            if not kinds or kept.line.kind in kinds:
+                # A copy: orjson gives bytes with some 4 KB of room behind them, and these are kept.
+                kept.text = kept.text or bytes(bytearray(framing.notification("record", view(kept.line))))
+                yield kept.text
+
+
+def _size(line: Line) -> int:
+    """Return about as many bytes as its notification has; what it is wrapped in is some 120."""
+    return len(line.data) + len(line.cause) + 120

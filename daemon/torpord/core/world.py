@@ -152,6 +152,8 @@ def evolve(world: World, entry: r.Entry) -> World:
 
 def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
     match record:
+        case rr.RunRecord():  # first, because they come by the thousand
+            return _run(world, entry, record)
         case r.ActivitySeen():
             return _active(world, entry, record.count)
         case r.StateTransition():
@@ -191,8 +193,6 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
             return replace(world, sleep=replace(world.sleep, blocked_recheck_awake_s=record.next_awake_s))
         case r.ShadowRunWarning() | r.WakeRejected() | r.HookFailed():
             return world
-        case rr.RunRecord():
-            return _run(world, entry, record)
         case _:
             return replace(world, cycle=evolve_cycle(world.cycle, world.cycle_run, entry, record))
 
@@ -227,7 +227,7 @@ def _run(world: World, entry: r.Entry, record: rr.RunRecord) -> World:
         runs = runs.with_(run)
     cycle = world.cycle
     if run.run_id == cycle.run_id:
-        cycle = cycle.followed(run, by_request=isinstance(record, rr.RunRetried) and record.by_request)
+        cycle = cycle.followed(run, record)
     activity = world.activity
     if before is not None and before.is_busy and not run.is_busy:
         activity = replace(activity, idle_since_awake_s=entry.awake_s)

@@ -1,7 +1,7 @@
 """The rows of runs: written in the transaction of the records that change them, and read for workers and readers.
 
-`write` folds the records of a batch over the runs they are about, as the core does, so that the row of a run is what
-the world has of it, also of one that has just ended and is in no world any more.
+`write` folds the records of a batch over the runs that have just ended, as the core does: those are in no world any
+more. The row of any other is what the world has of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: World, after
             runs.pop(record.run_id, None)
             continue
         run_id = record.run_id
-        runs[run_id] = evolve_run(runs.get(run_id) or before.runs.live.get(run_id), entry, record)
+        # What is live afterwards is folded already; what has ended is folded here, through all that led to it.
+        run = after.runs.live.get(run_id)
+        runs[run_id] = run or evolve_run(runs.get(run_id) or before.runs.live.get(run_id), entry, record)
         _write_record(db, entry, record, runs[run_id])
     for run in runs.values():
         live = run.run_id in after.runs.live
