@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+from torpord.core import durations
+
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-YEAR_S = 366 * 86_400.0
 
 Command = str | tuple[str, ...]
 # Where in the settings: the keys down to it, and in an array of tables the place from 0.
@@ -34,14 +33,10 @@ class FaultError(Exception):
 
 def duration(value: Any) -> float:
     """Read "5m", "90s", "1h30m" or a number of seconds; returns seconds."""
-    seconds = -1.0
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and re.fullmatch(f"(?:{_DURATION.pattern})+", value):
-        seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(value))
-    if not 0 <= seconds <= YEAR_S:
-        raise BadValueError('a duration of up to a year, such as "90s", "5m" or "1h30m"')
-    return seconds
+    try:
+        return durations.seconds(value)
+    except ValueError:
+        raise BadValueError('a duration of up to a year, such as "90s", "5m" or "1h30m"') from None
 
 
 def flag(value: Any) -> bool:

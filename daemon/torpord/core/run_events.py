@@ -97,7 +97,7 @@ class StepReported(WorkerEvent):
     """An attempt ended, with `outcome` as the pipe's protocol has it. `draw`: chance, 0 to 1, for the retry's time.
 
     `set_`, `removed`: what changed in the data, by top-level key. `result`: that of a run which completes with this.
-    `timed_out`: the daemon ended it, after its time.
+    `timed_out`: it was ended, after its time.
     """
 
     branch: str
@@ -118,12 +118,12 @@ class StepReported(WorkerEvent):
 
 @dataclass(frozen=True, slots=True)
 class JoinReported(WorkerEvent):
-    """All branches were merged; or `conflict` names a `key` and two `branches` that wrote it differently."""
+    """All branches were merged; or cannot be, for `error`: `{type, message, traceback}`."""
 
     visit: int = 1
     set_: Mapping[str, str] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
-    conflict: Mapping[str, Any] | None = None
+    error: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

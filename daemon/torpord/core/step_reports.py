@@ -147,10 +147,9 @@ def join_reported(draft: Draft, event: re.JoinReported) -> Reply:
     if not run.joins or run.main.status is not PlaceStatus.FORKED:
         return Refusal("conflict", "there is nothing to merge")
     join = run.main.join
-    if event.conflict is not None:
-        one, other = event.conflict["branches"]
-        message = f"the branches {one} and {other} wrote different values under {event.conflict['key']!r}"
-        fail(draft, run, {"type": "MergeConflict", "message": message, "state": join, "branch": MAIN})
+    if event.error is not None:
+        error = {"type": event.error["type"], "message": event.error["message"][:2000]}
+        fail(draft, run, {**error, "state": join, "branch": MAIN})
         schedule(draft)
         return {"steps": (), "join": None}
     begins = not is_stopped(draft, run) and not is_spent(run)

@@ -106,6 +106,7 @@ def _ended(whose: tuple[Any, str, int], message: Mapping[str, Any], output: str,
         removed=_removed(message),
         result=orjson.dumps(outcome["complete"]).decode() if "complete" in outcome else "null",
         output=output if "failed" in outcome else "",
+        timed_out=message["outcome"].get("timed_out") is True,
         draw=draw,
     )
 
@@ -130,10 +131,16 @@ def _outcome(outcome: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _joined(whose: tuple[Any, str, int], message: Mapping[str, Any]) -> re.JoinReported:
-    conflict = message.get("conflict")
-    if conflict is not None:
-        one, other = (_is(name, str) for name in conflict["branches"])
-        return re.JoinReported(*whose, conflict={"key": _is(conflict["key"], str), "branches": (one, other)})
+    error = None
+    if "conflict" in message:
+        one, other = (_is(name, str) for name in message["conflict"]["branches"])
+        key = _is(message["conflict"]["key"], str)
+        told = f"the branches {one} and {other} wrote different values under {key!r}"
+        error = {"type": "MergeConflict", "message": told, "traceback": ""}
+    elif "failed" in message:
+        error = _error(message["failed"])
+    if error is not None:
+        return re.JoinReported(*whose, error=error)
     return re.JoinReported(*whose, _is(message["visit"], int), _texts(message["set"]), _removed(message))
 
 

@@ -265,7 +265,7 @@ class Worker:
         if (place.state, place.visit, place.attempt) != (step["state"], step["visit"], step["attempt"]):
             return
         message = f"it took over {limit_s:g} s, and did not end when it was told to"
-        error = {"type": "TimeoutError", "message": message, "traceback": ""}
+        error = {"type": "StepTimeoutError", "message": message, "traceback": ""}
         report = re.StepReported(
             reports.CAUSE,
             self.run_id,

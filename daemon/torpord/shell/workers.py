@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 
 from torpord.core import effects as fx
+from torpord.core import run_events as re
 from torpord.core.moment import Now
 from torpord.shell.surroundings import Surroundings
 from torpord.store.store import Store
@@ -22,6 +24,10 @@ from torpord.writer import Writer
 
 if TYPE_CHECKING:
     from torpord.shell.worker import Worker
+
+log = structlog.get_logger("torpord.workers")
+
+RETRY_S = 1.0
 
 
 class Workers:
@@ -53,14 +59,22 @@ class Workers:
         before = self._by_run.get(effect.run_id)
         if before is not None and before.number == effect.worker:
             return
-        from torpord.shell.worker import Worker  # noqa: PLC0415 - a daemon without runs does without
-
+        if self._tasks is None:
+            raise AssertionError("a worker is wanted before there is a group for it")
+        try:
+            from torpord.shell.worker import Worker  # noqa: PLC0415 - a daemon without runs does without
+        except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
+            log.warning("worker_not_started", run_id=effect.run_id, error=str(error))
+            self._tasks.start_soon(self._not_started, effect, f"it cannot be started: {error}")
+            return
         worker = Worker(effect.run_id, effect.worker, self._around)
         self._by_run[effect.run_id] = worker
         self._none_left = anyio.Event() if self._none_left.is_set() else self._none_left
-        if self._tasks is None:
-            raise AssertionError("a worker is wanted before there is a group for it")
         self._tasks.start_soon(self._live, worker, before)
+
+    async def _not_started(self, effect: fx.StartWorker, how: str) -> None:
+        await anyio.sleep(RETRY_S)  # what is missing is not there at once
+        self._around.writer.owe(re.WorkerGone({"source": "worker"}, effect.run_id, effect.worker, how))
 
     async def _live(self, worker: Worker, before: Worker | None) -> None:
         try:
