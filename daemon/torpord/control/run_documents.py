@@ -23,8 +23,12 @@ from torpord.store import runs as rows
 
 FORMAT = "torpor run"
 VERSION = 2
+# The year 9999: what is beyond cannot be written as a time.
+_LAST_S = 253_402_300_799
 _LEGACY_FIELDS = ("current_node", "node_states", "completed_nodes")
 _ROWS_A_TIME = 50
+# SQLite's whole numbers end somewhat above; no count or time of a run comes near.
+_MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,12 @@ _CALL_FIELDS: Mapping[str, Any] = {
 
 
 def _fields(document: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _is(_is(document, dict)[name], kind) for name, kind in fields.items()}
+    given = {name: _is(_is(document, dict)[name], kind) for name, kind in fields.items()}
+    numbers = {name: value for name, value in given.items() if isinstance(value, int | float)}
+    beyond = [n for n, value in numbers.items() if not 0 <= value <= (_LAST_S if n.endswith("_ts") else _MOST)]
+    if beyond:
+        raise ValueError(f"{beyond[0]} is beyond all bounds: {given[beyond[0]]}")
+    return given
 
 
 def _current(document: Mapping[str, Any], run_id: str) -> tuple[Run, rows.Rows]:
@@ -266,13 +275,13 @@ def _word(document: Mapping[str, Any], name: str) -> str:
 
 def _count(document: Mapping[str, Any], name: str) -> int:
     value = document.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST else 0
 
 
 def _moment(value: Any) -> float | None:
     """Read a time as version 1 had it: ISO 8601, or seconds since the epoch."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if 0 <= value <= _LAST_S else None
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):

@@ -13,6 +13,10 @@ import orjson
 from torpord.core import run_events as re
 
 CAUSE = {"source": "worker"}
+# What looking into a value that is not of its type may raise.
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+# No run enters a state so often; SQLite would take some more, and then none.
+_MOST = 2**53
 
 
 class NonsenseError(Exception):
@@ -26,7 +30,7 @@ def event(message: Mapping[str, Any], run_id: str, worker: int, output: str, dra
         match message["t"]:
             case "loaded":
                 states = frozenset(_is(name, str) for name in _is(message["states"], dict))
-                return re.WorkerLoaded(*whose, _is(message["version"], int), _is(message["initial"], str), states)
+                return re.WorkerLoaded(*whose, _count(message["version"]), _is(message["initial"], str), states)
             case "unloadable":
                 return re.WorkerCannotLoad(*whose, _error(message["error"]))
             case "ended":
@@ -37,7 +41,7 @@ def event(message: Mapping[str, Any], run_id: str, worker: int, output: str, dra
                 return _call(whose, message)
             case other:
                 raise NonsenseError(f"there is no message {other!r}")
-    except (KeyError, TypeError, ValueError) as error:
+    except _MISFITS as error:
         raise NonsenseError(f"a {str(message.get('t'))[:20]!r} that is none: {error!r}"[:500]) from error
 
 
@@ -46,14 +50,14 @@ def parsed(line: bytes) -> Mapping[str, Any]:
     try:
         message = orjson.loads(line)
         return {**_is(message, dict), "t": _is(message["t"], str)}
-    except (KeyError, TypeError, ValueError) as error:
+    except _MISFITS as error:
         raise NonsenseError(f"a line that is no message: {line[:100]!r}") from error
 
 
 def attempt(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return which attempt a message is about."""
     names = {name: _is(message[name], str) for name in ("branch", "state")}
-    return {**names, **{name: _is(message[name], int) for name in ("visit", "attempt")}}
+    return {**names, **{name: _count(message[name]) for name in ("visit", "attempt")}}
 
 
 def limits(message: Mapping[str, Any]) -> dict[str, tuple[int, float | None]]:
@@ -61,12 +65,12 @@ def limits(message: Mapping[str, Any]) -> dict[str, tuple[int, float | None]]:
     try:
         return {
             name: (
-                _is(state["retries"], int),
+                _count(state["retries"]),
                 None if state["timeout_s"] is None else float(_is(state["timeout_s"], int | float)),
             )
             for name, state in message["states"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _MISFITS as error:
         raise NonsenseError(f"states that are none: {error!r}") from error
 
 
@@ -74,6 +78,12 @@ def _is(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(f"{str(value)[:100]!r} is not what belongs there")
     return value
+
+
+def _count(value: Any) -> int:
+    if not 0 <= _is(value, int) <= _MOST:
+        raise ValueError(f"{value} is no count")
+    return int(value)
 
 
 def _error(error: Any) -> dict[str, str]:
@@ -114,7 +124,7 @@ def _ended(whose: tuple[Any, str, int], message: Mapping[str, Any], output: str,
 def _outcome(outcome: Mapping[str, Any]) -> Mapping[str, Any]:
     match outcome:
         case {"next": next_, "visit": visit}:
-            return {"next": _is(next_, str), "visit": _is(visit, int)}
+            return {"next": _is(next_, str), "visit": _count(visit)}
         case {"complete": result}:
             return {"complete": result}
         case {"parallel": [_, *_] as branches, "join": join}:
@@ -123,7 +133,7 @@ def _outcome(outcome: Mapping[str, Any]) -> Mapping[str, Any]:
                 raise ValueError("two branches of one name")
             return {"parallel": parts, "join": _is(join, str)}
         case {"failed": error, "retries": retries}:
-            return {"failed": _error(error), "retries": _is(retries, int)}
+            return {"failed": _error(error), "retries": _count(retries)}
         case {"retry_after_s": after_s}:
             return {"retry_after_s": min(366 * 86_400.0, max(0.0, float(_is(after_s, int | float))))}
         case _:
@@ -141,7 +151,7 @@ def _joined(whose: tuple[Any, str, int], message: Mapping[str, Any]) -> re.JoinR
         error = _error(message["failed"])
     if error is not None:
         return re.JoinReported(*whose, error=error)
-    return re.JoinReported(*whose, _is(message["visit"], int), _texts(message["set"]), _removed(message))
+    return re.JoinReported(*whose, _count(message["visit"]), _texts(message["set"]), _removed(message))
 
 
 def _call(whose: tuple[Any, str, int], message: Mapping[str, Any]) -> re.CallReported:

@@ -157,9 +157,12 @@ class Worker:
 
     async def _limit_loading(self) -> None:
         await anyio.sleep(LOAD_LIMIT_S)
-        if not self._states and self._process is not None:
-            self._how = f"it took over {LOAD_LIMIT_S:g} s to load the flow"
-            self._process.kill()
+        if self._states or self._process is None:
+            return
+        message = f"loading it took over {LOAD_LIMIT_S:g} s: what does it do when it is imported?"
+        error = {"type": "FlowError", "message": message, "traceback": ""}
+        await self._submit([_Report(None, re.WorkerCannotLoad(reports.CAUSE, self.run_id, self.number, error))])
+        self._process.kill()
 
     async def _listen(self, process: WorkerProcess, listened: anyio.Event) -> None:
         from torpord.host.worker_pipe import LineTooLongError  # noqa: PLC0415 - see _serve
