@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torpord.core import records as r
+from torpord.core import run_records as rr
 from torpord.core.runs import Run, RunStatus
 
 
@@ -31,11 +32,17 @@ class Cycle:
         """Return it with no unfinished run, if that one was it."""
         return replace(self, run_id="") if run_id == self.run_id else self
 
-    def followed(self, run: Run, *, by_request: bool) -> Cycle:
-        """Return it after something happened to its run. A retry that was asked for is not put off."""
+    def followed(self, run: Run, record: rr.RunRecord) -> Cycle:
+        """Return it after a record of its run. A retry that was asked for is not put off."""
         if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED) or not run.cycle:
             return replace(self, run_id="")
-        return replace(self, failures=0, retry_ts=None) if by_request else self
+        match record:
+            case rr.RunRetried(by_request=True):
+                return replace(self, failures=0, retry_ts=None)
+            case rr.StepEnded(state=self.failed_step):
+                return replace(self, failures=0, failed_step="")  # failures behind a success are not in a row
+            case _:
+                return self
 
 
 def evolve_cycle(cycle: Cycle, run: Run | None, entry: r.Entry, record: r.Record) -> Cycle:
