@@ -50,9 +50,10 @@ def deadlines(world: World) -> Iterator[Deadline]:
             yield from _sleep_due(world, idle_since + world.policy.sleep_after_s)
         case State.SLEEP:
             if world.cycle.phase == "ended":
-                yield from _cycle_due(world)
+                # First, and so taken first where both are due: a next cycle is no reason to stay.
                 if stays_for(world) is None:
                     yield Deadline("hibernate_due", hibernate_at(world))
+                yield from _cycle_due(world)
         case State.HIBERNATION:
             pass
 
