@@ -143,7 +143,7 @@ def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
 def _busy(world: World) -> Refusal:
     reasons = busy_because(world)
     named = ", ".join(f"{each['who']} ({each['why']})" for each in reasons[:3])
-    unnamed = len(reasons) - 3
+    unnamed = len(world.holds.by_id) + sum(1 for _ in world.runs.busy) - 3
     more = f" and {unnamed} more" if unnamed > 0 else ""
     message = (
         f"it cannot sleep while it is busy with {named}{more}: wait until they are done, or use hibernate, which waits"
