@@ -117,7 +117,7 @@ def _over_max_steps(draft: Draft, run: Run, place: Place) -> None:
 
 def _settle(draft: Draft, run: Run) -> None:
     """Take a run that was to stop, and has, to where it was to go."""
-    if run.worker:
+    if run.worker and run.stopping is not Stopping.FAIL:  # `fail` ends it by itself
         draft.effects.append(fx.StopWorker(run.run_id, run.worker, broken_off=False))
     match run.stopping:
         case Stopping.PAUSE:
