@@ -153,7 +153,7 @@ def check(run: Run) -> Any:
 def copy(run: Run) -> Any:
     """Copy the store, while others use it, and read the copy back."""
     part = copies_of(run) / "copy.part"
-    part.parent.mkdir(exist_ok=True)
+    part.parent.mkdir(mode=0o700, exist_ok=True)
     part.unlink(missing_ok=True)
 
     def copied(_status: int, left: int, pages: int) -> None:
