@@ -106,11 +106,22 @@ class _Found:
 
 @dataclass(slots=True)
 class Ticket:
-    """Some changes of one client, in order, and their outcomes once `done` is set."""
+    """Some changes of one client, in order, and their outcomes once `done` is set.
+
+    `then` is called with it in that instant: for whom waking a task to hear of it would be half the way.
+    """
 
     changes: Sequence[Change]
+    then: Callable[[Ticket], None] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     done: anyio.Event = field(default_factory=anyio.Event)
+
+    def settle(self, outcomes: list[Outcome]) -> None:
+        """Give the outcomes to whoever waits for them."""
+        self.outcomes = outcomes
+        self.done.set()
+        if self.then is not None:
+            self.then(self)
 
 
 class _Turn:
@@ -187,12 +198,11 @@ class Writer:
         """Whether something has arrived that the store will be needed for."""
         return bool(self._inbox) or self.working
 
-    def submit(self, changes: Sequence[Change]) -> Ticket:
+    def submit(self, changes: Sequence[Change], then: Callable[[Ticket], None] | None = None) -> Ticket:
         """Put changes in line. Their outcomes are in the ticket when its `done` is set: then they are durable."""
-        ticket = Ticket(changes)
+        ticket = Ticket(changes, then)
         if self._closed:
-            ticket.outcomes = [DRAINING] * len(changes)
-            ticket.done.set()
+            ticket.settle([DRAINING] * len(changes))
         else:
             self._inbox.append(ticket)
             self._bell.set()
@@ -273,9 +283,8 @@ class Writer:
             owed = changes[: len(changes) - sum(len(ticket.changes) for ticket in tickets)]
             at = len(owed)
             for ticket in tickets:
-                ticket.outcomes = outcomes[at : at + len(ticket.changes)]
+                ticket.settle(outcomes[at : at + len(ticket.changes)])
                 at += len(ticket.changes)
-                ticket.done.set()
             self._owed = [c for c, o in zip(changes, outcomes, strict=True) if c.owed and o is UNAVAILABLE]
             reached("writer.released")
         finally:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import orjson
@@ -23,14 +23,15 @@ from anyio.abc import TaskGroup
 from torpord.core import run_events as re
 from torpord.core.draft import Refusal
 from torpord.core.runs import MAIN, MAX_BRANCHES, PlaceStatus, Run
+from torpord.host.worker_pipe import LineTooLongError, WorkerDeafError
+from torpord.host.worker_process import Exit, WorkerProcess
 from torpord.shell import reports, upkeep
 from torpord.shell.surroundings import Surroundings
 from torpord.store import runs as rows
 from torpord.store.store import StoreError
-from torpord.writer import Change, Outcome
+from torpord.writer import Change, Outcome, Ticket
 
-if TYPE_CHECKING:
-    from torpord.host.worker_process import WorkerProcess
+Step = Mapping[str, Any]
 
 log = structlog.get_logger("torpord.worker")
 
@@ -43,6 +44,8 @@ CANCEL_S = 1.0
 LAST_S = 0.3
 # What a process that has ended had still sent is taken, as long as the store takes it.
 LAST_WORDS_S = 5.0
+# A worker that reports without waiting for answers is read no further than this.
+MOST_UNANSWERED = 64
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Worker:
     _ending: bool = False
     _blame: bool = True
     _how: str = ""
+    _unanswered: int = 0  # reports that are yet to be stored
+    _room: anyio.Event = field(default_factory=anyio.Event)
     _last_word: str = ""  # what it was told before there was a process to tell
 
     @property
@@ -132,9 +137,7 @@ class Worker:
                 log.warning("run_not_read", run_id=self.run_id, error=str(error))
                 await anyio.sleep(RETRY_REPORT_S)
 
-    async def _serve(self, hello: bytes) -> Any:
-        from torpord.host.worker_process import WorkerProcess  # noqa: PLC0415 - an idle daemon does without
-
+    async def _serve(self, hello: bytes) -> Exit:
         self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # -P: the working directory is no place for modules.
         argv = [sys.executable, "-P", "-m", "torpord.flows.worker"]
@@ -151,6 +154,9 @@ class Worker:
             exit_ = await process.ended()
             with anyio.move_on_after(LAST_WORDS_S):
                 await listened.wait()
+                while self._unanswered:
+                    self._room = anyio.Event()
+                    await self._room.wait()
             self._tasks = None
             tasks.cancel_scope.cancel()
         return exit_
@@ -165,8 +171,6 @@ class Worker:
         self._process.kill()
 
     async def _listen(self, process: WorkerProcess, listened: anyio.Event) -> None:
-        from torpord.host.worker_pipe import LineTooLongError  # noqa: PLC0415 - see _serve
-
         try:
             while lines := await process.receive():
                 await self._take(lines)
@@ -202,61 +206,76 @@ class Worker:
             self._states = reports.limits(message)
         elif message["t"] == "ended":
             self.progress.pop(str(message.get("branch")), None)
-        output = self._output()
+        outcome = message.get("outcome")
+        output = self._output() if isinstance(outcome, dict) and "failed" in outcome else ""
         # Chance, so that many that failed at once do not all come back at once.
         event = reports.event(message, self.run_id, self.number, output, random.random())  # noqa: S311
         number = message.get("n")
         return _Report(number if isinstance(number, int) else None, event)
 
     async def _submit(self, taken: Sequence[_Report]) -> None:
-        """Have reports stored, however long the disk takes, and answer them."""
-        left = list(taken)
-        while left:
-            ticket = self.around.writer.submit([Change(report.event) for report in left])
-            await ticket.done.wait()
-            unstored = []
-            for report, outcome in zip(left, ticket.outcomes, strict=True):
-                if isinstance(outcome, Refusal) and outcome.name == "storage_unavailable":
-                    unstored.append(report)
-                else:
-                    await self._answer(report, outcome)
-            left = unstored
-            if left:
-                await anyio.sleep(RETRY_REPORT_S)
+        """Have reports stored, however long the disk takes; each is answered when it is."""
+        while self._unanswered >= MOST_UNANSWERED:
+            self._room = anyio.Event()
+            await self._room.wait()
+        self._unanswered += len(taken)
+        self._put(taken)
 
-    async def _answer(self, report: _Report, outcome: Outcome) -> None:
-        if self._process is None:
-            return
+    def _put(self, taken: Sequence[_Report]) -> None:
+        self.around.writer.submit(
+            [Change(report.event) for report in taken], lambda ticket: self._settled(taken, ticket)
+        )
+
+    def _settled(self, taken: Sequence[_Report], ticket: Ticket) -> None:
+        unstored = []
+        for report, outcome in zip(taken, ticket.outcomes, strict=True):
+            if isinstance(outcome, Refusal) and outcome.name == "storage_unavailable":
+                unstored.append(report)
+            else:
+                self._answer(report, outcome)
+        self._unanswered -= len(taken) - len(unstored)
+        self._room.set()
+        if unstored:
+            self._start(self._put_later, unstored)
+
+    async def _put_later(self, unstored: Sequence[_Report]) -> None:
+        await anyio.sleep(RETRY_REPORT_S)
+        self._put(unstored)
+
+    def _answer(self, report: _Report, outcome: Outcome) -> None:
         if isinstance(outcome, Refusal):
-            if outcome.name == "internal_error":
+            if outcome.name == "internal_error" and self._process is not None:
                 self._how = f"what it reported cannot be recorded: {outcome.message}"
                 self._process.kill()
-            said: dict[str, Any] = {"t": "no", "n": report.number, "name": outcome.name, "message": outcome.message}
+            self._send({"t": "no", "n": report.number, "name": outcome.name, "message": outcome.message})
+            return
+        said = {"t": "begin"} if report.number is None else {"t": "ack", "n": report.number}
+        steps, join = outcome.get("steps") or (), outcome.get("join")
+        if any(step["attempt"] > 1 for step in steps):
+            self._start(self._tell, said, steps, join)
         else:
-            said = {"t": "begin"} if report.number is None else {"t": "ack", "n": report.number}
-            steps, join = outcome.get("steps"), outcome.get("join")
-            if steps:
-                said["steps"] = await self._begun(steps)
-            if join:
-                said["join"] = join
-        if len(said) > 1:
-            self._send(said)
+            self._tell_now(said, steps, join)
 
-    async def _begun(self, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Add what earlier attempts recorded to the steps that are begun, and watch their time."""
-        begun: list[Mapping[str, Any]] = []
+    async def _tell(self, said: Mapping[str, Any], steps: Sequence[Step], join: str | None) -> None:
+        """Tell it what to begin, with what earlier attempts recorded."""
+        known: list[Step] = []
+        for step in steps:
+            if step["attempt"] > 1:
+                at = (self.run_id, step["branch"], step["state"], step["visit"])
+                calls = await self._read(lambda db, at=at: rows.recorded_calls(db, *at))  # type: ignore[misc]
+                known.append({**step, "calls": calls})
+            else:
+                known.append(step)
+        self._tell_now(said, known, join)
+
+    def _tell_now(self, said: Mapping[str, Any], steps: Sequence[Step], join: str | None) -> None:
         for step in steps:
             self.progress.pop(step["branch"], None)
             _, limit_s = self._states.get(step["state"], (0, None))
             if limit_s is not None:
                 self._start(self._limit_step, step, limit_s)
-            if step["attempt"] > 1:
-                at = (self.run_id, step["branch"], step["state"], step["visit"])
-                calls = await self._read(lambda db, at=at: rows.recorded_calls(db, *at))  # type: ignore[misc]
-                begun.append({**step, "calls": calls})
-            else:
-                begun.append(step)
-        return begun
+        if steps or join or said["t"] == "ack":
+            self._send({**said, "steps": steps, "join": join})
 
     async def _limit_step(self, step: Mapping[str, Any], limit_s: float) -> None:
         """End a worker whose step does not end in time: code that blocks cannot be cancelled from within."""
@@ -312,8 +331,6 @@ class Worker:
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._process is None:
             return
-        from torpord.host.worker_pipe import WorkerDeafError  # noqa: PLC0415 - see _serve
-
         try:
             self._process.send(orjson.dumps(message) + b"\n")
         except WorkerDeafError as error:
@@ -324,10 +341,7 @@ class Worker:
 
     def begin(self, steps: Sequence[Mapping[str, Any]], join: str | None) -> None:
         """Tell it to begin steps, or to merge."""
-        self._start(self._begin, steps, join)
-
-    async def _begin(self, steps: Sequence[Mapping[str, Any]], join: str | None) -> None:
-        self._send({"t": "begin", "steps": await self._begun(steps), "join": join})
+        self._start(self._tell, {"t": "begin"}, steps, join)
 
     def warn(self, within_s: float) -> None:
         """Tell it to end its steps; after that time it is ended."""
