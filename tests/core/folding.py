@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 
 from torpord.core import records as r
+from torpord.core.kinds import parse
 from torpord.core.world import World, evolve
 
 # What a folded ledger does not give: times of activity and of looking again, and how often there was any. These fields
@@ -29,7 +30,7 @@ def read_back(entry: r.Entry) -> r.Entry:
     """Take an entry through what the ledger keeps of it."""
     cause = orjson.loads(orjson.dumps(entry.cause))
     data = orjson.loads(orjson.dumps(entry.record.data()))
-    return replace(entry, record=r.parse(entry.record.kind, data), cause=cause)
+    return replace(entry, record=parse(entry.record.kind, data), cause=cause)
 
 
 def in_the_ledger(world: World) -> World:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from core.life import CLIENT, DUE, SHELL, Life
 from torpord.core import events as ev
 from torpord.core.deadlines import deadlines
-from torpord.core.descent import CYCLE_STEPS
 from torpord.core.lifecycle import CLIENT_TRIGGERS, Trigger
 from torpord.core.policy import Policy
 
@@ -90,19 +89,12 @@ def _reboot(life: Life, a: int, b: int) -> None:
     life.start(cause=CAUSES[a % len(CAUSES)], boot_id=f"boot-{len(life.turns)}", dead_holds=dead)
 
 
-def _word_of_a_step(life: Life, a: int, b: int) -> None:
-    step = CYCLE_STEPS[b % len(CYCLE_STEPS)]
-    ended, failed = ev.CycleStepEnded(SHELL, step, 2.0, {"n": [b]}), ev.CycleStepFailed(SHELL, step, "no space")
-    life.do(ended if a % 2 else failed)
-
-
 def _step(life: Life, a: int, _: int) -> None:
-    if life.world.cycle.phase != "running":
-        return
-    if a % 4:
-        life.step_ends(3.0, {"a": a})
-    else:
-        life.step_fails()
+    if life.cycle_works:
+        if a % 4:
+            life.step_ends(3.0)
+        else:
+            life.step_fails(retries=a % 3)
 
 
 def _cycle(life: Life, a: int, _: int) -> None:
@@ -110,7 +102,7 @@ def _cycle(life: Life, a: int, _: int) -> None:
         life.cycle_completes()
         return
     for _ in range(1 if a else 3):  # failing, and again when it may be tried again: three in a row are quarantine
-        if life.world.cycle.phase == "running":
+        if life.cycle_works:
             life.step_fails()
             life.advance(3_000.0)
             life.trigger(Trigger.REQUEST_ARRIVED)
@@ -168,7 +160,6 @@ WAYS: dict[str, tuple[Callable[[Life, int, int], object], int]] = {
     "sundry": (_sundry, 2),
     "start": (_start, 2),
     "any_deadline": (_any_deadline, 1),
-    "word_of_a_step": (_word_of_a_step, 1),
     "settings": (_settings, 1),
     "stop": (lambda life, a, _: life.do(ev.StopWanted(CLIENT, ("stop", "signal")[a % 2])), 1),
     "leave": (_leave, 1),

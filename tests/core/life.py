@@ -6,19 +6,24 @@ The core needs nothing else, so a test reads as a story: `life = at(State.SLEEP)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from core.model_worker import CYCLE, FLOWS, ModelWorker, failed, visits_so_far
+from torpord.core import effects as fx
 from torpord.core import events as ev
+from torpord.core import run_events as re
 from torpord.core.deadlines import Clock, Deadline, deadlines
 from torpord.core.decide import decide
-from torpord.core.descent import CYCLE_STEPS
 from torpord.core.draft import Decision
 from torpord.core.effects import Effect
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.records import Entry, StateTransition
+from torpord.core.run_history import evolve_run
+from torpord.core.run_records import RunRecord, RunRemoved
+from torpord.core.runs import MAIN, Place, Run
 from torpord.core.world import World
 
 # Whole numbers of seconds that a float holds exactly: no test of ours is about rounding. 2023-11-14, some hours up.
@@ -28,6 +33,9 @@ FIRST_WALL_S = 1_700_000_000.0
 CLIENT = {"source": "client", "pid": 4711, "program": "make", "by": "an agent"}
 DUE = {"source": "deadline"}
 SHELL = {"source": "daemon"}
+
+# The default settings, and every flow there is here.
+POLICY = Policy(flows=tuple(sorted(FLOWS)))
 
 E = TypeVar("E", bound=Effect)
 
@@ -42,20 +50,63 @@ class Turn:
     decision: Decision
 
 
-@dataclass(slots=True)
 class Life:
-    """All of one daemon's life. `last` is the newest decision."""
+    """All of one daemon's life.
 
-    world: World = field(default_factory=World)
-    now: Now = field(default_factory=lambda: Now(FIRST_AWAKE_S, FIRST_WALL_S))
-    turns: list[Turn] = field(default_factory=list)
+    `workers`: those of its runs, the newest of each. `stored`: every run that was not removed, as the store keeps it.
+    """
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.now = Now(FIRST_AWAKE_S, FIRST_WALL_S)
+        self.turns: list[Turn] = []
+        self.workers: dict[str, ModelWorker] = {}
+        self.former: list[ModelWorker] = []
+        self.stored: dict[str, Run] = {}
+
+    def __repr__(self) -> str:
+        return f"<a life of {len(self.turns)} turns>"  # all of it would drown what a failing test shows
 
     def do(self, event: ev.Event) -> Decision:
-        """Decide an event, now."""
+        """Decide an event, now, and carry out what concerns workers."""
+        if isinstance(event, re.StoredRunEvent) and event.stored is None:
+            event = replace(event, stored=self.stored.get(event.run_id))
         decision = decide(self.world, event, self.now)
         self.turns.append(Turn(self.world, event, self.now, decision))
         self.world = decision.world
+        self._store(decision)
+        if isinstance(event, ev.ProcessStarted):
+            self.workers, self.former = {}, []
+        self._perform(decision)
         return decision
+
+    def _store(self, decision: Decision) -> None:
+        for entry in decision.entries:
+            record = entry.record
+            if isinstance(record, RunRemoved):
+                self.stored.pop(record.run_id, None)
+            elif isinstance(record, RunRecord):
+                self.stored[record.run_id] = evolve_run(self.stored.get(record.run_id), entry, record)
+
+    def _perform(self, decision: Decision) -> None:
+        for effect in decision.effects:
+            match effect:
+                case fx.StartWorker():
+                    run = self.stored[effect.run_id]
+                    visits = visits_so_far(self.entries, run)
+                    worker = ModelWorker(run.run_id, effect.worker, FLOWS[run.flow], visits)
+                    if effect.run_id in self.workers:
+                        self.former.append(self.workers[effect.run_id])
+                    self.workers[effect.run_id] = worker
+                case fx.BeginSteps():
+                    self.workers[effect.run_id].begin(effect.steps, effect.join)
+                case fx.YieldWorker():
+                    self.workers[effect.run_id].word = "yield"
+                case fx.StopWorker():
+                    worker = self.workers.pop(effect.run_id)
+                    assert worker.number == effect.worker
+                    worker.word = "cancel" if effect.broken_off else "exit"
+                    self.former.append(worker)
 
     def advance(self, awake_s: float, wall_s: float | None = None) -> None:
         """Let time pass; the wall clock goes with it unless it is told another way."""
@@ -70,7 +121,10 @@ class Life:
         """Start a process in this home; in the same boot unless it is told another."""
         boot_id = self.world.process.boot_id or "boot-1"
         values = {"pid": 100, "version": "0.1.0", "supervisor": "none", "boot_id": boot_id, **fields}
-        return self.do(ev.ProcessStarted(SHELL, start_cause=cause, policy=policy or self.world.policy, **values))
+        return self.do(ev.ProcessStarted(SHELL, start_cause=cause, policy=policy or self._policy(), **values))
+
+    def _policy(self) -> Policy:
+        return self.world.policy if self.world.process.generation else POLICY
 
     def hold(self, hold_id: str, **fields: Any) -> Decision:
         """Acquire a hold; it hangs on connection 1 unless it is told what else ends it."""
@@ -85,11 +139,18 @@ class Life:
         """Return the deadlines that have passed."""
         return [deadline for deadline in deadlines(self.world) if deadline.is_due(self.now)]
 
+    def next_deadline(self) -> Deadline:
+        """Return the deadline that comes first, as the writer takes them; there is one."""
+        return next(iter(self.due()), None) or min(deadlines(self.world), key=self.left_s)
+
+    def left_s(self, deadline: Deadline) -> float:
+        """Say in how many seconds a deadline is due; less than none for one that has passed."""
+        return deadline.at_s - (self.now.awake_s if deadline.clock is Clock.AWAKE else self.now.wall_s)
+
     def reach(self, name: str) -> Deadline:
-        """Let time pass until a deadline of the world, if it has not come yet."""
-        deadline = next(each for each in deadlines(self.world) if each.name == name)
-        by_awake = deadline.clock is Clock.AWAKE
-        self.advance(max(0.0, deadline.at_s - (self.now.awake_s if by_awake else self.now.wall_s)))
+        """Let time pass until a deadline of the world, if it has not come yet; of several, until the first."""
+        deadline = min((each for each in deadlines(self.world) if each.name == name), key=self.left_s)
+        self.advance(max(0.0, self.left_s(deadline)))
         return deadline
 
     def pass_(self, name: str, **facts: Any) -> Decision:
@@ -97,20 +158,116 @@ class Life:
         self.reach(name)
         return self.do(ev.DeadlinePassed({**DUE, "deadline": name}, name, **facts))
 
-    def step_ends(self, duration_s: float = 1.0, result: Mapping[str, Any] | None = None) -> Decision:
-        """End the step the cycle is at."""
-        return self.do(ev.CycleStepEnded(SHELL, self.world.cycle.next_step, duration_s, result or {}))
+    # Runs.
 
-    def step_fails(self, error: str = "disk I/O error") -> Decision:
+    def run(self, flow: str = "chain", run_id: str = "r1", **fields: Any) -> Decision:
+        """Start a run."""
+        return self.do(re.RunWanted(CLIENT, run_id, flow, **fields))
+
+    def order(self, order: str, run_id: str = "r1", **fields: Any) -> Decision:
+        """Send a client's word about a run: pause, resume, cancel, retry or remove."""
+        return self.do(re.RunOrdered(CLIENT, run_id, order=order, **fields))
+
+    def of(self, run_id: str = "r1") -> Run:
+        """Return a run as it is."""
+        return self.stored[run_id]
+
+    def at(self, run_id: str = "r1", branch: str = MAIN) -> Place:
+        """Return where a branch of a run stands."""
+        place = self.of(run_id).place(branch)
+        assert place is not None
+        return place
+
+    def load(self, run_id: str = "r1") -> Decision:
+        """Let the run's worker have its flow."""
+        worker = self.workers[run_id]
+        worker.loaded = True
+        return self.report(worker, worker.load())
+
+    def report(self, worker: ModelWorker, event: re.WorkerEvent) -> Decision:
+        """Decide what a worker says, and let it go on as it is answered."""
+        decision = self.do(event)
+        reply = decision.reply
+        if isinstance(event, re.StepReported):
+            worker.steps.pop(event.branch, None)
+        elif isinstance(event, re.JoinReported):
+            worker.join = None
+        if isinstance(reply, Mapping) and "steps" in reply and worker.word in ("", "yield"):
+            worker.begin(reply["steps"], reply["join"])
+        return decision
+
+    def ends(self, run_id: str = "r1", branch: str = MAIN, **said: Any) -> Decision:
+        """End the step a branch is at."""
+        worker = self.workers[run_id]
+        return self.report(worker, worker.report(branch, **said))
+
+    def fails(self, run_id: str = "r1", branch: str = MAIN, retries: int = 0, **said: Any) -> Decision:
+        """Let the step a branch is at fail."""
+        return self.ends(run_id, branch, outcome=failed(retries), **said)
+
+    def merges(self, run_id: str = "r1", **said: Any) -> Decision:
+        """Let the run's branches be merged."""
+        worker = self.workers[run_id]
+        return self.report(worker, worker.merged(**said))
+
+    def dies(self, run_id: str = "r1", how: str = "signal 9", **more: Any) -> Decision:
+        """Let the run's worker die."""
+        return self.do(self.workers.pop(run_id).gone(how, **more))
+
+    def goes_on(self, run_id: str = "r1") -> Decision | None:
+        """Let the run's worker do the next thing it has to do; None where it has none."""
+        worker = self.workers.get(run_id)
+        if worker is None or worker.rests:
+            return None
+        if not worker.loaded:
+            return self.load(run_id)
+        return self.merges(run_id) if worker.join is not None else self.ends(run_id, next(iter(worker.steps)))
+
+    def finishes(self, run_id: str = "r1") -> Run:
+        """Let the run's worker do all it has to do."""
+        for _ in range(100):
+            if self.goes_on(run_id) is None:
+                return self.of(run_id)
+        raise AssertionError("it has more steps than any flow of ours")
+
+    # The sleep cycle, which is a run.
+
+    @property
+    def cycle_works(self) -> bool:
+        """Whether the cycle has a step that can end."""
+        run_id = self.world.cycle.run_id
+        if self.world.cycle.phase != "running" or run_id not in self.workers:
+            return False
+        if not self.workers[run_id].loaded:
+            self.load(run_id)
+        return run_id in self.workers and bool(self.workers[run_id].steps)
+
+    def cycle_worker(self) -> ModelWorker:
+        """Return the running cycle's worker; it has loaded the flow."""
+        run_id = self.world.cycle.run_id
+        if not self.workers[run_id].loaded:
+            self.load(run_id)
+        return self.workers[run_id]
+
+    def step_ends(self, duration_s: float = 1.0) -> Decision:
+        """End the step the cycle is at."""
+        return self.ends(self.cycle_worker().run_id, duration_s=duration_s)
+
+    def step_fails(self, retries: int = 0) -> Decision:
         """Let the step the cycle is at fail."""
-        return self.do(ev.CycleStepFailed(SHELL, self.world.cycle.next_step, error))
+        return self.fails(self.cycle_worker().run_id, retries=retries)
 
     def cycle_completes(self) -> None:
-        """End the steps the running cycle still has."""
-        for _ in CYCLE_STEPS:
-            if self.world.cycle.phase == "running":
-                self.step_ends()
-        assert self.world.cycle.phase != "running", "it has more steps than there are"
+        """End the steps the running cycle still has; those behind a pause that it may wait for are not begun."""
+        if self.world.cycle.phase == "running":
+            run = self.finishes(self.world.cycle.run_id)
+            assert self.world.cycle.phase != "running" or run.only_waits or self.world.process.leaving
+
+    @property
+    def step(self) -> str:
+        """The state the unfinished cycle is at; "" where there is none."""
+        run = self.world.cycle_run
+        return run.at if run else ""
 
     @property
     def state(self) -> State:
@@ -145,14 +302,14 @@ def effects(decision: Decision, kind: type[E]) -> list[E]:
     return [effect for effect in decision.effects if isinstance(effect, kind)]
 
 
-def started(policy: Policy | None = None) -> Life:
+def started(policy: Policy = POLICY) -> Life:
     """Begin a life: the very first start, in WAKE."""
     life = Life()
     life.start(policy)
     return life
 
 
-def at(state: State, policy: Policy | None = None) -> Life:
+def at(state: State, policy: Policy = POLICY) -> Life:
     """Begin a life and let its deadlines bring it to a state. In SLEEP the cycle runs, and is at its first step."""
     life = started(policy)
     if state is State.WAKE:
@@ -161,7 +318,8 @@ def at(state: State, policy: Policy | None = None) -> Life:
     if state is State.DROWSY:
         return life
     life.pass_("sleep_due")
-    assert life.world.cycle.next_step == CYCLE_STEPS[0]
+    life.load(life.world.cycle.run_id)
+    assert life.step == CYCLE[0]
     if state is State.SLEEP:
         return life
     life.cycle_completes()

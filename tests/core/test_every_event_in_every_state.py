@@ -11,19 +11,25 @@ from dataclasses import replace
 
 import pytest
 
-from core.life import CLIENT, SHELL, Life, at, kinds
+from core.life import CLIENT, POLICY, SHELL, Life, at, kinds
+from core.model_worker import ERROR, FLOWS, ModelWorker, failed
 from torpord.core import events as ev
-from torpord.core.descent import CYCLE_STEPS
+from torpord.core import run_events as re
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.policy import Policy
+from torpord.core.runs import Place, Run, RunStatus
 
 Cell = tuple[str, str, str]  # records, effects, the state after: names with blanks between
 NOTHING = ("", "")
+# The cycle is at its first step: it gets its time to end by itself.
+INTERRUPTED = "sleep_cycle_interrupted run_stopping"
+BROKEN_OFF = "worker_ended step_interrupted run_interrupted"
+BEGUN = "run_created sleep_cycle_started run_started"
 
 RISE = {
     "WAKE": ("activity_seen", "", "WAKE"),
     "DROWSY": ("activity_seen state_transition", "RunHook", "WAKE"),
-    "SLEEP": ("activity_seen sleep_cycle_interrupted state_transition", "StopCycle RunHook", "WAKE"),
+    "SLEEP": (f"activity_seen {INTERRUPTED} state_transition", "YieldWorker RunHook", "WAKE"),
     "HIBERNATION": ("activity_seen state_transition", "RunHook", "WAKE"),
 }
 
@@ -32,8 +38,11 @@ def stays(records: str, effects: str = "") -> dict[str, Cell]:
     return {state.value: (records, effects, state.value) for state in State}
 
 
-def then(cells: dict[str, Cell], record: str) -> dict[str, Cell]:
-    return {state: (f"{records} {record}", effects, after) for state, (records, effects, after) in cells.items()}
+def then(cells: dict[str, Cell], record: str, effect: str = "") -> dict[str, Cell]:
+    return {
+        state: (f"{records} {record}", f"{effects} {effect}".strip(), after)
+        for state, (records, effects, after) in cells.items()
+    }
 
 
 def used(cells: dict[str, Cell]) -> dict[str, Cell]:
@@ -55,12 +64,18 @@ def settings(policy: Policy, *, by_request: bool) -> Callable[[Life], ev.Event]:
     return lambda _: ev.SettingsRead(CLIENT, policy, ("lifecycle.min_up",), by_request)
 
 
+def model(life: Life) -> ModelWorker:
+    """Return the cycle's worker; where there is none, one of a run that has long ended."""
+    return life.workers.get(life.world.cycle.run_id) or ModelWorker("ended", 1, FLOWS["housekeeping"])
+
+
 def deadline(name: str) -> Callable[[Life], ev.Event]:
     return lambda _: ev.DeadlinePassed({"source": "deadline"}, name)
 
 
-OTHER_SETTINGS = replace(Policy(), min_up_s=6.0)
-FIRST = CYCLE_STEPS[0]
+OTHER_SETTINGS = replace(POLICY, min_up_s=6.0)
+TRIM = {"branch": "", "state": "trim", "visit": 1, "attempt": 1}
+PAUSED = Run("old", "chain", 0.0, (Place("", "b"),), status=RunStatus.PAUSED)
 ST = "state_transition"
 
 TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
@@ -74,8 +89,8 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         trigger(Trigger.FORCE_SLEEP),
         stays("")
         | {
-            "WAKE": (f"{ST} {ST} sleep_cycle_started", "RunHook RunHook StartCycle", "SLEEP"),
-            "DROWSY": (f"{ST} sleep_cycle_started", "RunHook StartCycle", "SLEEP"),
+            "WAKE": (f"{ST} {ST} {BEGUN}", "RunHook RunHook StartWorker", "SLEEP"),
+            "DROWSY": (f"{ST} {BEGUN}", "RunHook StartWorker", "SLEEP"),
         },
     ),
     "hold.acquire": (lambda _: ev.HoldRequested(CLIENT, "h", "who", "why", connection=1), then(RISE, "hold_acquired")),
@@ -86,8 +101,8 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         lambda _: ev.HibernateWanted(CLIENT, now=False),
         stays("hibernate_requested")
         | {
-            "WAKE": (f"hibernate_requested {ST} {ST} sleep_cycle_started", "RunHook RunHook StartCycle", "SLEEP"),
-            "DROWSY": (f"hibernate_requested {ST} sleep_cycle_started", "RunHook StartCycle", "SLEEP"),
+            "WAKE": (f"hibernate_requested {ST} {ST} {BEGUN}", "RunHook RunHook StartWorker", "SLEEP"),
+            "DROWSY": (f"hibernate_requested {ST} {BEGUN}", "RunHook StartWorker", "SLEEP"),
         },
     ),
     "hibernate now": (
@@ -95,30 +110,57 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         {
             "WAKE": (f"hibernate_requested {ST} {ST} sleep_cycle_skipped", "RunHook RunHook", "SLEEP"),
             "DROWSY": (f"hibernate_requested {ST} sleep_cycle_skipped", "RunHook", "SLEEP"),
-            "SLEEP": ("hibernate_requested sleep_cycle_interrupted sleep_cycle_skipped", "StopCycle", "SLEEP"),
+            "SLEEP": (f"hibernate_requested {INTERRUPTED} sleep_cycle_skipped", "YieldWorker", "SLEEP"),
             "HIBERNATION": ("hibernate_requested", "", "HIBERNATION"),
         },
     ),
     "stop": (
         lambda _: ev.StopWanted(CLIENT, "stop"),
         stays("stop_requested", "GoDown")
-        | {"SLEEP": ("stop_requested sleep_cycle_interrupted", "StopCycle GoDown", "SLEEP")},
+        | {"SLEEP": (f"stop_requested {INTERRUPTED}", "YieldWorker GoDown", "SLEEP")},
     ),
-    "reload of the same": (settings(Policy(), by_request=True), used(RISE)),
+    "reload of the same": (settings(POLICY, by_request=True), used(RISE)),
     "reload of others": (settings(OTHER_SETTINGS, by_request=True), used(then(RISE, "settings_loaded"))),
-    "SIGHUP with the same": (settings(Policy(), by_request=False), used(stays(""))),
+    "SIGHUP with the same": (settings(POLICY, by_request=False), used(stays(""))),
     "SIGHUP with others": (settings(OTHER_SETTINGS, by_request=False), used(stays("settings_loaded"))),
     "drowsy_due too early": (deadline("drowsy_due"), stays("")),
     "sleep_due too early": (deadline("sleep_due"), stays("")),
     "hibernate_due too early": (deadline("hibernate_due"), stays("")),
     "hold_expired too early": (deadline("hold_expired"), stays("")),
+    "run.start": (lambda _: re.RunWanted(CLIENT, "r", "chain"), then(RISE, "run_created run_started", "StartWorker")),
+    "run.start of no flow": (lambda _: re.RunWanted(CLIENT, "r", "nobody's"), stays("")),
+    "run.import": (lambda _: re.RunImportWanted(CLIENT, PAUSED, None), then(RISE, "run_imported")),
+    "run.pause of none": (lambda _: re.RunOrdered(CLIENT, "nobody's", order="pause"), stays("")),
+    "run.remove of one that has ended": (
+        lambda _: re.RunOrdered(CLIENT, "old", replace(PAUSED, status=RunStatus.FAILED), "remove"),
+        then(RISE, "run_removed"),
+    ),
+    "a run is kept no longer": (
+        lambda _: re.RunExpired(SHELL, "old", replace(PAUSED, status=RunStatus.COMPLETED)),
+        stays("run_removed"),
+    ),
+    "a worker loaded": (lambda life: model(life).load(), stays("") | {"SLEEP": ("flow_loaded", "", "SLEEP")}),
+    "a worker cannot load": (
+        lambda life: re.WorkerCannotLoad(**model(life).names, error=ERROR),
+        stays("") | {"SLEEP": ("run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
+    ),
     "a step ends": (
-        lambda _: ev.CycleStepEnded(SHELL, FIRST, 1.0),
-        stays("") | {"SLEEP": ("sleep_cycle_step_done", "", "SLEEP")},
+        lambda life: model(life).report_of(TRIM, outcome={"next": "checkpoint", "visit": 1}),
+        stays("") | {"SLEEP": ("step_ended", "", "SLEEP")},
     ),
     "a step fails": (
-        lambda _: ev.CycleStepFailed(SHELL, FIRST, "no space"),
-        stays("") | {"SLEEP": ("sleep_cycle_failed", "", "SLEEP")},
+        lambda life: model(life).report_of(TRIM, outcome=failed()),
+        stays("")
+        | {"SLEEP": ("step_failed run_stopping run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
+    ),
+    "a call begins": (
+        lambda life: re.CallReported(**model(life).names, **TRIM, key="k", tool="t", ok=None, value="{}"),
+        stays("") | {"SLEEP": ("call_begun", "", "SLEEP")},
+    ),
+    "branches that are none are merged": (lambda life: re.JoinReported(**model(life).names), stays("")),
+    "a worker dies": (
+        lambda life: model(life).gone(),
+        stays("") | {"SLEEP": ("worker_ended step_failed run_started", "StartWorker", "SLEEP")},
     ),
     "a suspend": (lambda _: ev.SuspendSeen(SHELL, 60.0, 60.0), stays("resumed_from_suspend")),
     "a bad file": (lambda _: ev.FileRejected(SHELL, "x.json", "not JSON"), stays("wake_rejected")),
@@ -127,13 +169,14 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     "a start": (
         start("connect"),
         {state.value: (f"started activity_seen {ST}", "RunHook", "WAKE") for state in State}
-        | {"WAKE": ("started activity_seen", "", "WAKE")},
+        | {"WAKE": ("started activity_seen", "", "WAKE")}
+        | {"SLEEP": (f"started {BROKEN_OFF} activity_seen {ST}", "RunHook", "WAKE")},
     ),
     "a start after a crash": (
         start("crash"),
         stays("started")
         | {
-            "SLEEP": ("started sleep_cycle_started", "StartCycle", "SLEEP"),
+            "SLEEP": (f"started {BROKEN_OFF} sleep_cycle_started run_started", "StartWorker", "SLEEP"),
             "HIBERNATION": (f"started activity_seen {ST}", "RunHook", "WAKE"),
         },
     ),
@@ -168,7 +211,14 @@ def test_the_table_has_every_kind_of_event() -> None:
     life = at(State.SLEEP)
     # By name: a class with slots is made twice, and the first stays among the subclasses until it is collected.
     names = {type(make(life)).__name__ for make, _ in TABLE.values()}
-    assert names == {each.__name__ for each in ev.Event.__subclasses__()}
+    assert names == leaves(ev.Event)
+
+
+def leaves(cls: type[ev.Event]) -> set[str]:
+    """Name the classes of events that have none below them."""
+    below = [each for each in cls.__subclasses__() if each.__name__ != cls.__name__]
+    roots = {each.__name__ for each in below if each.__subclasses__()}
+    return {name for each in below for name in (leaves(each) or {each.__name__})} - roots
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -65,10 +65,10 @@ def test_force_sleep_goes_through_drowsy() -> None:
     life = started()
     decision = life.trigger(Trigger.FORCE_SLEEP)
     assert moves(decision) == FORCED
-    assert decision.reply == {"state": "SLEEP", "seq": 4, "changed": True, "wrapper_event_seq": 0}
+    assert decision.reply == {"state": "SLEEP", "seq": 6, "changed": True, "wrapper_event_seq": 0}
     again = life.trigger(Trigger.FORCE_SLEEP)
     assert again.entries == ()
-    assert again.reply == {"state": "SLEEP", "seq": 4, "changed": False, "wrapper_event_seq": 0}
+    assert again.reply == {"state": "SLEEP", "seq": 6, "changed": False, "wrapper_event_seq": 0}
 
 
 def test_force_sleep_while_held_is_a_conflict_that_names_the_holders() -> None:
@@ -191,7 +191,7 @@ def test_hibernate_runs_the_cycle_first() -> None:
     decision = life.do(ev.HibernateWanted(CLIENT, now=False))
     assert decision.reply == {"state": "SLEEP", "waiting_for": []}
     assert moves(decision) == FORCED
-    assert effects(decision, fx.StartCycle)
+    assert effects(decision, fx.StartWorker)
     life.cycle_completes()
     life.pass_("hibernate_due")
     assert life.state is State.HIBERNATION
@@ -202,11 +202,17 @@ def test_hibernate_now_gives_the_cycle_no_time_and_loses_no_step() -> None:
     life = at(State.SLEEP)
     life.step_ends()
     decision = life.do(ev.HibernateWanted(CLIENT, now=True))
-    assert record(decision, "sleep_cycle_interrupted") == {"step": "checkpoint"}
+    run_id = life.world.cycle.run_id
+    assert record(decision, "sleep_cycle_interrupted") == {"run_id": run_id, "step": "checkpoint"}
+    assert effects(decision, fx.YieldWorker) == [fx.YieldWorker(run_id, 1, 2.0)]
+    life.advance(100.0)
+    assert life.due() == [], "the step that was told to end is waited for"
+    life.ends(run_id)
     life.pass_("hibernate_due")
     assert life.state is State.HIBERNATION
     life.trigger(Trigger.REQUEST_ARRIVED)
-    assert record(life.trigger(Trigger.FORCE_SLEEP), "sleep_cycle_started") == {"step": "checkpoint", "resumed": True}
+    again = record(life.trigger(Trigger.FORCE_SLEEP), "sleep_cycle_started")
+    assert (again["step"], again["resumed"]) == ("optimize", True)
 
 
 def test_hibernate_needs_no_grace() -> None:
@@ -230,7 +236,7 @@ def test_hibernate_while_held_waits_for_the_last_hold(now: bool) -> None:
     assert decision.reply == {"state": "WAKE", "waiting_for": waiting}
     assert moves(life.release("a")) == []
     assert moves(life.release("b")) == FORCED
-    assert bool(effects(life.turns[-1].decision, fx.StartCycle)) is not now
+    assert bool(effects(life.turns[-1].decision, fx.StartWorker)) is not now
 
 
 def test_wake_signal_takes_the_wish_back() -> None:

@@ -18,7 +18,6 @@ from torpord.core import records as r
 from torpord.core import report
 from torpord.core.deadlines import deadlines
 from torpord.core.decide import decide
-from torpord.core.descent import CYCLE_STEPS
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State, Trigger
 
@@ -78,8 +77,8 @@ def test_looking_changes_nothing_and_can_be_written_down(life: Life, later_s: in
             report.why(world, now),
             report.next_state(world, now),
             report.sleep_view(world, now),
-            report.cycle_progress(world.cycle),
-            report.quarantine(world.cycle),
+            report.cycle_progress(world),
+            report.quarantine(world),
             [report.hold_view(hold, now) for hold in world.holds.by_id.values()],
             [deadline.at_s for deadline in deadlines(world)],
         ]
@@ -107,10 +106,11 @@ def test_transitions_go_down_by_neighbours_and_up_to_wake_only(life: Life) -> No
 def test_whoever_is_busy_finds_it_awake_and_a_wish_waits_for_nothing_else(life: Life) -> None:
     for turn in life.turns:
         world = turn.decision.world
-        assert world.busy == bool(world.holds.by_id)
-        if world.busy:
+        working = [run for run in world.runs.live.values() if run.is_busy]
+        assert world.busy == bool(world.holds.by_id or working)
+        if world.holds.by_id:
             assert world.lifecycle.state is State.WAKE
-        elif world.lifecycle.wish and not world.process.leaving:
+        elif not working and world.lifecycle.wish and not world.process.leaving:
             assert world.lifecycle.state in (State.SLEEP, State.HIBERNATION)
 
 
@@ -121,11 +121,10 @@ def test_effects_follow_from_records_and_from_nothing_else(life: Life) -> None:
         decision, kinds = turn.decision, [entry.record.kind for entry in turn.decision.entries]
         count = {
             kind: sum(isinstance(effect, kind) for effect in decision.effects)
-            for kind in (fx.StartCycle, fx.StopCycle, fx.RunHook, fx.GoDown)
+            for kind in (fx.StartWorker, fx.RunHook, fx.GoDown)
         }
         assert count[fx.RunHook] == kinds.count("state_transition")
-        assert count[fx.StartCycle] == kinds.count("sleep_cycle_started")
-        assert count[fx.StopCycle] == kinds.count("sleep_cycle_interrupted")
+        assert count[fx.StartWorker] == kinds.count("run_started")
         hibernated = any(effect == fx.GoDown("hibernate") for effect in decision.effects)
         assert not hibernated or decision.world.lifecycle.state is State.HIBERNATION
         if decision.world.policy.shadow_run or decision.world.process.leaving:
@@ -136,19 +135,15 @@ def test_effects_follow_from_records_and_from_nothing_else(life: Life) -> None:
 
 @tried
 @given(lives)
-def test_the_cycle_is_at_the_step_after_those_that_are_done(life: Life) -> None:
+def test_the_cycle_runs_in_sleep_and_sleep_has_a_cycle(life: Life) -> None:
     for turn in life.turns:
         world, cycle = turn.decision.world, turn.decision.world.cycle
-        assert cycle.done == CYCLE_STEPS[: len(cycle.done)], "each once, in order"
-        if cycle.next_step:
-            assert cycle.next_step == CYCLE_STEPS[len(cycle.done)]
         if cycle.phase == "running":
             assert world.lifecycle.state is State.SLEEP
-            assert cycle.next_step
+            assert world.cycle_run is not None
         assert cycle.failures <= 3
-    for state in (turn.decision.world for turn in life.turns):
-        if state.lifecycle.state is State.SLEEP and not state.process.leaving:
-            assert state.cycle.phase != "none", "SLEEP without a cycle would wait for nothing for ever"
+        if world.lifecycle.state is State.SLEEP and not world.process.leaving:
+            assert cycle.phase != "none", "SLEEP without a cycle would wait for nothing for ever"
 
 
 def facts(life: Life, choice: int) -> dict[str, object]:
@@ -177,11 +172,11 @@ def test_nobody_is_ever_stuck(life: Life) -> None:
     for hold_id in list(life.world.holds.by_id):
         life.release(hold_id)
     for _ in range(ENOUGH_DEADLINES):
-        life.cycle_completes()
+        for run_id in list(life.workers):
+            life.finishes(run_id)
         if life.state is State.HIBERNATION:
             break
-        (deadline,) = {each.name for each in deadlines(life.world)}
-        life.pass_(deadline)
+        life.pass_(life.next_deadline().name)
     assert life.state == "HIBERNATION"
     assert list(deadlines(life.world)) == [], "nothing is left that would wake the process"
     life.do(ev.ClientTrigger(CLIENT, Trigger.REQUEST_ARRIVED))

@@ -80,10 +80,15 @@ def test_a_hold_that_ends_on_the_way_out_does_not_carry_out_an_old_wish() -> Non
 def test_a_cycle_that_stop_interrupted_goes_on_in_a_later_sleep() -> None:
     life = at(State.SLEEP)
     life.step_ends()
-    assert record(life.do(STOP), "sleep_cycle_interrupted") == {"step": "checkpoint"}
+    run_id = life.world.cycle.run_id
+    decision = life.do(STOP)
+    assert record(decision, "sleep_cycle_interrupted") == {"run_id": run_id, "step": "checkpoint"}
+    assert effects(decision, fx.YieldWorker) == [fx.YieldWorker(run_id, 1, 2.0)]
+    assert kinds(life.dies(run_id))[-1] == "run_interrupted"
     life.do(ev.Leaving(SHELL, "stop"))
     life.start(cause="manual")
-    assert record(life.trigger(Trigger.FORCE_SLEEP), "sleep_cycle_started") == {"step": "checkpoint", "resumed": True}
+    again = record(life.trigger(Trigger.FORCE_SLEEP), "sleep_cycle_started")
+    assert (again["step"], again["resumed"]) == ("checkpoint", True)
 
 
 def test_the_next_start_knows_an_orderly_end_from_a_crash() -> None:

@@ -8,9 +8,13 @@ import orjson
 import pytest
 
 from core.folding import NOT_IN_THE_LEDGER, fold, in_the_ledger, read_back
-from core.life import CLIENT, SHELL, Life, at, started
+from core.life import CLIENT, POLICY, SHELL, Life, at, started
+from core.model_worker import STEP
 from torpord.core import events as ev
 from torpord.core import records as r
+from torpord.core import run_events as re
+from torpord.core import run_records as rr
+from torpord.core.kinds import KINDS, parse
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.policy import Policy
 from torpord.core.world import World, evolve
@@ -21,7 +25,7 @@ UNREADABLE = ev.Condition("max_cpu", met=None, found="")
 
 def a_long_life() -> Life:
     """Live through one of everything."""
-    life = at(State.DROWSY, Policy(shadow_run=True))
+    life = at(State.DROWSY, replace(POLICY, shadow_run=True))
     life.pass_("sleep_due", conditions=(BATTERY, UNREADABLE))
     life.trigger(Trigger.HEARTBEAT_REFRESH)
     life.hold("a", ttl_s=60.0, pid=7, pid_start="1")
@@ -37,8 +41,10 @@ def a_long_life() -> Life:
     life.trigger(Trigger.REQUEST_ARRIVED)
     life.advance(86_400.0)
     life.trigger(Trigger.FORCE_SLEEP)
-    life.step_ends(1.5, {"freed": 3, "pages": [1, 2], "note": None})
+    life.step_ends(1.5)
     life.trigger(Trigger.REQUEST_ARRIVED)
+    life.step_ends()
+    all_of_runs(life)
     life.trigger(Trigger.FORCE_SLEEP)
     life.cycle_completes()
     life.pass_("hibernate_due", forbids_exit=("no wake path is known to work",))
@@ -53,42 +59,82 @@ def a_long_life() -> Life:
     return life
 
 
+def all_of_runs(life: Life) -> None:
+    """Let one of everything happen to runs."""
+    life.run("fork", data={"n": "1"}, metadata='{"m": 2}')
+    life.load()
+    life.ends()
+    left, right = life.of().places[1:]
+    worker = life.workers["r1"]
+    at_left = {name: worker.steps[left.branch][name] for name in STEP}
+    for ok in (None, True):
+        life.report(worker, re.CallReported(**worker.names, **at_left, key="k", tool="t", ok=ok, value="7"))
+    life.ends(branch=left.branch, set_={"l": "[1]"}, removed=("n",))
+    life.order("pause")
+    life.fails(branch=right.branch, retries=1)
+    life.order("resume")
+    life.pass_("retry_due")
+    life.load()
+    life.dies()
+    life.finishes()
+    life.run("chain", "r2", purpose="p", session_id="s")
+    life.load("r2")
+    life.fails("r2")
+    life.order("retry", "r2")
+    life.load("r2")
+    life.order("cancel", "r2")
+    life.order("remove", "r2")
+    life.do(re.RunImportWanted(CLIENT, replace(life.of("r1"), run_id="r3"), None))
+
+
 def test_every_kind_is_produced_and_survives_the_ledger() -> None:
     life = a_long_life()
-    assert {entry.record.kind for entry in life.entries} == set(r.KINDS)
+    assert {entry.record.kind for entry in life.entries} == set(KINDS)
     for entry in life.entries:
-        assert read_back(entry) == entry
-        assert type(read_back(entry).record) is type(entry.record) is r.KINDS[entry.record.kind]
+        again = read_back(entry)
+        assert (again.seq, again.wall_s, again.awake_s, again.cause) == (
+            entry.seq,
+            entry.wall_s,
+            entry.awake_s,
+            entry.cause,
+        )
+        assert orjson.dumps(again.record.data()) == orjson.dumps(entry.record.data())
+        assert type(read_back(entry).record) is type(entry.record) is KINDS[entry.record.kind]
     assert fold(read_back(entry) for entry in life.entries) == life.world
 
 
 def test_the_kinds_are_named_after_their_classes_and_none_twice() -> None:
     # By name: a class with slots is made twice, and the one without may live on among the subclasses.
-    defined = {cls.__name__ for cls in r.Record.__subclasses__()}
-    named = {"".join(part.title() for part in kind.split("_")): cls for kind, cls in r.KINDS.items()}
-    assert named == {name: getattr(r, name) for name in defined}
+    defined = {cls.__name__ for cls in (*r.Record.__subclasses__(), *below(rr.RunRecord)) if cls.kind}
+    named = {"".join(part.title() for part in kind.split("_")): cls for kind, cls in KINDS.items()}
+    assert named == {name: getattr(rr, name, None) or getattr(r, name) for name in defined}
+
+
+def below(cls: type[r.Record]) -> set[type[r.Record]]:
+    return {deeper for each in cls.__subclasses__() for deeper in {each, *below(each)}}
 
 
 def test_the_contracts_kinds_are_there() -> None:
     wanted = {"started", "stopped", "state_transition", "shadow_run_warning", "hold_acquired", "hold_released"}
     wanted |= {"quarantine_entered", "quarantine_lifted", "wake_rejected", "resumed_from_suspend"}
-    assert wanted <= set(r.KINDS)
+    wanted |= {"run_created", "run_completed", "run_failed", "step_ended", "step_failed"}
+    assert wanted <= set(KINDS)
 
 
 def test_only_times_and_counts_stay_out_of_the_ledger() -> None:
-    left_out = {cls.kind for cls in r.KINDS.values() if not cls.ledgered}
+    left_out = {cls.kind for cls in KINDS.values() if not cls.ledgered}
     assert left_out == {"activity_seen", "sleep_rechecked", "hibernation_rechecked"}
 
 
 def test_a_transition_is_shown_as_from_and_to() -> None:
     record = r.StateTransition(from_="WAKE", to="DROWSY", trigger="drowsy_due")
     assert record.data() == {"from": "WAKE", "to": "DROWSY", "trigger": "drowsy_due"}
-    assert r.parse("state_transition", record.data()) == record
+    assert parse("state_transition", record.data()) == record
 
 
 def test_a_kind_this_version_does_not_know_is_an_error() -> None:
     with pytest.raises(KeyError):
-        r.parse("made_by_a_newer_version", {})
+        parse("made_by_a_newer_version", {})
 
 
 def test_a_record_no_arm_knows_is_an_error() -> None:

@@ -11,7 +11,8 @@ from torpord.core import effects as fx
 from torpord.core.descent import outstanding
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
-from torpord.core.world import Cycle, Hold, Holds, Lifecycle, Process, World
+from torpord.core.runs import Place, Run, Runs, RunStatus
+from torpord.core.world import Hold, Holds, Lifecycle, Process, World
 
 UP = World(process=Process(generation=1, ended=False))
 
@@ -41,9 +42,13 @@ def test_a_stop_asks_for_the_exit(how: str) -> None:
     assert outstanding(replace(UP, process=replace(UP.process, leaving=how))) == (fx.GoDown(how),)
 
 
-def test_a_running_cycle_asks_to_be_run_from_its_step() -> None:
-    world = replace(UP, lifecycle=Lifecycle(state=State.SLEEP), cycle=Cycle(phase="running", next_step="backup"))
-    assert outstanding(world) == (fx.StartCycle("backup"),)
+def test_a_run_that_has_a_worker_asks_for_it_and_no_other_does() -> None:
+    at_work = Run("r", "chain", 0.0, (Place("", "b"),), status=RunStatus.RUNNING, worker=3, workers=3)
+    waiting = replace(at_work, run_id="w", status=RunStatus.PENDING, worker=0)
+    world = replace(UP, runs=Runs(MappingProxyType({"r": at_work, "w": waiting})))
+    assert outstanding(world) == (fx.StartWorker("r", 3),)
+    leaving = replace(world, process=replace(UP.process, leaving="stop"))
+    assert outstanding(leaving) == (fx.GoDown("stop"),)
 
 
 def test_a_hold_by_a_process_asks_for_its_watch_and_no_other_does() -> None:

@@ -29,7 +29,7 @@ def test_the_first_start_begins_a_life() -> None:
         "after_crash": False,
         "rebase_s": 0.0,
         "suspended_s": 0.0,
-        "policy": asdict(Policy(drowsy_after_s=10.0)),
+        "policy": {**asdict(Policy(drowsy_after_s=10.0)), "flows": ["housekeeping"]},
     }
     assert life.state is State.WAKE
     assert life.world.activity.event_seq == 0
@@ -63,17 +63,20 @@ def test_a_restart_after_a_crash_wants_nothing() -> None:
 def test_a_crash_in_sleep_goes_on_with_the_cycle_where_it_was() -> None:
     life = at(State.SLEEP)
     life.step_ends()
+    run_id = life.world.cycle.run_id
     decision = life.start(cause="crash")
-    assert record(decision, "sleep_cycle_started") == {"step": "checkpoint", "resumed": True}
-    assert effects(decision, fx.StartCycle) == [fx.StartCycle("checkpoint")]
-    assert life.world.cycle.done == ("trim",)
+    begun = record(decision, "sleep_cycle_started")
+    assert (begun["run_id"], begun["step"], begun["resumed"]) == (run_id, "checkpoint", True)
+    assert effects(decision, fx.StartWorker) == [fx.StartWorker(run_id, 2)]
+    assert record(life.load(run_id), "step_started")["attempt"] == 2, "a daemon's end is no worker's crash"
+    assert life.of(run_id).crashes == 0
 
 
 def test_a_crash_after_the_cycle_does_not_begin_another() -> None:
     life = at(State.SLEEP)
     life.cycle_completes()
     assert kinds(life.start(cause="crash")) == ["started"]
-    assert [deadline.name for deadline in deadlines(life.world)] == ["hibernate_due"]
+    assert [deadline.name for deadline in deadlines(life.world)] == ["hibernate_due", "cycle_due"]
 
 
 def test_a_crash_in_hibernation_is_up_again() -> None:

@@ -149,9 +149,11 @@ def test_the_sleep_view_shows_the_last_cycle_and_what_is_owed() -> None:
     }
     life = at(State.SLEEP)
     began_ts = life.now.wall_s
-    life.step_ends(2.5, {"freed": 1})
+    run_id = life.world.cycle.run_id
+    life.step_ends(2.5)
     assert report.sleep_view(life.world, life.now)["progress"] == {
         "phase": "running",
+        "run_id": run_id,
         "step": "checkpoint",
         "done": 1,
         "of": 5,
@@ -161,7 +163,7 @@ def test_the_sleep_view_shows_the_last_cycle_and_what_is_owed() -> None:
     last = report.sleep_view(life.world, life.now)["last_cycle"]
     assert (last["outcome"], last["duration_s"]) == ("completed", 6.5)
     assert (last["started_ts"], last["ended_ts"]) == (report.iso(began_ts), report.iso(life.now.wall_s))
-    assert last["results"]["trim"] == {"freed": 1}
+    assert (last["run_id"], last["result"]) == (run_id, "backup")
     life.advance(4 * 3_600.0)
     assert report.sleep_view(life.world, life.now)["debt_s"] == 0.0
     life.advance(90.0)
@@ -178,7 +180,7 @@ def test_the_sleep_view_shows_quarantine() -> None:
         life.trigger(Trigger.FORCE_SLEEP)
     seen = report.sleep_view(life.world, life.now)
     assert seen["quarantine"] == {"step": "trim", "until_ts": report.iso(ended_ts + 86_400.0), "failures": 3}
-    assert (seen["last_cycle"]["outcome"], seen["last_cycle"]["error"]) == ("failed", "disk I/O error")
+    assert (seen["last_cycle"]["outcome"], seen["last_cycle"]["error"]) == ("failed", "OSError: no space left on device")
 
 
 def test_a_hold_is_shown_with_an_estimate_of_its_end() -> None:
