@@ -10,6 +10,7 @@ from typing import Any
 
 from core.folding import fold, in_the_ledger
 from torpord.core import records as r
+from torpord.core.kinds import parse
 from torpord.core.world import World
 from torpord.store.store import Store
 
@@ -62,7 +63,7 @@ def _read(home: Path, folder: Path) -> tuple[World, list[r.Entry]]:
         assert store.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         rows = store.connection.execute("SELECT seq, ts, awake_s, kind, data, cause FROM ledger ORDER BY seq")
         entries = [
-            r.Entry(seq, ts, awake_s, r.parse(kind, json.loads(data)), json.loads(cause))
+            r.Entry(seq, ts, awake_s, parse(kind, json.loads(data)), json.loads(cause))
             for seq, ts, awake_s, kind, data, cause in rows
         ]
         return store.load(), entries

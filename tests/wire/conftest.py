@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon_process import LineClient, RunningDaemon, end_all
+from wire.runs import daemon_with_flows
 
 
 @pytest.fixture(scope="module")
@@ -28,4 +29,18 @@ def shared() -> Iterator[RunningDaemon]:
 def line(shared: RunningDaemon) -> Iterator[LineClient]:
     """A connection to the shared daemon."""
     with shared.connect() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def toys() -> Iterator[RunningDaemon]:
+    """A daemon with flows (`wire.runs`). Its runs are left to it: each test looks at its own."""
+    with daemon_with_flows() as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def toy(toys: RunningDaemon) -> Iterator[LineClient]:
+    """A connection to it."""
+    with toys.connect() as client:
         yield client

@@ -18,6 +18,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     "hibernate": {"now": False},
     "reload": {},
     "stop": {},
+    "run.start": {"flow": "housekeeping"},
+    "run.pause": {"run_id": "0"},
+    "run.resume": {"run_id": "0"},
+    "run.cancel": {"run_id": "0"},
+    "run.retry": {"run_id": "0"},
+    "run.remove": {"run_id": "0"},
+    "run.import": {"text": "{}"},
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from daemon_process import LineClient, RunningDaemon
 from torpor import wire
-from torpord.core.records import KINDS
+from torpord.core.kinds import KINDS
 
 NUMBER = (int, float)
 STATUS = {
@@ -28,6 +28,7 @@ STATUS = {
     "ledger_seq": int,
     "next": dict,
     "holds": list,
+    "runs": dict,
     "sleep": dict,
     "supervisor": str,
     "next_wake_ts": type(None),
@@ -54,6 +55,7 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
     status = line.call("status")
     _shaped(status, STATUS)
     assert all(_is_time(status[name]) for name in ("since_ts", "started_ts", "last_activity_ts"))
+    assert status["runs"] == dict.fromkeys(wire.RUN_STATUSES, 0)
     assert set(status["next"]) == {"state", "in_s", "at", "blocked_by"}
     assert set(status["sleep"]) == {"last_cycle", "progress", "quarantine", "debt_s"}
     assert (status["state"], status["next"]["state"], status["start_cause"]) == ("WAKE", "DROWSY", "manual")

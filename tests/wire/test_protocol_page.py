@@ -9,7 +9,7 @@ import pytest
 
 from torpor import wire
 from torpord.control.methods import ROWS
-from torpord.core.records import KINDS
+from torpord.core.kinds import KINDS
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "client/PROTOCOL.md").read_text()
 

@@ -1,0 +1,64 @@
+"""Flows whose data, results and branches are at the bounds of what a run may carry, and beyond."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torpord import Complete, Flow, Parallel, Run
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+deep = Flow("deep")
+
+
+@deep.state(initial=True)
+async def dig(run: Run):
+    run.data["deep"] = nested(run.data["levels"])
+    return survive
+
+
+@deep.state
+async def survive(run: Run):
+    assert await run.call("dig", {"deep": nested(run.data["levels"])}, lambda deep: deep) == run.data["deep"]
+    if run.attempt == 1:
+        os._exit(3)
+    return result
+
+
+@deep.state
+async def result(run: Run):
+    run.progress(float("nan"), True)
+    return Complete(run.data["deep"])
+
+
+wide = Flow("wide")
+
+
+@wide.state(initial=True)
+async def spread(run: Run):
+    return Parallel(["fill"] * run.data["branches"], join="over")
+
+
+@wide.state
+async def fill(run: Run):
+    run.data[run.branch] = "y" * run.data["bytes"]
+    return wait
+
+
+@wide.state(to="over")
+async def wait(run: Run):
+    if run.attempt == 1:
+        os._exit(3)
+    return "over"
+
+
+@wide.state
+async def over(run: Run):
+    return Complete()
