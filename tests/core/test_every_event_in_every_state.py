@@ -116,8 +116,7 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     ),
     "stop": (
         lambda _: ev.StopWanted(CLIENT, "stop"),
-        stays("stop_requested", "GoDown")
-        | {"SLEEP": (f"stop_requested {INTERRUPTED}", "YieldWorker GoDown", "SLEEP")},
+        stays("stop_requested", "GoDown") | {"SLEEP": (f"stop_requested {INTERRUPTED}", "YieldWorker GoDown", "SLEEP")},
     ),
     "reload of the same": (settings(POLICY, by_request=True), used(RISE)),
     "reload of others": (settings(OTHER_SETTINGS, by_request=True), used(then(RISE, "settings_loaded"))),
@@ -150,8 +149,7 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     ),
     "a step fails": (
         lambda life: model(life).report_of(TRIM, outcome=failed()),
-        stays("")
-        | {"SLEEP": ("step_failed run_stopping run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
+        stays("") | {"SLEEP": ("step_failed run_stopping run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
     ),
     "a call begins": (
         lambda life: re.CallReported(**model(life).names, **TRIM, key="k", tool="t", ok=None, value="{}"),

@@ -180,7 +180,10 @@ def test_the_sleep_view_shows_quarantine() -> None:
         life.trigger(Trigger.FORCE_SLEEP)
     seen = report.sleep_view(life.world, life.now)
     assert seen["quarantine"] == {"step": "trim", "until_ts": report.iso(ended_ts + 86_400.0), "failures": 3}
-    assert (seen["last_cycle"]["outcome"], seen["last_cycle"]["error"]) == ("failed", "OSError: no space left on device")
+    assert (seen["last_cycle"]["outcome"], seen["last_cycle"]["error"]) == (
+        "failed",
+        "OSError: no space left on device",
+    )
 
 
 def test_a_hold_is_shown_with_an_estimate_of_its_end() -> None:

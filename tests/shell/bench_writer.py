@@ -12,13 +12,16 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
+from core.model_worker import FLOWS, STEP, ModelWorker
 from shell.virtual_time import LoopClock
 from torpord.core import effects as fx
-from torpord.core.events import CycleStepEnded, DeadlinePassed, ProcessStarted
+from torpord.core.events import DeadlinePassed, ProcessStarted
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.records import Entry
+from torpord.core.run_records import RunStarted, StepEnded, StepStarted
+from torpord.core.runs import PlaceStatus
 from torpord.core.world import World
 from torpord.store.store import Batch, Line, Store, StoreError
 from torpord.writer import Writer
@@ -74,7 +77,7 @@ class CountingStore(Store):
 
 @dataclass
 class Shell:
-    """Records what the writer tells, and ends each step of the cycle at once."""
+    """Records what the writer tells, and works for every run: each step ends at once."""
 
     policy: Policy
     writer: Writer | None = None
@@ -95,7 +98,8 @@ class Shell:
     ) -> None:
         self.entries += entries
         self.told.append("committed")
-        self._work(after)
+        for entry in entries:
+            self._work(entry, after)
 
     def perform(self, effects: Sequence[fx.Effect]) -> None:
         self.effects += effects
@@ -105,9 +109,18 @@ class Shell:
     def rearmed(self, wall_s: float | None) -> None:
         self.armed.append(wall_s)
 
-    def _work(self, world: World) -> None:
-        if world.cycle.phase == "running" and self.writer is not None:
-            self.writer.owe(CycleStepEnded({"source": "sleep_cycle"}, world.cycle.next_step, 0.001))
+    def _work(self, entry: Entry, world: World) -> None:
+        record = entry.record
+        run = world.runs.live.get(getattr(record, "run_id", ""))
+        if run is None or not run.worker or self.writer is None:
+            return
+        worker = ModelWorker(run.run_id, run.worker, FLOWS[run.flow])
+        if isinstance(record, RunStarted):
+            self.writer.owe(worker.load())
+        elif run.main.status is PlaceStatus.RUNNING and isinstance(record, StepStarted | StepEnded):
+            at = {name: getattr(run.main, name) for name in STEP}
+            worker.visits[""] = {}
+            self.writer.owe(worker.report_of(at, duration_s=0.001))
 
     def states(self) -> list[tuple[State, float]]:
         """The states that were entered, with the awake time of each."""

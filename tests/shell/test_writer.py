@@ -223,7 +223,8 @@ def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: 
             b.store.blind = False
             await pass_s(61)
             assert b.writer.world.lifecycle.state is State.SLEEP
-            assert fx.StartCycle("trim") in b.shell.effects
+            run_id = b.writer.world.cycle.run_id
+            assert fx.StartWorker(run_id, 1) in b.shell.effects
 
     run(main)
 
