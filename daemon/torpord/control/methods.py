@@ -230,7 +230,10 @@ def change(row: Method, call: Call) -> Change:
         return Change(make(call), run_id=call.params.get("run_id", ""))
     check(row.name, call.params, {**row.params, "key": KEY})
     params = {name: value for name, value in call.params.items() if name != "key"}
-    request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        raise RefusedError(Refusal("invalid_params", f"params cannot be kept under a key: {error}")) from error
     bare = Call(call.desk, params, call.cause, call.connection)
 
     def made() -> ev.Event | Refusal:

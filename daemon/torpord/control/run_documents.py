@@ -17,6 +17,7 @@ from torpord.control.params import RefusedError
 from torpord.core.cycle import document as run_document
 from torpord.core.draft import Refusal
 from torpord.core.limits import MAX_DATA_BYTES
+from torpord.core.nesting import MAX_NESTING, is_too_deep
 from torpord.core.run_history import from_document
 from torpord.core.runs import DEFAULT_MAX_STEPS, ENDED, MAIN, Place, PlaceStatus, Run, RunStatus, Stopping
 from torpord.store import runs as rows
@@ -29,6 +30,8 @@ _LEGACY_FIELDS = ("current_node", "node_states", "completed_nodes")
 _ROWS_A_TIME = 50
 # SQLite's whole numbers end somewhat above; no count or time of a run comes near.
 _MOST = 2**53
+# Metadata and result lie in it, and each of their values may be MAX_NESTING deep.
+_DETAIL_NESTING = MAX_NESTING + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,11 @@ def _is(value: Any, kind: Any) -> Any:
     return value
 
 
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _text(value: Any, most: int = MAX_NESTING) -> str:
+    text = orjson.dumps(value).decode()
+    if is_too_deep(value, text, most):
+        raise ValueError(f"it is over {most} lists and objects deep")
+    return text
 
 
 _NUMBER = (int, float)
@@ -197,7 +203,7 @@ def _current(document: Mapping[str, Any], run_id: str) -> tuple[Run, rows.Rows]:
     data = [row for branch, patch in _is(document["data"], dict).items() for row in _data_rows(branch, patch)]
     steps = tuple(_step_row(step) for step in _is(document["steps"], list))
     calls = tuple(_call_row(call) for call in _is(document["calls"], list))
-    return from_document(plain), rows.Rows(_text(_is(document["detail"], dict)), data, steps, calls)
+    return from_document(plain), rows.Rows(_text(_is(document["detail"], dict), _DETAIL_NESTING), data, steps, calls)
 
 
 def _place(document: Any) -> Place:

@@ -14,6 +14,7 @@ from torpord.core import events as ev
 from torpord.core import run_events as re
 from torpord.core.draft import Refusal
 from torpord.core.limits import MAX_DATA_BYTES
+from torpord.core.nesting import MAX_NESTING, is_too_deep
 from torpord.core.runs import DEFAULT_MAX_STEPS
 
 _ID = Param(Text(64), required=True)
@@ -28,6 +29,10 @@ def _texts(call: Call, name: str) -> dict[str, str]:
     except orjson.JSONEncodeError as error:
         message = f"{name} cannot be stored: {error}"
         raise RefusedError(Refusal("invalid_params", message, {"field": name})) from error
+    for key, value in call.params.get(name, {}).items():
+        if is_too_deep(value, texts[key]):
+            message = f"{name}.{key} is over {MAX_NESTING} lists and objects deep: store it as text, or in a file"
+            raise RefusedError(Refusal("invalid_params", message[:500], {"field": name}))
     size = sum(len(key) + len(text) for key, text in texts.items())
     if size > MAX_DATA_BYTES:
         message = f"{name} has {size} bytes, at most {MAX_DATA_BYTES} are taken: leave it in a file, and give its path"

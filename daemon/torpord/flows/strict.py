@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from torpord.core.limits import MAX_DATA_BYTES
+from torpord.core.nesting import MAX_NESTING, is_too_deep
 from torpord.flows.errors import StepError
 
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -32,6 +33,8 @@ def dump(value: Any, what: str, *, canonical: bool = False) -> bytes:
             json.dumps(value, allow_nan=False, default=str)
     except (TypeError, ValueError, RecursionError) as error:
         raise StepError(f"{what} is not JSON: {error}; store text, numbers, lists and objects") from error
+    if is_too_deep(value, raw):
+        raise StepError(f"{what} is over {MAX_NESTING} lists and objects deep: store it as text, or in a file")
     return raw
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from torpord.core import run_events as re
+from torpord.core.nesting import is_too_deep
 
 CAUSE = {"source": "worker"}
 # What looking into a value that is not of its type may raise.
@@ -74,6 +75,16 @@ def limits(message: Mapping[str, Any]) -> dict[str, tuple[int, float | None]]:
         raise NonsenseError(f"states that are none: {error!r}") from error
 
 
+def progress(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how far a branch is, for people. Raises NonsenseError."""
+    try:
+        # A NaN has come as null.
+        done, of = (value if isinstance(value := message[name], int | float) else None for name in ("done", "of"))
+        return {"branch": _is(message["branch"], str), "done": done, "of": of, "note": str(message["note"])[:200]}
+    except _MISFITS as error:
+        raise NonsenseError(f"a progress that is none: {error!r}"[:500]) from error
+
+
 def _is(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(f"{str(value)[:100]!r} is not what belongs there")
@@ -91,7 +102,14 @@ def _error(error: Any) -> dict[str, str]:
 
 
 def _texts(patch: Any) -> dict[str, str]:
-    return {key: orjson.dumps(value).decode() for key, value in _is(patch, dict).items()}
+    return {key: _text(value) for key, value in _is(patch, dict).items()}
+
+
+def _text(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    if is_too_deep(value, text):
+        raise ValueError("it is too deep")
+    return text
 
 
 def _removed(message: Mapping[str, Any]) -> tuple[str, ...]:
@@ -114,7 +132,7 @@ def _ended(whose: tuple[Any, str, int], message: Mapping[str, Any], output: str,
         peak_rss_bytes=None if peak is None else int(peak),
         set_=_texts(message.get("set", {})),
         removed=_removed(message),
-        result=orjson.dumps(outcome["complete"]).decode() if "complete" in outcome else "null",
+        result=_text(outcome["complete"]) if "complete" in outcome else "null",
         output=output if "failed" in outcome else "",
         timed_out=message["outcome"].get("timed_out") is True,
         draw=draw,
@@ -158,5 +176,6 @@ def _call(whose: tuple[Any, str, int], message: Mapping[str, Any]) -> re.CallRep
     ok = None if message["t"] == "call" else _is(message["ok"], bool)
     value = message["args"] if ok is None else message["result"] if ok else _error(message["error"])
     tool = _is(message["tool"], str) if ok is None else ""
-    text = orjson.dumps(value).decode()
-    return re.CallReported(*whose, **attempt(message), key=_is(message["key"], str), tool=tool, ok=ok, value=text)
+    return re.CallReported(
+        *whose, **attempt(message), key=_is(message["key"], str), tool=tool, ok=ok, value=_text(value)
+    )

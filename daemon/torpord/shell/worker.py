@@ -22,10 +22,11 @@ from anyio.abc import TaskGroup
 
 from torpord.core import run_events as re
 from torpord.core.draft import Refusal
-from torpord.core.runs import MAIN, MAX_BRANCHES, PlaceStatus, Run
+from torpord.core.runs import MAX_BRANCHES, PlaceStatus
 from torpord.host.worker_pipe import LineTooLongError, WorkerDeafError
 from torpord.host.worker_process import Exit, WorkerProcess
 from torpord.shell import reports, upkeep
+from torpord.shell.greeting import TooMuchError, greeting
 from torpord.shell.surroundings import Surroundings
 from torpord.store import runs as rows
 from torpord.store.store import StoreError
@@ -93,6 +94,10 @@ class Worker:
             self._how = f"it cannot be started: {error}"
             log.warning("worker_not_started", run_id=self.run_id, error=str(error))
             await anyio.sleep(RETRY_REPORT_S)  # what is missing (memory, processes) is not there at once
+        except Exception as error:
+            # A mistake of ours costs one run, not the daemon.
+            self._how = f"a mistake of the daemon's: {error!r}"[:500]
+            log.exception("internal_error", run_id=self.run_id)
         finally:
             if self._process is not None:
                 with anyio.CancelScope(shield=True):
@@ -120,13 +125,19 @@ class Worker:
             return None
         spec = self.around.flows().get(run.flow)
         if spec is None:
-            message = f"there is no flow {run.flow!r} in the settings any more: put it back, and retry"
-            error = {"type": "FlowError", "message": message, "traceback": ""}
-            await self._submit([_Report(None, re.WorkerCannotLoad(reports.CAUSE, self.run_id, self.number, error))])
+            await self._cannot_go_on(f"there is no flow {run.flow!r} in the settings any more: put it back, and retry")
             return None
         self._spec = spec
         found = await self._read(lambda db: rows.resumption(db, run))
-        return orjson.dumps(_greeting(run, spec, found, self._work_dir)) + b"\n"
+        try:
+            return greeting(run, spec, found, self._work_dir)
+        except TooMuchError as error:
+            await self._cannot_go_on(str(error))
+            return None
+
+    async def _cannot_go_on(self, message: str) -> None:
+        error = {"type": "FlowError", "message": message, "traceback": ""}
+        await self._submit([_Report(None, re.WorkerCannotLoad(reports.CAUSE, self.run_id, self.number, error))])
 
     async def _read(self, read: Callable[[sqlite3.Connection], Any]) -> Any:
         """Read from the store, however long the disk takes."""
@@ -188,7 +199,7 @@ class Worker:
         for line in lines:
             message = reports.parsed(line)
             if message["t"] == "progress":
-                self._progressed(message)
+                self._progressed(reports.progress(message))
             elif message["t"] in ("cached", "upkeep"):
                 self._start(self._value, message)
             else:
@@ -198,8 +209,7 @@ class Worker:
 
     def _progressed(self, message: Mapping[str, Any]) -> None:
         if len(self.progress) < MAX_BRANCHES:
-            shown = {name: message.get(name) for name in ("done", "of", "note")}
-            self.progress[str(message.get("branch"))] = {**shown, "note": str(shown["note"] or "")[:200]}
+            self.progress[message["branch"]] = {name: message[name] for name in ("done", "of", "note")}
 
     def _report(self, message: Mapping[str, Any]) -> _Report:
         if message["t"] == "loaded":
@@ -389,25 +399,6 @@ class Worker:
         await anyio.sleep(seconds)
         if self._process is not None:
             self._process.kill()
-
-
-def _greeting(run: Run, spec: Mapping[str, Any], found: rows.Resumption, work_dir: Path) -> Mapping[str, Any]:
-    nothing: Mapping[str, Any] = {"set": {}, "removed": []}
-    branches = {
-        place.branch: {**found.branches.get(place.branch, nothing), "join": place.join}
-        for place in run.places
-        if place.branch != MAIN
-    }
-    return {
-        "t": "hello",
-        "run_id": run.run_id,
-        "origin": run.origin,
-        "flow": spec,
-        "data": found.data,
-        "branches": branches,
-        "visits": found.visits,
-        "work_dir": str(work_dir),
-    }
 
 
 def _ended_how(returncode: int) -> str:
