@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import torpor
 from torpor import Client, wire
-from torpor.cli.stage import FailedStep, Follower, Stage, check, integrity, is_gone, until
+from torpor.cli import demo_flow, demo_sleep
+from torpor.cli.stage import FailedStep, Follower, Stage, check, integrity, told, until
 from torpor.errors import Error
 from torpor.presence import is_up, last_known
 
 if TYPE_CHECKING:
     import argparse
 
-SETTINGS = """\
+SETTINGS = f"""\
 [lifecycle]
 drowsy_after = "1500ms"
 sleep_after = "3s"
@@ -26,14 +27,14 @@ hibernate_grace = "1s"
 min_up = "1s"
 [ledger]
 keep = "2s"
-"""
+{demo_flow.SETTINGS}"""
 REQUEST = '{"jsonrpc":"2.0","id":1,"method":"event","params":{"event":"request_arrived"}}'
-LINES = 2000  # that the ledger is given, so that there is something to trim
 
 
 def demo(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
     """Give the tour; exit 0 only if every step did what it says."""
     stage = Stage(SETTINGS)
+    stage.write(f"{demo_flow.FLOW}.py", demo_flow.SOURCE)
     print(f"A torpor daemon in {stage.home}, with these settings instead of minutes and hours:\n\n{SETTINGS}".rstrip())
     try:
         _life(stage)
@@ -49,11 +50,14 @@ def demo(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
 def _life(stage: Stage) -> None:
     pid, follower = _first_touch(stage)
     _everybody_speaks(stage)
-    _somebody_holds(stage, follower)
-    count = _going_down(stage, follower, pid)
+    _somebody_holds(stage)
+    demo_sleep.nobody_comes(stage, follower)
+    run_id = demo_sleep.a_request_goes_first(stage, follower)
+    count = demo_sleep.hibernate_in_the_middle(stage, follower, run_id, pid)
     _nobody_there(stage, count)
     _coming_back(stage, follower, count)
-    _story(stage)
+    demo_sleep.finish(stage, follower, run_id)
+    _story(stage, follower, run_id)
 
 
 def _first_touch(stage: Stage) -> tuple[int, Follower]:
@@ -127,58 +131,22 @@ def _drop(stage: Stage, name: str) -> None:
     os.rename(stage.path(wire.SPOOL_TMP_NAME, name), stage.path(wire.SPOOL_NAME, name))
 
 
-def _somebody_holds(stage: Stage, follower: Follower) -> None:
+def _somebody_holds(stage: Stage) -> None:
     stage.chapter("3. Somebody holds it awake, and it says who")
-    with Client(stage.home) as client:
-        with client.hold("a build is running", who="make"):
-            reason = client.why()["awake_because"][0]
-            stage.say(f"why: {reason['kind']} by {reason['who']}: {reason['why']}")
-            check(client.status()["next"]["in_s"] is None, "it means to doze while it is held")
-            try:
-                client.event("force_sleep")
-            except torpor.Refused as refused:
-                stage.say(f"force_sleep is refused ({refused.name}): {refused}")
-            else:
-                check(holds=False, otherwise="force_sleep was not refused while it was held")
-        with stage.step(f"{LINES} lines for the ledger: holds, let go again"):
-            for _ in range(LINES // 2):
-                client.hold_release(client.hold_acquire("so that there is something to trim")["hold_id"])
-    follower.wait_for("the last hold's end", lambda record: record["seq"] >= LINES)
-
-
-def _going_down(stage: Stage, follower: Follower, pid: int) -> int:
-    stage.chapter("4. Nobody comes any more")
-    with Client(stage.home) as client:
-        drowsy = follower.transition("DROWSY")
-        with stage.step("a heartbeat is enough to come back"):
-            client.event("heartbeat_refresh")
-        follower.transition("WAKE", drowsy["seq"])
-        count, before = int(client.status()["wrapper_event_seq"]), stage.ledger_size()
-    again = follower.transition("DROWSY", drowsy["seq"])
-    sleep = follower.transition("SLEEP", again["seq"])
-    follower.transition("HIBERNATION", sleep["seq"])
-    took = until(lambda: is_gone(pid) and not is_up(stage.home), "the end of the process")
-    _maintained(stage, before)
-    stage.say(f"process {pid} is gone, {took * 1000:.0f} ms after its last word; it costs nothing now")
-    check(not os.path.exists(stage.path(wire.SOCKET_NAME)), "the socket is still there")
-    return count
-
-
-def _maintained(stage: Stage, before: int) -> None:
-    known = last_known(stage.home) or {}
-    results = (known.get("last_cycle") or {}).get("results", {})
-    check(known.get("current_state") == "HIBERNATION", f"the state file says {known.get('current_state')}")
-    check(results.get("trim", {}).get("lines", 0) > LINES // 2, f"only {results.get('trim')} was trimmed")
-    check(results.get("integrity_check", {}).get("found") == "ok", "the store was not checked")
-    after, backup = stage.ledger_size(), results["backup"]["file"]
-    check(after < before, f"the store has {after} bytes, it had {before}")
-    found = integrity(backup)
-    check(found == "ok", f"the backup is damaged: {found}")
-    stage.say(f"the store: {before} bytes before, {after} after; the backup: {os.stat(backup).st_size} bytes, {found}")
+    with Client(stage.home) as client, client.hold("a build is running", who="make"):
+        reason = client.why()["awake_because"][0]
+        stage.say(f"why: {reason['kind']} by {reason['who']}: {reason['why']}")
+        check(client.status()["next"]["in_s"] is None, "it means to doze while it is held")
+        try:
+            client.event("force_sleep")
+        except torpor.Refused as refused:
+            stage.say(f"force_sleep is refused ({refused.name}): {refused}")
+        else:
+            check(holds=False, otherwise="force_sleep was not refused while it was held")
 
 
 def _nobody_there(stage: Stage, count: int) -> None:
-    stage.chapter("5. While it is down")
+    stage.chapter("7. While it is down")
     with stage.step("command: torpor status (wakes nobody)") as added:
         told = stage.torpor("status", status=wire.EX_DOWN).splitlines()[0]
         added.append(f"exit {wire.EX_DOWN}: {told}")
@@ -193,7 +161,7 @@ def _nobody_there(stage: Stage, count: int) -> None:
 
 
 def _coming_back(stage: Stage, follower: Follower, count: int) -> None:
-    stage.chapter("6. Back at the next touch, with nothing lost")
+    stage.chapter("8. Back at the next touch, with nothing lost")
     slept = follower.transition("HIBERNATION")["seq"]
     with stage.step("command: torpor send request_arrived") as added:
         added.append(stage.torpor("send", "request_arrived"))
@@ -208,22 +176,36 @@ def _coming_back(stage: Stage, follower: Follower, count: int) -> None:
         stage.say(f"pid {status['pid']}, the second process of this home; all five events from files are counted once")
 
 
-def _story(stage: Stage) -> None:
-    stage.chapter("7. The ledger tells the story")
-    kinds = ("started", "state_transition", "sleep_cycle_step_done", "sleep_cycle_done", "stopped")
+def _story(stage: Stage, follower: Follower, run_id: str) -> None:
+    stage.chapter("9. The ledger tells the story")
+    with stage.step("command: torpor wake") as added:
+        added.append(stage.torpor("wake"))
+    third = follower.wait_for("the third start", lambda record: record["data"].get("generation") == 3)
+    follower.transition("WAKE", third["seq"])
+    kinds = ("started", "state_transition", "step_ended", "stopped")
+    cycle = ("sleep_cycle_started", "sleep_cycle_interrupted", "sleep_cycle_done")
     with Client(stage.home) as client:
-        records = client.log(kinds=kinds)["records"]
+        records = client.log(kinds=(*kinds, *cycle))["records"]
         for record in records:
-            data = record["data"]
-            match record["kind"]:
-                case "state_transition":
-                    what = f"{data['from']} -> {data['to']} by {data['trigger']}"
-                case "started":
-                    what = f"started by {data['start_cause']}, process {data['generation']}"
-                case "sleep_cycle_step_done":
-                    what = f"sleep cycle: {data['step']}"
-                case kind:
-                    what = f"{kind} {data.get('reason', '')}"
-            print(f"{record['seq']:>8}  {record['ts'][11:23]}  {what}", flush=True)
+            print(f"{record['seq']:>8}  {record['ts'][11:23]}  {told(record)}", flush=True)
         ends = [record["data"].get("to") for record in records if record["kind"] == "state_transition"]
         check(ends[-2:] == ["HIBERNATION", "WAKE"], f"the ledger ends with {ends[-2:]}")
+        demo_sleep.steps_are_done_once(client, run_id)
+    _housekeeping(stage)
+
+
+def _housekeeping(stage: Stage) -> None:
+    """Run the built-in flow by hand: it keeps the daemon's own store small, and a copy of it."""
+    with stage.step("command: torpor runs start housekeeping") as added:
+        added.append(stage.torpor("runs", "start", "housekeeping", "--wait"))
+    with Client(stage.home) as client:
+        run = client.run_list(flow="housekeeping")["runs"][0]
+        result = client.run_get(run["run_id"])["run"]["result"]
+    trimmed, backup = result["trim"]["lines"], result["backup"]["file"]
+    check(trimmed > 0, f"nothing was trimmed: {result['trim']}")
+    check(result["integrity_check"]["found"] == "ok", "the store was not checked")
+    found = integrity(backup)
+    check(found == "ok", f"the backup is damaged: {found}")
+    stage.say(
+        f"{trimmed} lines older than two seconds are trimmed; the backup: {os.stat(backup).st_size} bytes, {found}"
+    )

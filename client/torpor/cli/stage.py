@@ -18,6 +18,7 @@ from torpor import Client, wire
 from torpor.presence import is_up
 
 LIMIT_S = 10.0
+_SHOWN = ("sleep_cycle_started", "sleep_cycle_interrupted", "sleep_cycle_done", "step_ended")
 
 
 class FailedStep(Exception):  # noqa: N818 - it is what happened
@@ -46,8 +47,12 @@ class Stage:
         self.home = tempfile.mkdtemp(prefix="torpor-demo-")
         self.begun = time.monotonic()
         self._lock = threading.Lock()
-        with open(self.path(wire.SETTINGS_NAME), "w", encoding="utf-8") as file:
-            file.write(settings)
+        self.write(wire.SETTINGS_NAME, settings)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file in the home."""
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
 
     def path(self, *names: str) -> str:
         """Return a path in the home."""
@@ -93,10 +98,6 @@ class Stage:
         """Run the command `torpor`, the one that belongs to this Python."""
         return self.run(*torpor_command(), *words, status=status)
 
-    def ledger_size(self) -> int:
-        """Return the size of the store's file in bytes."""
-        return os.stat(self.path(wire.STORE_NAME)).st_size
-
     def end(self) -> None:
         """Stop the daemon if it is up, and remove the home."""
         if is_up(self.home):
@@ -115,12 +116,15 @@ def integrity(database: str) -> str:
 
 
 def is_gone(pid: int) -> bool:
-    """Say whether there is no such process any more."""
+    """Say whether there is no such process any more, or only what its parent has not collected yet."""
     try:
         os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[:1] == [b"Z"]
     except ProcessLookupError:
         return True
-    return False
+    except OSError:  # no /proc
+        return False
 
 
 def torpor_command() -> tuple[str, ...]:
@@ -129,8 +133,29 @@ def torpor_command() -> tuple[str, ...]:
     return (script,) if os.access(script, os.X_OK) else (sys.executable, "-m", "torpor")
 
 
+def told(record: Mapping[str, Any]) -> str:
+    """Tell in a few words what a record of the ledger says."""
+    data = record["data"]
+    match record["kind"]:
+        case "state_transition":
+            return f"{data['from']} -> {data['to']} by {data['trigger']}"
+        case "started":
+            return f"started by {data['start_cause']}, process {data['generation']}"
+        case "step_ended":
+            leads = ", ".join(each["state"] for each in data["next"]) or data["outcome"]
+            return f"step {data['state']} ended after {data['duration_s']:.2f} s: {leads}"
+        case "sleep_cycle_started":
+            return f"the sleep cycle {'goes on at ' + data['step'] if data['resumed'] else 'begins'}"
+        case "sleep_cycle_interrupted":
+            return f"the sleep cycle gives way, at {data['step']}"
+        case "sleep_cycle_done":
+            return f"the sleep cycle is done, {data['worked_s']:.2f} s of work"
+        case kind:
+            return f"{kind} {data.get('reason', '')}".strip()
+
+
 class Follower:
-    """Prints each transition as it happens, from a subscription that goes on through the daemon's exits."""
+    """Prints what happens as it happens, from a subscription that goes on through the daemon's exits."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -149,16 +174,16 @@ class Follower:
                 self._seen.append(record)
                 self._news.notify_all()
             self._ready.set()
-            if record["kind"] == "state_transition":
-                data = record["data"]
-                stayed = f" after {self._since(record['ts']):.2f} s in {data['from']}" if self._moved_ts else ""
-                self._stage.say(f"{data['from']} -> {data['to']} by {data['trigger']}{stayed}", mark=">")
-            if record["kind"] == "state_transition" or not self._moved_ts:
-                self._moved_ts = record["ts"]
-            elif record["kind"] == "sleep_cycle_step_done":
-                data = record["data"]
-                found = ", ".join(f"{name} {value}" for name, value in data["result"].items() if name != "file")
-                self._stage.say(f"{data['step']:<16} {data['duration_s'] * 1000:7.1f} ms   {found}".rstrip(), mark="*")
+            self._show(record)
+
+    def _show(self, record: Mapping[str, Any]) -> None:
+        if record["kind"] == "state_transition":
+            stayed = f" after {self._since(record['ts']):.2f} s in {record['data']['from']}" if self._moved_ts else ""
+            self._stage.say(f"{told(record)}{stayed}", mark=">")
+        elif record["kind"] in _SHOWN:
+            self._stage.say(told(record), mark="*")
+        if record["kind"] == "state_transition" or not self._moved_ts:
+            self._moved_ts = record["ts"]
 
     def _since(self, ts: str) -> float:
         return (datetime.fromisoformat(ts) - datetime.fromisoformat(self._moved_ts)).total_seconds()
