@@ -38,9 +38,9 @@ def test_how_deep_a_value_may_be(home: Path) -> None:
 
 def test_branches_that_together_carry_more_than_a_worker_can_be_told(home: Path) -> None:
     daemon = RunningDaemon.start(home, flow_settings("large:wide"))
-    run_id = start(daemon, "wide", branches=24, bytes=900_000)
+    untold = start(daemon, "wide", branches=24, bytes=900_000)
     merged = start(daemon, "wide", branches=3, bytes=500_000)
-    for run_id, text in ((run_id, "that a worker can be told"), (merged, "bytes as JSON, over the limit of 1048576")):
+    for run_id, text in ((untold, "that a worker can be told"), (merged, "bytes as JSON, over the limit of 1048576")):
         found = history_at_end(daemon, run_id)
         assert found.run["status"] == "failed"
         assert text in found.run["error"]["message"]

@@ -56,10 +56,10 @@ class Snare:
             threading.Event().wait()
 
     def _first(self, point: str) -> bool:
+        whole = Path(self._folder, f"{point}.{os.getpid()}")
+        whole.write_text(str(os.getpid()))
         try:
-            with Path(self._folder, f"{point}.new").open("x") as file:
-                file.write(str(os.getpid()))
-            Path(self._folder, f"{point}.new").rename(Path(self._folder, point))
+            Path(self._folder, point).hardlink_to(whole)
         except FileExistsError:
             return False
         return True
