@@ -95,16 +95,21 @@ def test_the_script_does_it_without_a_daemon_and_the_next_time_there_is_nothing_
     assert "--make-sample" in script(str(user / "none.db"), status=1)
 
 
-def test_as_a_run_of_its_own_it_takes_the_store_that_is_named(user: Path, home: Path) -> None:
+def test_as_a_run_of_its_own_it_takes_the_store_that_is_named_and_outlives_a_kill(user: Path, home: Path) -> None:
     store = user / "elsewhere" / "notes.db"
     store.parent.mkdir()
     store_of(user).rename(store)
     before = texts(store)
     daemon = RunningDaemon.start(home, memory_sleep_settings(), env={"HOME": str(user)})
     run_id = daemon.call("run.start", flow="memory_sleep", data={"store": str(store)})["run_id"]
+    with reading(store) as db:
+        until(lambda: has_begun(db), what="the first duplicate")
+    daemon.kill()  # and its worker with it, wherever that is
+    daemon = daemon.again()
     page = ended(daemon, run_id)
     assert_in_order(store, before, page["run"]["result"])
     assert sorted(done_states(page)) == sorted(["look", "dedupe", "reindex", "settle", "check", "copy", "keep"])
+    assert any(step["outcome"] == "interrupted" for step in page["steps"])
     (call,) = page["calls"]
     assert (call["tool"], call["status"], call["result"]) == ("keep_copy", "done", page["run"]["result"]["copy"])
     again = daemon.call("run.start", flow="memory_sleep")["run_id"]
