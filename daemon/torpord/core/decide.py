@@ -38,7 +38,17 @@ def decide(world: World, event: ev.Event, now: Now) -> Decision:
     draft = Draft(world, now, event.cause)
     if world.process.leaving and isinstance(event, _CLIENTS):
         return draft.decision(Refusal("draining", "the daemon is on its way out: ask again, its successor will answer"))
-    return draft.decision(_decide(draft, event))
+    reply = _decide(draft, event)
+    _carry_out_wish(draft)
+    return draft.decision(reply)
+
+
+def _carry_out_wish(draft: Draft) -> None:
+    """Go down as soon as nothing is busy any more, whatever it was that ended last."""
+    world = draft.world
+    # On the way out the state stays as it is: a connection that closes then carries out no wish.
+    if world.lifecycle.wish and not world.busy and not world.process.leaving:
+        descend(draft)
 
 
 def _decide(draft: Draft, event: ev.Event) -> Reply:
@@ -184,9 +194,6 @@ def _end_holds(draft: Draft, hold_ids: list[str], how: str) -> None:
     for hold_id in hold_ids:
         if hold_id in draft.world.holds.by_id:
             draft.record(r.HoldReleased(hold_id, how))
-    # On the way out the state stays as it is: a connection that closes then carries out no wish.
-    if draft.world.lifecycle.wish and not draft.world.busy and not draft.world.process.leaving:
-        descend(draft)
 
 
 def _hibernate_wanted(draft: Draft, event: ev.HibernateWanted) -> Reply:
