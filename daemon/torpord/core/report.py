@@ -59,7 +59,8 @@ def next_state(world: World, now: Now) -> dict[str, Any]:
     blocked += [f"{each['name']}: {each['found']}" for each in world.sleep.postponed]
     if world.lifecycle.state is State.SLEEP:
         if world.cycle.phase == "running":
-            blocked.append(f"the sleep cycle is at {world.cycle_run.at if world.cycle_run else 'its end'}")
+            at = world.cycle_run.at if world.cycle_run else ""
+            blocked.append(f"the sleep cycle is at {at or 'its beginning'}")
         staying = stays_for(world)
         if staying is not None and not staying.cycle:
             blocked.append(f"{staying.flow}: {run_text(staying)}")
