@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -57,6 +58,17 @@ class _StandardError:
     debug = info = warning = error = critical = exception = msg
 
 
+def _written(line: dict[str, Any], default: Callable[[Any], Any]) -> bytes:
+    """Write a line as JSON. What JSON has no words for, such as a number of 65 bits, comes as Python writes it.
+
+    A line about what is wrong with a value carries that value: the log must take any.
+    """
+    try:
+        return orjson.dumps(line, default=default)
+    except TypeError:
+        return orjson.dumps({name: value if isinstance(value, str) else repr(value) for name, value in line.items()})
+
+
 _STANDARD_ERROR = _StandardError()  # one for all: it knows what is left of the last line
 
 
@@ -69,7 +81,7 @@ def configure(level: str, form: str) -> None:
         stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
         exceptions: list[Any] = []
     else:
-        renderer = structlog.processors.JSONRenderer(serializer=orjson.dumps, default=str)
+        renderer = structlog.processors.JSONRenderer(serializer=_written, default=str)
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts")
         exceptions = [structlog.processors.format_exc_info]
     structlog.configure(

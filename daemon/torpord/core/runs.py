@@ -177,7 +177,9 @@ class Runs:
 
     def counting(self, status: RunStatus, by: int) -> Runs:
         """Return these with so many more that ended so."""
-        return Runs(self.live, MappingProxyType({**self.ended, status.value: self.ended.get(status.value, 0) + by}))
+        ended = {**self.ended, status.value: self.ended.get(status.value, 0) + by}
+        # As counting the rows of the store gives them: none is no number.
+        return Runs(self.live, MappingProxyType({name: count for name, count in ended.items() if count}))
 
     @property
     def busy(self) -> Iterator[Run]:

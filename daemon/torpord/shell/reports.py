@@ -117,7 +117,11 @@ def _removed(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _figure(value: Any) -> float | None:
-    return None if value is None else round(float(_is(value, int | float)), 6)
+    if value is None:
+        return None
+    if not 0 <= _is(value, int | float) <= _MOST:
+        raise ValueError(f"{value} is no figure")
+    return round(float(value), 6)
 
 
 def _ended(whose: tuple[Any, str, int], message: Mapping[str, Any], output: str, draw: float) -> re.StepReported:
