@@ -103,6 +103,19 @@ def dbos(count: int) -> float:
     return float(done.stdout.rsplit("steps_per_s", 1)[1])
 
 
+def bare(count: int) -> float:
+    """Return commits a second of one row each, by SQLite alone on the same disk: what nobody who is durable can beat."""
+    with tempfile.TemporaryDirectory(prefix="tb-", dir="/tmp") as folder:
+        with contextlib.closing(sqlite3.connect(pathlib.Path(folder, "bare.db"), isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body TEXT)")
+            begun = time.perf_counter()
+            for _ in range(count):
+                db.execute("INSERT INTO rows (body) VALUES (?)", ("x" * 200,))
+            return count / (time.perf_counter() - begun)
+
+
 def resumed_ms(home: str, run_id: str) -> float:
     """Median of reading all that a worker is told of a long run, from its closed store."""
     with contextlib.closing(sqlite3.connect(pathlib.Path(home, "torpor.db"))) as db:
@@ -153,12 +166,14 @@ def main() -> int:
     settings += f'[sleep]\nflow = "burn"\nyield_within = {YIELD_WITHIN_S}\n[lifecycle]\nmin_up = "60s"\n'
     ours: list[float] = []
     theirs: list[float] = []
+    floor: list[float] = []
     with tempfile.TemporaryDirectory(prefix="tb-", dir="/tmp") as home:
         with daemon(home, settings) as client:
             noops(client, 200)
             for _ in range(ROUNDS):
                 ours.append(noops(client, STEPS))
                 theirs.append(dbos(DBOS_STEPS))
+                floor.append(bare(STEPS))
             noops(client, LONG_STEPS)
             run_id = client.run_list(flow="noop", limit=1)["runs"][0]["run_id"]
         resumed = resumed_ms(home, run_id)
@@ -171,9 +186,9 @@ def main() -> int:
             burnt += taken
             ends.append(ended_s)
     rate, other = statistics.median(ours), statistics.median(theirs)
-    print(f"{'steps a second, each durable':<44} {'torpor':>10} {'DBOS':>10} {'ratio':>8}")
-    for one, two in zip(ours, theirs, strict=True):
-        print(f"{'':<44} {one:>10.0f} {two:>10.0f} {one / two:>8.1f}")
+    print(f"{'steps a second, each durable':<44} {'torpor':>10} {'DBOS':>10} {'ratio':>8} {'bare SQLite':>12}")
+    for one, two, three in zip(ours, theirs, floor, strict=True):
+        print(f"{'':<44} {one:>10.0f} {two:>10.0f} {one / two:>8.1f} {three:>12.0f}")
     print(f"{'the state of a run of 10,000 steps, read (ms)':<44} {resumed:>10.1f}")
     print(f"{'request, p99 (ms)':<44} {'burning':>10} {'quiet':>10} {'ratio':>8}")
     print(f"{f'{len(burnt)} and {len(quiet)} requests':<44} {p99(burnt):>10.1f} {p99(quiet):>10.1f}", end="")
