@@ -14,7 +14,7 @@ import orjson
 
 from torpor import wire
 from torpord.control.calls import Call, Method
-from torpord.control.params import Client, Flag, Number, OneOf, Param, RefusedError, Text, Words, check
+from torpord.control.params import Client, Flag, Number, OneOf, Param, RefusedError, Text, Value, Words, check
 from torpord.control.run_methods import RUN_ROWS
 from torpord.control.waiting import waits_for_one
 from torpord.core import events as ev
@@ -233,7 +233,10 @@ def change(row: Method, call: Call) -> Change:
     try:
         request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
     except orjson.JSONEncodeError as error:
-        raise RefusedError(Refusal("invalid_params", f"params cannot be kept under a key: {error}")) from error
+        # Only objects that take anything can be the cause: everything else was checked to be flat.
+        field = next((name for name in params if isinstance(row.params[name].kind, Value)), "")
+        message = f"{field} cannot be kept under a key: {error}"
+        raise RefusedError(Refusal("invalid_params", message, {"field": field})) from error
     bare = Call(call.desk, params, call.cause, call.connection)
 
     def made() -> ev.Event | Refusal:

@@ -85,7 +85,7 @@ async def _export(call: Call) -> Any:
 
 
 def _import(call: Call) -> ev.Event:
-    from torpord.control.run_documents import read  # noqa: PLC0415 - see above
+    from torpord.control.run_imports import read  # noqa: PLC0415 - see above
 
     whole = call.desk.imports.whole(call.params["text"], call.params.get("cursor"))
     run, rows = read(whole, os.urandom(8).hex(), call.desk.now().wall_s)

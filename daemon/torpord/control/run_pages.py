@@ -12,7 +12,7 @@ import orjson
 from torpor import wire
 from torpord.control.desk import Desk
 from torpord.control.params import RefusedError
-from torpord.control.run_documents import Cursor, piece
+from torpord.control.run_documents import Cursor, TornError, piece
 from torpord.core import report
 from torpord.core.draft import Refusal
 from torpord.core.runs import MAIN, Run
@@ -24,7 +24,8 @@ T = TypeVar("T")
 _PAGE_CHARS = wire.MAX_PAGE_BYTES // 2
 # A value over this is named with its size, and has its place in the export.
 _SHOWN_CHARS = 16 * 1024
-_SHOWN_DATA_CHARS = 64 * 1024
+_SHOWN_DATA_CHARS = 32 * 1024
+_NAME_CHARS = 128  # of a key whose value is not shown
 _ROWS_A_PAGE = 200
 DEFAULT_RUNS = 100
 
@@ -86,6 +87,8 @@ async def found_run(desk: Desk, run_id: str) -> Run:
 async def run_get(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     """Answer `run.get`: the run, and a page of its history: first all steps, then all calls."""
     run, cursor = await found_run(desk, params["run_id"]), params.get("cursor")
+    if cursor is not None and cursor[0] not in "sc":
+        raise _no_cursor()
     detail, data = await _read(desk, lambda db: (rows.detail(db, run.run_id), rows.data(db, run.run_id)))
     shown = {**_brief(desk, run), **_details(run, detail, data)}
     left = _PAGE_CHARS - min(len(orjson.dumps(shown)), _PAGE_CHARS // 2)
@@ -134,12 +137,12 @@ def _bounded(values: Mapping[str, Any], most: int) -> tuple[dict[str, Any], dict
     shown, omitted = {}, {}
     for key, value in values.items():
         size = len(orjson.dumps(value))
-        if size > _SHOWN_CHARS or size > most:
-            omitted[key] = size
+        if size + len(key) > min(_SHOWN_CHARS, most):
+            omitted[key[:_NAME_CHARS]] = size
         else:
             shown[key] = value
-            most -= size
-    return shown, dict(islice(omitted.items(), 1000))
+            most -= size + len(key)
+    return shown, dict(islice(omitted.items(), 200))
 
 
 def _small(value: Any) -> Any:
@@ -169,11 +172,12 @@ async def run_export(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     """Answer `run.export`: so many characters of the document from the cursor on."""
     run = await found_run(desk, params["run_id"])
     try:
-        cursor = Cursor.of(params["cursor"]) if "cursor" in params else Cursor(run.steps)
+        cursor = Cursor.of(params["cursor"]) if "cursor" in params else Cursor()
     except ValueError:
         raise _no_cursor() from None
-    if cursor.section == "h" and cursor.steps != run.steps:
+    try:
+        text, more = await _read(desk, lambda db: piece(db, rows.find(db, run.run_id) or run, cursor, _EXPORT_CHARS))
+    except TornError:
         message = "the run went on while it was read: pause it, or begin the export anew"
-        raise RefusedError(Refusal("conflict", message, {"field": "cursor"}))
-    text, more = await _read(desk, lambda db: piece(db, rows.find(db, run.run_id) or run, cursor, _EXPORT_CHARS))
+        raise RefusedError(Refusal("conflict", message, {"field": "cursor"})) from None
     return {"text": text, "cursor": None if more is None else str(more)}

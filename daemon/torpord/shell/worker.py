@@ -332,7 +332,8 @@ class Worker:
 
     async def _cached(self, key: str) -> Any:
         found = await self._read(lambda db: rows.detail(db, self.run_id))
-        return (found.get("legacy") or {}).get("tool_results_cache", {}).get(key)
+        cache = found.get("legacy", {}).get("tool_results_cache")
+        return cache.get(key) if isinstance(cache, dict) else None  # whoever wrote it may have left it empty
 
     def _start(self, call: Callable[..., Any], *args: Any) -> None:
         if self._tasks is not None:
