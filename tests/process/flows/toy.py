@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import outside
 
-from torpord import Complete, Flow, Parallel, Run, points
+from torpord import Complete, Flow, Parallel, Retry, Run, points
 
 snare = outside.Snare()
 points.hook = snare.passed
@@ -158,5 +160,69 @@ async def meet(run: Run):
 
 @branches.state
 async def done(run: Run):
+    begin(run)
+    return Complete(run.data["n"])
+
+
+# All of it together: two hundred states, with what fails and is tried again, and work that takes its time.
+long = Flow("long")
+
+
+@long.state(initial=True)
+async def top(run: Run):
+    begin(run)
+    run.data["n"] = run.data.get("n", 0) + 1
+    for number in range(2):
+        await called(run, number)
+    await asyncio.sleep(0.005)
+    return split
+
+
+@long.state
+async def split(run: Run):
+    begin(run)
+    return Parallel((left, left, right), join="both")
+
+
+@long.state
+def left(run: Run):
+    begin(run)
+    folder = run.data["folder"]
+
+    def fn(number: int, idempotency_key: str) -> int:
+        return effect(folder, number, idempotency_key)
+
+    run.data[run.branch] = run.call_sync("effect", {"number": run.data["n"]}, fn)
+    return further
+
+
+@long.state
+async def further(run: Run):
+    begin(run)
+    await called(run, 1)
+    if run.attempt == 1:
+        return Retry(after=0.01)
+    return "both"
+
+
+@long.state(retries=2)
+async def right(run: Run):
+    begin(run)
+    await called(run, 2)
+    if run.attempt == 1 and run.data["n"] % 8 == 0:
+        raise ValueError("not the first time")
+    return further
+
+
+@long.state
+async def both(run: Run):
+    begin(run)
+    await called(run, 3)
+    assert sum(key.startswith("split:") for key in run.data) == 2 * run.data["n"]
+    return top if run.data["n"] < run.data["until"] else last
+
+
+@long.state
+async def last(run: Run):
     begin(run)
     return Complete(run.data["n"])
