@@ -12,6 +12,10 @@ from torpord.core.runs import MAX_WORKERS, Run, RunStatus
 from torpord.core.world import World
 
 
+# In one SLEEP, however small `min_interval` is: else a daemon that has no way back would do nothing but cycles.
+LEAST_BETWEEN_CYCLES_S = 600.0
+
+
 class Clock(StrEnum):
     """Which clock a deadline follows: awake time, or the wall clock."""
 
@@ -91,7 +95,8 @@ def _cycle_due(world: World) -> Iterator[Deadline]:
     elif cycle.retry_ts is not None:
         yield Deadline("cycle_due", cycle.retry_ts, Clock.WALL)
     elif cycle.completed_ts is not None:
-        yield Deadline("cycle_due", cycle.completed_ts + world.policy.sleep_min_interval_s, Clock.WALL)
+        pause_s = max(world.policy.sleep_min_interval_s, LEAST_BETWEEN_CYCLES_S)
+        yield Deadline("cycle_due", cycle.completed_ts + pause_s, Clock.WALL)
 
 
 def stays_for(world: World) -> Run | None:
