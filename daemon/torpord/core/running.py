@@ -150,8 +150,11 @@ def fail(draft: Draft, run: Run, error: Mapping[str, Any] | None) -> None:
         for place in run.having(PlaceStatus.FAILED)
     )
     first = error or errors[0]
+    broken = run.having(PlaceStatus.RUNNING)
+    for place in broken:  # else a retry would find them under way, with nobody at work
+        draft.record(rr.StepInterrupted(**broken_off(draft, run, place), why="the run failed"))
     if run.worker:
-        draft.effects.append(fx.StopWorker(run.run_id, run.worker, bool(run.having(PlaceStatus.RUNNING))))
+        draft.effects.append(fx.StopWorker(run.run_id, run.worker, bool(broken)))
     draft.record(rr.RunFailed(run.run_id, first, (error, *errors) if error else errors))
     if run.run_id == draft.world.cycle.run_id:
         cycle_failed(draft, run, first)
@@ -172,7 +175,7 @@ def give_way(draft: Draft) -> None:
 
 def warn(draft: Draft, run: Run) -> None:
     """Tell its worker to end its steps soon, or be ended."""
-    if run.having(PlaceStatus.RUNNING) or not run.loaded:
+    if run.having(PlaceStatus.RUNNING):
         draft.effects.append(fx.YieldWorker(run.run_id, run.worker, draft.world.policy.yield_within_s))
 
 
