@@ -12,7 +12,8 @@ from dataclasses import replace
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from core.life import CLIENT, DUE, SHELL, Life
+from core import run_moves
+from core.life import CLIENT, DUE, POLICY, SHELL, Life
 from torpord.core import events as ev
 from torpord.core.deadlines import deadlines
 from torpord.core.lifecycle import CLIENT_TRIGGERS, Trigger
@@ -22,13 +23,18 @@ Move = tuple[str, int, int]
 
 # All of tests/core has 25 s on a slow machine; a history of this length takes about 5 ms. No deadline for a single
 # example: the machine may be busy with something else.
-tried = settings(max_examples=110, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+tried = settings(
+    max_examples=110, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow]
+)
 
 POLICIES = (
-    Policy(),
-    Policy(shadow_run=True),
-    Policy(drowsy_after_s=10.0, sleep_after_s=10.0, hibernate_grace_s=0.0, min_up_s=0.0, sleep_min_interval_s=0.0),
-    Policy(drowsy_after_s=600.0, sleep_after_s=60.0, hibernate_grace_s=1_000.0, min_up_s=3_000.0),
+    POLICY,
+    replace(POLICY, shadow_run=True, sleep_flow="fork"),
+    replace(
+        POLICY, drowsy_after_s=10.0, sleep_after_s=10.0, hibernate_grace_s=0.0, min_up_s=0.0, sleep_min_interval_s=0.0
+    ),
+    replace(POLICY, drowsy_after_s=600.0, sleep_after_s=60.0, hibernate_grace_s=1_000.0, min_up_s=3_000.0),
+    Policy(),  # in which most flows are gone
 )
 PASSES_S = (0.0, 1.0, 5.0, 60.0, 299.0, 300.0, 1_500.0, 1_800.0, 4_000.0, 100_000.0)
 WALL_STEPS_S = (0.0, 0.0, 0.0, 0.0, 1.0, 3_600.0, -3_600.0, 90_000.0, -400 * 86_400.0)
@@ -73,7 +79,8 @@ def _next_deadline(life: Life, a: int, b: int) -> None:
 
 
 def _any_deadline(life: Life, a: int, b: int) -> None:
-    name = ("hold_expired", "drowsy_due", "sleep_due", "hibernate_due")[a % 4]
+    names = ("hold_expired", "drowsy_due", "sleep_due", "hibernate_due", "retry_due", "cycle_due")
+    name = names[a % len(names)]
     facts = {"conditions": conditions(life, b), "forbids_exit": FORBIDS[b % len(FORBIDS)]}
     life.do(ev.DeadlinePassed({**DUE, "deadline": name}, name, **facts))  # type: ignore[arg-type]
 
@@ -164,13 +171,14 @@ WAYS: dict[str, tuple[Callable[[Life, int, int], object], int]] = {
     "stop": (lambda life, a, _: life.do(ev.StopWanted(CLIENT, ("stop", "signal")[a % 2])), 1),
     "leave": (_leave, 1),
     "reboot": (_reboot, 1),
+    **run_moves.WAYS,
 }
 
-_moves = st.tuples(
-    st.sampled_from([what for what, (_, often) in WAYS.items() for _ in range(often)]),
-    st.integers(0, 9),
-    st.integers(0, 9),
-)
+
+def _moves(runs: int) -> st.SearchStrategy[Move]:
+    """Give moves in which those of runs come so many times as often as they do by themselves."""
+    names = [what for what, (_, often) in WAYS.items() for _ in range(often * (runs if what in run_moves.WAYS else 1))]
+    return st.tuples(st.sampled_from(names), st.integers(0, 9), st.integers(0, 9))
 
 
 def play(policy: int, moves: list[Move]) -> Life:
@@ -184,5 +192,9 @@ def play(policy: int, moves: list[Move]) -> Life:
 
 # With no least size Hypothesis makes lists of five, and none of them gets beyond its first sleep.
 lives: st.SearchStrategy[Life] = st.builds(
-    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves, min_size=25, max_size=60)
+    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(runs=1), min_size=25, max_size=60)
+)
+# What is about runs needs lives in which they come far: past their failures, retries and joins.
+lives_of_runs: st.SearchStrategy[Life] = st.builds(
+    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(runs=5), min_size=25, max_size=60)
 )

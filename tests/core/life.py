@@ -230,6 +230,13 @@ class Life:
                 return self.of(run_id)
         raise AssertionError("it has more steps than any flow of ours")
 
+    def all_finish(self) -> None:
+        """Let every worker do all it has to do, also those that are started meanwhile."""
+        for _ in range(500):
+            if all(self.goes_on(run_id) is None for run_id in list(self.workers)):
+                return
+        raise AssertionError("the workers never come to rest")
+
     # The sleep cycle, which is a run.
 
     @property
@@ -251,11 +258,13 @@ class Life:
 
     def step_ends(self, duration_s: float = 1.0) -> Decision:
         """End the step the cycle is at."""
-        return self.ends(self.cycle_worker().run_id, duration_s=duration_s)
+        worker = self.cycle_worker()
+        return self.ends(worker.run_id, next(iter(worker.steps)), duration_s=duration_s)
 
     def step_fails(self, retries: int = 0) -> Decision:
         """Let the step the cycle is at fail."""
-        return self.fails(self.cycle_worker().run_id, retries=retries)
+        worker = self.cycle_worker()
+        return self.fails(worker.run_id, next(iter(worker.steps)), retries=retries)
 
     def cycle_completes(self) -> None:
         """End the steps the running cycle still has; those behind a pause that it may wait for are not begun."""

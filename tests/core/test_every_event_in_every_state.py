@@ -141,7 +141,7 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     "a worker loaded": (lambda life: model(life).load(), stays("") | {"SLEEP": ("flow_loaded", "", "SLEEP")}),
     "a worker cannot load": (
         lambda life: re.WorkerCannotLoad(**model(life).names, error=ERROR),
-        stays("") | {"SLEEP": ("run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
+        stays("") | {"SLEEP": ("step_interrupted run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
     ),
     "a step ends": (
         lambda life: model(life).report_of(TRIM, outcome={"next": "checkpoint", "visit": 1}),

@@ -10,8 +10,10 @@ from core.histories import lives, tried
 from core.life import Life, Turn
 from torpord.core import events as ev
 from torpord.core import records as r
+from torpord.core import run_events as re
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import Trigger
+from torpord.core.runs import Run
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class Reckoning:
     boot_id: str = ""
     wanted: bool = False
     held: set[str] = field(default_factory=set)
+    working: set[str] = field(default_factory=set)  # runs that do something, or shall
 
     def note(self, turn: Turn) -> None:
         """Take a turn in, after it was judged."""
@@ -34,13 +37,14 @@ class Reckoning:
             self._restart(event, now_s)
         if used(turn):
             self.idle_since_s = now_s
-        was_held = bool(self.held)
+        was_busy = bool(self.held or self.working)
         for record in (entry.record for entry in turn.decision.entries):
             if isinstance(record, r.HoldAcquired):
                 self.held.add(record.hold_id)
             elif isinstance(record, r.HoldReleased):
                 self.held.remove(record.hold_id)
-        if was_held and not self.held:
+        self.working = {run.run_id for run in turn.decision.world.runs.live.values() if works(run)}
+        if was_busy and not self.held and not self.working:
             self.idle_since_s = now_s
         if isinstance(event, ev.HibernateWanted) and not isinstance(turn.decision.reply, Refusal):
             self.wanted = True
@@ -59,6 +63,13 @@ class Reckoning:
         self.boot_id, self.began_s, self.wanted = event.boot_id, now_s, False
 
 
+def works(run: Run) -> bool:
+    """Say whether a run is a reason to stay awake: not the cycle's, not at rest, and not only waiting for a time."""
+    if run.cycle or run.status not in ("pending", "running"):
+        return False
+    return {place.status for place in run.places} - {"forked", "at_join", "failed"} != {"waiting"}
+
+
 def used(turn: Turn) -> bool:
     """Say whether an event was somebody's use of the daemon."""
     match turn.event:
@@ -67,6 +78,8 @@ def used(turn: Turn) -> bool:
         case ev.ClientTrigger(trigger=trigger):
             return trigger is not Trigger.FORCE_SLEEP
         case ev.HoldRequested() | ev.HoldReleaseRequested():
+            return True
+        case re.RunWanted() | re.RunOrdered() | re.RunImportWanted():
             return True
         case ev.SettingsRead(by_request=by_request):
             return by_request
@@ -83,12 +96,13 @@ def judge(turn: Turn, known: Reckoning, record: r.StateTransition) -> None:
     if record.to == "WAKE":
         assert used(turn)
         return
-    if not isinstance(event, ev.DeadlinePassed) or event.deadline == "hold_expired":
+    if not isinstance(event, ev.DeadlinePassed) or event.deadline in ("hold_expired", "retry_due"):
         forced = isinstance(event, ev.ClientTrigger) and event.trigger is Trigger.FORCE_SLEEP
         assert forced or known.wanted or isinstance(event, ev.HibernateWanted)
         assert record.to != "HIBERNATION", "to end the process is never done at once, but by its deadline"
         return
     assert not known.held
+    assert not known.working
     if record.to == "DROWSY":
         assert idle_s >= policy.drowsy_after_s
     elif record.to == "SLEEP":
@@ -109,7 +123,7 @@ def test_it_never_sinks_too_early_nor_while_busy(life: Life) -> None:
         moved = [entry.record for entry in turn.decision.entries if isinstance(entry.record, r.StateTransition)]
         for record in moved:
             judge(turn, known, record)
-        if isinstance(turn.event, ev.DeadlinePassed) and turn.event.deadline != "hold_expired":
+        if isinstance(turn.event, ev.DeadlinePassed) and turn.event.deadline not in ("hold_expired", "retry_due"):
             assert len(moved) <= 1, "a deadline that was overrun moves one state"
         known.note(turn)
 
