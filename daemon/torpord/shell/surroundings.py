@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,5 +53,7 @@ class Surroundings:
 
 
 def _remove(folders: Sequence[Path]) -> None:
+    import shutil  # noqa: PLC0415 - with its compressors 400 KB, which a daemon at rest does not pay
+
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
