@@ -1,7 +1,8 @@
 """The two long ones: 200 kills at random moments under load, and a minute of idling beside them.
 
-The idle daemon is started for the whole file, so that its minute passes while the kills go on; alone, or on another
-xdist worker than the kills, the test of the minute waits for it.
+The idle daemons are started for the whole file, so that their minute passes while the kills go on; alone, or on another
+xdist worker than the kills, the tests of the minute wait for it. One of them has never had a run, the other has some:
+one that has ended, one that is paused, one whose next attempt is due much later.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from daemon_process import LineClient, RunningDaemon, end_all
 from process.reading import assert_whole, state_file
 from process.timers import settings
 from waiting import until
+from wire.runs import daemon_with_flows, ended, imported, start, version_1
 
 HOMES = 2  # one a core
 KILLS_A_HOME = 100
@@ -131,16 +133,17 @@ class Idler:
         with daemon.connect() as client:
             for number in range(1000):
                 client.call("event", event="request_arrived", key=f"k{number}")
+            seen = client.call("status")["wrapper_event_seq"]
         # Its last own work is to write the state file, up to 5 s after the activity.
-        until(lambda: state_file(daemon.home)["wrapper_event_seq"] == 1000, what="the state file")
-        self._last = self.switches()
+        until(lambda: state_file(daemon.home)["wrapper_event_seq"] == seen, what="the state file")
+        self.since_s, self.before = time.monotonic(), self.switches()
         until(self._still, what="the end of the last write")
-        self.since_s = time.monotonic()
-        self.before = self.switches()
 
     def _still(self) -> bool:
-        before, self._last = self._last, self.switches()
-        return before == self._last
+        """Whether nothing has happened for a second; if something has, the count begins anew."""
+        if self.switches() != self.before:
+            self.since_s, self.before = time.monotonic(), self.switches()
+        return time.monotonic() > self.since_s + 1
 
     def switches(self) -> dict[str, int]:
         """Return how often each thread has slept and been woken."""
@@ -154,23 +157,38 @@ def _number(status: Path, name: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def idler() -> Iterator[Idler]:
+def idlers() -> Iterator[dict[str, Idler]]:
+    """Both, left alone at the same time."""
     folder = Path(tempfile.mkdtemp(prefix="tp-", dir="/tmp"))
-    yield Idler(RunningDaemon.start(folder / "home"))
-    end_all(folder / "home")
+    with daemon_with_flows() as with_runs, ThreadPoolExecutor() as pool:
+        with with_runs.connect() as line:
+            ended(line, start(line, then="branches"))
+            imported(line, version_1())
+            later = start(line, then="later")
+            until(lambda: waits_without_a_worker(line, later), what="a run that waits")
+        daemons = {"without runs": RunningDaemon.start(folder / "home"), "with runs": with_runs}
+        yield dict(zip(daemons, pool.map(Idler, daemons.values()), strict=True))
+        end_all(folder / "home")
     shutil.rmtree(folder)
 
 
+def waits_without_a_worker(line: LineClient, run_id: str) -> bool:
+    run = line.call("run.get", run_id=run_id)["run"]
+    return run["places"][0]["status"] == "waiting" and run["worker_pid"] is None
+
+
 @pytest.fixture(autouse=True)
-def _beside(idler: Idler) -> None:
-    """Start the idle daemon before the first test of the file, whichever that is."""
+def _beside(idlers: dict[str, Idler]) -> None:
+    """Start the idle daemons before the first test of the file, whichever that is."""
 
 
-def test_an_idle_daemon_makes_no_wake_up_in_a_minute(idler: Idler) -> None:
+@pytest.mark.parametrize("which", ["without runs", "with runs"])
+def test_an_idle_daemon_makes_no_wake_up_in_a_minute(which: str, idlers: dict[str, Idler]) -> None:
+    idler = idlers[which]
     until(lambda: time.monotonic() >= idler.since_s + IDLE_S, limit_s=2 * IDLE_S)
     assert idler.switches() == idler.before
 
 
-def test_an_idle_daemon_is_small_after_a_thousand_events(idler: Idler) -> None:
-    rss = _number(Path(f"/proc/{idler.daemon.pid}/status"), "VmRSS") * 1024
+def test_an_idle_daemon_is_small_after_a_thousand_events(idlers: dict[str, Idler]) -> None:
+    rss = _number(Path(f"/proc/{idlers['without runs'].daemon.pid}/status"), "VmRSS") * 1024
     assert rss <= MOST_RSS_BYTES, f"{rss / 1e6:.1f} MB"
