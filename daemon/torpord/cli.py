@@ -38,7 +38,17 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
+class _Help(argparse.HelpFormatter):
+    """Help of one width: to ask the terminal for its own loads shutil, 400 KB that the daemon would keep for life."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
 class _Parser(argparse.ArgumentParser):
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        return _Help(prog=self.prog)
+
     def error(self, message: str) -> None:  # type: ignore[override]
         self.print_usage(sys.stderr)
         self.exit(wire.EX_USAGE, f"torpord: {message}\n")
