@@ -124,7 +124,9 @@ def _ordered(draft: Draft, event: re.RunOrdered) -> Reply:
         case "resume" if status is _PAUSED:
             draft.record(rr.RunResumed(run.run_id, event.flow, event.state))
         case "resume" if run.stopping is Stopping.PAUSE:
-            draft.record(rr.RunStopping(run.run_id, Stopping.NOT.value))
+            # A cycle that is paused in its SLEEP gives way by that request as well: it still has to.
+            awake = run.cycle and draft.world.cycle.phase != "running"
+            draft.record(rr.RunStopping(run.run_id, (Stopping.YIELD if awake else Stopping.NOT).value))
             _go_on(draft, run)
         case "cancel" if status is not _CANCELLED:
             _cancel(draft, run)
