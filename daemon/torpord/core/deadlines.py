@@ -99,12 +99,15 @@ def _cycle_due(world: World) -> Iterator[Deadline]:
         yield Deadline("cycle_due", cycle.completed_ts + pause_s, Clock.WALL)
 
 
-def stays_for(world: World) -> Run | None:
-    """Return the run that keeps the process in SLEEP: one that ends its steps, or has a next attempt soon."""
+def stays_for(world: World, from_awake_s: float = 0.0) -> Run | None:
+    """Return the run that keeps the process in SLEEP: one that ends its steps, or has a next attempt soon.
+
+    Soon: in `planned_reach` from when the process may go, or from `from_awake_s`, if that is later.
+    """
     for run in world.runs.live.values():
         if run.worker and not run.only_waits:
             return run
-        soon_s = hibernate_at(world) + world.policy.planned_reach_s
+        soon_s = max(hibernate_at(world), from_awake_s) + world.policy.planned_reach_s
         if not run.cycle and run.only_waits and run.status is not RunStatus.PAUSED:
             again_s = run.retry_awake_s
             if again_s is not None and again_s <= soon_s:

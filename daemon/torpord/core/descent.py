@@ -6,7 +6,7 @@ from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
 from torpord.core.cycle import ASKED_AT_ONCE, begin_cycle
-from torpord.core.deadlines import hibernate_at, still_idle
+from torpord.core.deadlines import hibernate_at, stays_for, still_idle
 from torpord.core.draft import Draft
 from torpord.core.lifecycle import Guard, State, Trigger, compute_transition
 from torpord.core.running import give_way, schedule
@@ -82,6 +82,10 @@ def hibernate_due(draft: Draft, event: ev.DeadlinePassed) -> None:
         draft.record(r.HibernationRechecked(again_s))
         return
     if draft.now.awake_s < hibernate_at(world):
+        return
+    staying = stays_for(world, draft.now.awake_s)
+    if staying is not None and staying.retry_awake_s is not None:
+        draft.record(r.HibernationRechecked(staying.retry_awake_s))  # how late it is, a world alone does not know
         return
     if still_idle(world):
         move(draft, Trigger.SLEEP_CYCLE_DONE, frozenset({Guard.STILL_IDLE}))
