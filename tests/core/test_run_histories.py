@@ -100,6 +100,8 @@ def test_a_run_is_what_its_status_says(life: Life) -> None:
             assert (run.worker > 0) <= (run.status is RunStatus.RUNNING), "only who runs has a worker"
             assert bool(run.having(PlaceStatus.RUNNING)) <= (run.worker > 0 and run.loaded), "steps run in workers"
             assert bool(run.stopping) <= (run.worker > 0), "who has stopped is no longer stopping"
+            if run.cycle and run.worker and world.cycle.phase != "running":
+                assert run.stopping or world.process.leaving, "it works in its time only"
             if run.stopping:
                 assert run.having(PlaceStatus.RUNNING), "nothing is waited for but a step's end"
             assert sum(place.branch == MAIN for place in run.places) == 1
@@ -145,8 +147,11 @@ def test_effects_are_for_the_worker_a_run_had_or_has(life: Life) -> None:
                     assert before[effect.run_id].worker == effect.worker > 0
                     now = after.get(effect.run_id)
                     assert now is None or now.worker != effect.worker
-                case fx.BeginSteps() | fx.YieldWorker():
+                case fx.BeginSteps():
                     assert before[effect.run_id].worker == after[effect.run_id].worker == effect.worker > 0
+                case fx.YieldWorker():
+                    assert before[effect.run_id].worker == effect.worker > 0
+                    assert effect.run_id in after or (effect.run_id, effect.worker) in stopped
         gone = {(run.run_id, run.worker) for run in before.values() if run.worker}
         gone -= {(run.run_id, run.worker) for run in after.values()}
         told = isinstance(turn.event, re.WorkerGone) or "started" in {e.record.kind for e in turn.decision.entries}
