@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ def marks(folder: Path, what: str) -> list[dict[str, Any]]:
 class Snare:
     """What happens to a worker at named points: once for each point, counted from the state that lays it.
 
-    `how`: "kill" itself, or "hold": say so in the file FOLDER/POINT (its text is the pid) and stand still for ever.
+    `how`: "kill" itself; or "hold": say so in the file FOLDER/POINT (its text is the pid) and stand still for ever, or
+    until there is the file FOLDER/POINT.go, and say so in FOLDER/POINT.gone.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,9 @@ class Snare:
         if self._left[point] == 0 and self._first(point):
             if self._how == "kill":
                 os.kill(os.getpid(), 9)
-            threading.Event().wait()
+            while not Path(self._folder, f"{point}.go").exists():
+                time.sleep(0.005)
+            Path(self._folder, f"{point}.gone").touch()
 
     def _first(self, point: str) -> bool:
         whole = Path(self._folder, f"{point}.{os.getpid()}")

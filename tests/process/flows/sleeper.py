@@ -46,6 +46,7 @@ async def middle(run: Run):
         await asyncio.sleep(0.01)
         if run.yielding and there("polite"):
             break
+    outside.mark(FOLDER, "leaving")
     return late
 
 
