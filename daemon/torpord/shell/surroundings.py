@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import anyio
+import structlog
 
 from torpor import wire
 from torpord.core.moment import Now
@@ -14,6 +18,11 @@ from torpord.store.store import Store
 from torpord.store.thread import Runner
 from torpord.writer import Writer
 
+T = TypeVar("T")
+
+log = structlog.get_logger("torpord.worker")
+
+RETRY_READ_S = 1.0
 _WORK_DIR_PREFIX = "run-"
 # The service manager's words are for the daemon itself.
 _NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
@@ -44,6 +53,15 @@ class Surroundings:
         """Return a worker's environment."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
         return {**own, **self.extra}
+
+    async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Read from the store, however long the disk takes."""
+        while True:
+            try:
+                return await self.runner.run(lambda: read(self.store.connection))
+            except sqlite3.Error as error:
+                log.warning("run_not_read", error=str(error))
+                await anyio.sleep(RETRY_READ_S)
 
     async def clear(self) -> None:
         """Remove what the workers of an earlier daemon left."""
