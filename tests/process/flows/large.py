@@ -69,3 +69,16 @@ async def wait(run: Run):
 @wide.state
 async def over(run: Run):
     return Complete()
+
+
+many = Flow("many")
+
+
+@many.state(initial=True)
+async def turn(run: Run):
+    return turn if run.visit < run.data["steps"] else enough
+
+
+@many.state
+async def enough(run: Run):
+    return Complete(run.data["steps"])
