@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from process.flows.outside import marks
 from process.reading import assert_whole, ledger
 from process.timers import settings
 from torpord.core import run_records as rr
+from waiting import until as until_within
 
 GONE = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError, FileNotFoundError)
 FLOWS = Path(__file__).with_name("flows")
 FINISHED = {"next", "parallel", "at_join", "complete"}
 BROKEN_OFF = {"crashed", "interrupted"}
 MOST_DEATHS = 100
+# Workers are low in priority: beside other work on the machine they may have to wait long for a processor.
+until = functools.partial(until_within, limit_s=30.0)
 
 
 def flow_settings(*flows: str, path: Path = FLOWS, more: str = "", **lifecycle: str) -> str:

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from daemon_process import CallRefusedError, RunningDaemon, end_all
-from process.flow_runs import assert_whole_after, flow_settings, history, history_at_end, start, status_at_end
+from process.flow_runs import assert_whole_after, flow_settings, history, history_at_end, start, status_at_end, until
 from process.flows.large import nested
 from torpord import log
 from torpord.core.nesting import MAX_NESTING
-from waiting import until
 
 MANY = 10_000
 

@@ -17,10 +17,10 @@ from process.flow_runs import (
     history_at_end,
     lives,
     start,
+    until,
 )
 from process.flows.outside import marks
 from process.reading import assert_whole
-from waiting import until
 
 ROUNDS = 23
 VISITS = 9 * ROUNDS + 1

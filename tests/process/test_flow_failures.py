@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon_process import CallRefusedError, RunningDaemon
-from process.flow_runs import assert_whole_after, flow_settings, history, history_at_end, start
+from process.flow_runs import assert_whole_after, flow_settings, history, history_at_end, start, until
 from process.flows.outside import marks
-from waiting import until
 
 YIELD = '[sleep]\nyield_within = "0.3s"'
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from daemon_process import RunningDaemon
-from process.flow_runs import assert_whole_after, history, history_at_end, lives, start
+from process.flow_runs import assert_whole_after, history, history_at_end, lives, start, until
 from process.reading import assert_whole
 from process.timers import settings
-from waiting import until
 
 # The children say who they are in files; `setsid` leaves the group, and what traps SIGTERM has to be killed.
 CHILDREN = """

@@ -21,11 +21,11 @@ from process.flow_runs import (
     lives,
     repeated,
     start,
+    until,
 )
 from process.reading import assert_whole
 from process.trap import Trap
 from torpord.points import POINTS
-from waiting import until
 
 TOYS = ("toy:chain", "toy:calls", "toy:branches")
 OF_DAEMON = [name for name in POINTS if name.startswith(("writer.", "store."))]

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 from daemon_process import RunningDaemon
-from process.flow_runs import assert_once, assert_whole_after, flow_settings, history, history_at_end, start
-from waiting import until
+from process.flow_runs import assert_once, assert_whole_after, flow_settings, history, history_at_end, start, until
 
 # what the first attempt does: what is said of it
 DEATHS = {

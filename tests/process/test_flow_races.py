@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 
 from daemon_process import LineClient, RunningDaemon
-from process.flow_runs import assert_once, assert_whole_after, flow_settings, history, history_at_end, lives, start
+from process.flow_runs import (
+    assert_once,
+    assert_whole_after,
+    flow_settings,
+    history,
+    history_at_end,
+    lives,
+    start,
+    until,
+)
 from process.flows.outside import marks
 from process.trap import Trap
-from waiting import until
 
 HELD = "worker.returned"
 # Of a chain, how manieth state stands still: one in the middle, and the last.

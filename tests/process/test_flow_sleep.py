@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from daemon_process import LineClient, RunningDaemon
-from process.flow_runs import History, flow_settings, history, lives
+from process.flow_runs import History, flow_settings, history, lives, until
 from process.flows.outside import marks
 from process.reading import assert_whole, kinds, state_file
 from process.trap import Trap
-from waiting import until
 
 YIELD_S = 0.3
 # On a machine that is busy with other tests; `bench/` measures the half second that is promised.
