@@ -85,18 +85,21 @@ def _retries(world: World) -> Iterator[Deadline]:
 def _cycle_due(world: World) -> Iterator[Deadline]:
     """Give when a process that has stayed in SLEEP begins its next cycle: not only a fresh SLEEP brings one."""
     cycle, run = world.cycle, world.cycle_run
-    if world.lifecycle.wish == "now" or (run is not None and run.status is RunStatus.PAUSED):
+    if world.lifecycle.wish == "now":
         return
-    if run is not None and run.status is not RunStatus.FAILED:
-        if run.only_waits and run.retry_awake_s is not None:
+    rules = [cycle.quarantine_until_ts, cycle.retry_ts]
+    if run is None or run.flow != world.policy.sleep_flow:  # another run will be made
+        if cycle.completed_ts is not None:
+            pause_s = max(world.policy.sleep_min_interval_s, LEAST_BETWEEN_CYCLES_S)
+            rules.append(cycle.completed_ts + pause_s)
+    elif run.status is not RunStatus.FAILED:
+        if run.status is not RunStatus.PAUSED and run.only_waits and run.retry_awake_s is not None:
             yield Deadline("cycle_due", run.retry_awake_s)
-    elif cycle.quarantine_until_ts is not None:
-        yield Deadline("cycle_due", cycle.quarantine_until_ts, Clock.WALL)
-    elif cycle.retry_ts is not None:
-        yield Deadline("cycle_due", cycle.retry_ts, Clock.WALL)
-    elif cycle.completed_ts is not None:
-        pause_s = max(world.policy.sleep_min_interval_s, LEAST_BETWEEN_CYCLES_S)
-        yield Deadline("cycle_due", cycle.completed_ts + pause_s, Clock.WALL)
+        return
+    # As `cycle.due` has it: every one of them must have passed.
+    last_ts = max((at_ts for at_ts in rules if at_ts is not None), default=None)
+    if last_ts is not None:
+        yield Deadline("cycle_due", last_ts, Clock.WALL)
 
 
 def stays_for(world: World, from_awake_s: float = 0.0) -> Run | None:
