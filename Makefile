@@ -35,9 +35,11 @@ $(VENV)/.lint: pyproject.toml client/bin/torpor | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@ $(VENV)/.run $(VENV)/.test
 
-$(VENV)/.bench: pyproject.toml client/bin/torpor | $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@ $(VENV)/.run
+# An environment of its own: what DBOS brings (greenlet, say) others of our libraries load where they find it.
+$(VENV)-bench/.made: pyproject.toml client/bin/torpor
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 demo: $(VENV)/.run
 	@$(BIN)/torpor demo
@@ -55,12 +57,12 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench-runs: $(VENV)/.bench
-	@$(BIN)/python bench/runs.py
+bench-runs: $(VENV)-bench/.made
+	@$(VENV)-bench/bin/python bench/runs.py
 
 bench-send: $(VENV)/.run
 	@$(BIN)/python bench/send.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
