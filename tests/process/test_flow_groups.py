@@ -50,7 +50,8 @@ def none_left(found: dict[str, int]) -> None:
     until(lambda: not [name for name, pid in found.items() if lives(pid)], what=f"the end of {found}")
 
 
-def test_nothing_outlives_a_killed_daemon(home: Path, short_dir: Path) -> None:
+@pytest.mark.parametrize("who", ["daemon", "worker"])
+def test_nothing_outlives_who_is_killed(who: str, home: Path, short_dir: Path) -> None:
     folder = short_dir / "out"
     folder.mkdir()
     script = CHILDREN.format(folder=folder) + "wait"
@@ -61,16 +62,20 @@ def test_nothing_outlives_a_killed_daemon(home: Path, short_dir: Path) -> None:
     assert all(lives(pid) for pid in found.values())
     # What left the group by setsid(2) is for the service manager's cgroup: here there is none.
     escaped = found.pop("escaped")
-    daemon.kill()
+    for name in NAMES:
+        (folder / name).unlink()
+    if who == "daemon":
+        daemon.kill()
+    else:
+        os.kill(found["worker"], signal.SIGKILL)
     none_left(found)
     if lives(escaped):
         os.kill(escaped, signal.SIGKILL)
-    assert_whole(home)
-    for name in NAMES:
-        (folder / name).unlink()
-    daemon = daemon.again()
+    if who == "daemon":
+        assert_whole(home)
+        daemon = daemon.again()
     again = pids(folder)
-    assert history(daemon, run_id).outcomes == ["work.1.1 interrupted"]
+    assert history(daemon, run_id).outcomes == [f"work.1.1 {'interrupted' if who == 'daemon' else 'crashed'}"]
     daemon.call("run.cancel", run_id=run_id)
     none_left(again)
     assert_whole_after(daemon)
