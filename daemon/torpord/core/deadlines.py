@@ -11,7 +11,6 @@ from torpord.core.moment import Now
 from torpord.core.runs import MAX_WORKERS, Run, RunStatus
 from torpord.core.world import World
 
-
 # In one SLEEP, however small `min_interval` is: else a daemon that has no way back would do nothing but cycles.
 LEAST_BETWEEN_CYCLES_S = 600.0
 
