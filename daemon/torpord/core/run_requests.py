@@ -148,7 +148,7 @@ def _ordered(draft: Draft, event: re.RunOrdered) -> Reply:
 def _pause(draft: Draft, run: Run) -> None:
     if run.worker == 0:
         running.paused(draft, run, "asked for")
-    elif run.stopping is not Stopping.FAIL:
+    elif run.stopping not in (Stopping.PAUSE, Stopping.FAIL):
         draft.record(rr.RunStopping(run.run_id, Stopping.PAUSE.value))
         running.follow(draft, run.run_id)
 

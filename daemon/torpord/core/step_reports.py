@@ -134,7 +134,7 @@ def _record_failure(
         )
     )
     run = draft.world.runs.live[event.run_id]
-    if retry_in_s is None and not run.stopping:
+    if retry_in_s is None and run.stopping is not Stopping.FAIL:  # also of one that was to pause: nothing is left of it
         draft.record(rr.RunStopping(run.run_id, Stopping.FAIL.value))
         warn(draft, run)
 
