@@ -82,6 +82,7 @@ class Place:
     status: PlaceStatus = PlaceStatus.READY
     failures: int = 0
     retry_awake_s: float | None = None
+    retry_ts: float | None = None  # about when that is, should the machine not be suspended meanwhile
     since_ts: float = 0.0
     join: str = ""
     error: Mapping[str, str] | None = None  # type and message of the last failure
@@ -138,8 +139,10 @@ class Run:
 
     @property
     def only_waits(self) -> bool:
-        """Whether it goes on by itself, later, and does nothing now."""
-        return bool(self.having(PlaceStatus.WAITING)) and not self.having(PlaceStatus.READY, PlaceStatus.RUNNING)
+        """Whether it goes on by itself, later, and does nothing now: not even load its flow."""
+        loads = self.worker and not self.loaded
+        waits = self.having(PlaceStatus.WAITING) and not self.having(PlaceStatus.READY, PlaceStatus.RUNNING)
+        return bool(waits and not loads)
 
     @property
     def joins(self) -> bool:
