@@ -165,11 +165,12 @@ def _import(life: Life, a: int, b: int) -> None:
 
 def imported(run: Run, run_id: str, *, legacy: bool = False) -> Run:
     """Return a run as it is imported under another id: at rest."""
+    status = run.status if run.status in ENDED else RunStatus.PAUSED
+    kept = (PlaceStatus.READY, PlaceStatus.FORKED, PlaceStatus.AT_JOIN, *([PlaceStatus.FAILED] * (status in ENDED)))
     places = tuple(
-        replace(place, status=PlaceStatus.READY) if place.status is PlaceStatus.RUNNING else place
+        place if place.status in kept else replace(place, status=PlaceStatus.READY, retry_awake_s=None)
         for place in run.places
     )
-    status = run.status if run.status in ENDED else RunStatus.PAUSED
     return Run(
         run_id,
         "" if legacy else run.flow,

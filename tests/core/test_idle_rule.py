@@ -67,6 +67,8 @@ def works(run: Run) -> bool:
     """Say whether a run is a reason to stay awake: not the cycle's, not at rest, and not only waiting for a time."""
     if run.cycle or run.status not in ("pending", "running"):
         return False
+    if run.worker and not run.loaded:
+        return True
     return {place.status for place in run.places} - {"forked", "at_join", "failed"} != {"waiting"}
 
 

@@ -8,15 +8,16 @@ import orjson
 from hypothesis import given
 
 from core.histories import lives_of_runs, tried
-from core.life import Life
+from core.life import POLICY, SHELL, Life
 from core.model_worker import FLOWS, Fork, Graph
 from torpord.core import effects as fx
+from torpord.core import events as ev
 from torpord.core import run_events as re
 from torpord.core import run_records as rr
 from torpord.core.cycle import document
 from torpord.core.draft import Refusal
 from torpord.core.run_history import from_document
-from torpord.core.runs import ENDED, MAIN, MAX_WORKERS, PlaceStatus, Run, RunStatus, Stopping
+from torpord.core.runs import ENDED, MAIN, MAX_WORKERS, PlaceStatus, RunStatus
 
 Step = tuple[str, int]
 
@@ -186,18 +187,21 @@ def test_runs_survive_json(life: Life) -> None:
 
 @tried
 @given(lives_of_runs)
-def test_what_was_failed_and_is_retried_goes_on_where_it_was(life: Life) -> None:
-    for turn in life.turns:
-        retried = {e.record.run_id for e in turn.decision.entries if isinstance(e.record, rr.RunRetried)}
-        for run_id in retried:
-            run = as_it_was(life, turn, run_id)
-            assert run.stopping is Stopping.NOT
-            assert run.error is None
-            assert run.main.status is not PlaceStatus.FAILED
-            open_ = {PlaceStatus.READY, PlaceStatus.WAITING, PlaceStatus.AT_JOIN, PlaceStatus.FORKED}
-            assert {place.status for place in run.places} <= open_
-
-
-def as_it_was(life: Life, turn: object, run_id: str) -> Run:
-    """Return a run as a turn left it."""
-    return next(t for t in life.turns if t is turn).decision.world.runs.live[run_id]
+def test_every_run_comes_to_an_end(life: Life) -> None:
+    """From wherever it was left: told to go on, by workers that do their work, as deadlines pass."""
+    if life.world.process.leaving:
+        life.start(POLICY, cause="manual")
+    life.do(ev.SettingsRead(SHELL, POLICY, (), by_request=False))
+    for run in list(life.world.runs.live.values()):
+        if run.status is RunStatus.PAUSED:
+            life.order("resume", run.run_id, flow="" if run.flow else "chain", state="" if run.flow else "a")
+        if (run.flow in ("loop", "forks") and run.status is not RunStatus.FAILED) or run.cycle:
+            life.order("retry" if run.status is RunStatus.FAILED else "cancel", run.run_id)
+    for _ in range(200):
+        life.all_finish()
+        waiting = [run for run in life.world.runs.live.values() if not run.cycle]
+        if not waiting:
+            break
+        assert all(run.only_waits for run in waiting), "a run that has no worker and waits for no time goes on never"
+        life.pass_("retry_due")
+    assert [run for run in life.world.runs.live.values() if not run.cycle] == []
