@@ -65,10 +65,10 @@ def test_force_sleep_goes_through_drowsy() -> None:
     life = started()
     decision = life.trigger(Trigger.FORCE_SLEEP)
     assert moves(decision) == FORCED
-    assert decision.reply == {"state": "SLEEP", "seq": 6, "changed": True, "wrapper_event_seq": 0}
+    assert decision.reply == {"state": "SLEEP", "seq": 6, "changed": True, "wrapper_event_seq": 0, "cycle": None}
     again = life.trigger(Trigger.FORCE_SLEEP)
     assert again.entries == ()
-    assert again.reply == {"state": "SLEEP", "seq": 6, "changed": False, "wrapper_event_seq": 0}
+    assert again.reply == {"state": "SLEEP", "seq": 6, "changed": False, "wrapper_event_seq": 0, "cycle": None}
 
 
 def test_force_sleep_while_held_is_a_conflict_that_names_the_holders() -> None:

@@ -145,6 +145,7 @@ def test_the_sleep_view_shows_the_last_cycle_and_what_is_owed() -> None:
         "last_cycle": None,
         "progress": None,
         "quarantine": None,
+        "next": {"reason": "", "due_ts": report.iso(life.now.wall_s)},
         "debt_s": 0.0,
     }
     life = at(State.SLEEP)

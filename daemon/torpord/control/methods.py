@@ -110,6 +110,7 @@ def _status(call: Call) -> dict[str, Any]:
         "sleep": report.sleep_view(world, now),
         "supervisor": process.supervisor,
         "next_wake_ts": None,  # nothing plans a wake but slots
+        "resumes_ts": report.resumes_ts(world),
         "shadow_run": world.policy.shadow_run,
         "home": desk.identity.home,
         **desk.usage(),

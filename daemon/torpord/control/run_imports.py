@@ -195,7 +195,7 @@ def _places(documents: list[Any], status: RunStatus) -> list[Place]:
     forked = main.status is PlaceStatus.FORKED
     if len(branches) > MAX_BRANCHES or forked != bool(branches) or any(p.join != main.join for p in branches):
         raise ValueError("its main branch and the others do not belong together")
-    if any(not p.state and p.status is not PlaceStatus.AT_JOIN for p in branches) or (forked and not main.join):
+    if any(not p.state for p in branches) or (forked and not main.join):
         raise ValueError("a branch is at no state")
     over = main.status is PlaceStatus.AT_JOIN and status not in (RunStatus.COMPLETED, RunStatus.CANCELLED)
     if over or PlaceStatus.FORKED in {p.status for p in branches}:

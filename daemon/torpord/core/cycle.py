@@ -24,6 +24,8 @@ def due(world: World, wall_s: float, awake_s: float) -> tuple[str, float | None]
     cycle, run = world.cycle, world.cycle_run
     if world.lifecycle.wish == "now":
         return ASKED_AT_ONCE, None
+    if world.policy.sleep_flow != cycle.flow:
+        return "", wall_s
     if cycle.quarantine_until_ts is not None and wall_s < cycle.quarantine_until_ts:
         return "quarantine", cycle.quarantine_until_ts
     if cycle.retry_ts is not None and wall_s < cycle.retry_ts:

@@ -16,11 +16,13 @@ class Cycle:
     """The sleep cycle.
 
     `phase` is about this SLEEP: "none" (not begun), "running", or "ended" (nothing more to do in it). `run_id` is about
-    the work: the run that goes on in this SLEEP or a later one; "" when none is unfinished.
+    the work: the run that goes on in this SLEEP or a later one; "" when none is unfinished. `flow` is the one that the
+    failures and the last completion are about: another one owes nothing for them.
     """
 
     phase: str = "none"
     run_id: str = ""
+    flow: str = "housekeeping"
     failures: int = 0
     failed_step: str = ""
     retry_ts: float | None = None
@@ -49,7 +51,8 @@ def evolve_cycle(cycle: Cycle, run: Run | None, entry: r.Entry, record: r.Record
     """Return the cycle after one of its records; `run` is its run, while that has not ended."""
     match record:
         case r.SleepCycleStarted():
-            return replace(cycle, phase="running", run_id=record.run_id)
+            known = cycle if record.flow == cycle.flow else Cycle(flow=record.flow, last=cycle.last)
+            return replace(known, phase="running", run_id=record.run_id)
         case r.SleepCycleInterrupted():
             return replace(cycle, phase="none")
         case r.SleepCycleDone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 from torpor import wire
 from torpord.core import effects as fx
@@ -16,6 +17,7 @@ from torpord.core.descent import descend, hibernate_due, move, sleep_due
 from torpord.core.draft import Decision, Draft, Refusal, Reply
 from torpord.core.lifecycle import ACTIVITY, Guard, State, Trigger
 from torpord.core.moment import Now
+from torpord.core.report import iso
 from torpord.core.world import World
 
 _CLIENTS = (
@@ -131,6 +133,7 @@ def busy_because(world: World) -> list[dict[str, str]]:
 
 
 def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
+    more: dict[str, Any] = {}
     if event.trigger is Trigger.FORCE_SLEEP:
         if draft.world.busy:
             return _busy(draft.world)
@@ -138,6 +141,8 @@ def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
         if move(draft, Trigger.FORCE_SLEEP) and before is State.WAKE:
             move(draft, Trigger.FORCE_SLEEP)
         changed = draft.world.lifecycle.state is not before
+        skipped = [each.record for each in draft.entries if isinstance(each.record, r.SleepCycleSkipped)]
+        more["cycle"] = {"skipped": skipped[-1].reason, "due_ts": iso(skipped[-1].due_ts)} if skipped else None
     else:
         if event.trigger is Trigger.WAKE_SIGNAL and draft.world.lifecycle.wish:
             draft.record(r.HibernateRevoked())
@@ -147,6 +152,7 @@ def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
         "seq": draft.world.ledger_seq,
         "changed": changed,
         "wrapper_event_seq": draft.world.activity.event_seq,
+        **more,
     }
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from torpord.core.cycle import due
 from torpord.core.deadlines import Clock, deadlines, hibernate_at, stays_for
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
@@ -100,6 +101,7 @@ def last_cycle(world: World) -> dict[str, Any] | None:
 def sleep_view(world: World, now: Now) -> dict[str, Any]:
     """Show the sleep cycle as `status` does. `debt_s`: for how long the next cycle has been overdue."""
     cycle = world.cycle
+    reason, due_ts = due(world, now.wall_s, now.awake_s)
     debt_s = 0.0
     if cycle.completed_ts is not None:
         debt_s = max(0.0, now.wall_s - cycle.completed_ts - world.policy.sleep_min_interval_s)
@@ -107,6 +109,7 @@ def sleep_view(world: World, now: Now) -> dict[str, Any]:
         "last_cycle": last_cycle(world),
         "progress": cycle_progress(world),
         "quarantine": quarantine(world),
+        "next": {"reason": reason, "due_ts": iso(due_ts)},
         "debt_s": round(debt_s, 3),
     }
 
@@ -159,7 +162,8 @@ def run_text(run: Run) -> str:
 
 
 def run_brief(run: Run, now: Now, progress: Mapping[str, Any], worker_pid: int | None) -> dict[str, Any]:
-    """Show a run as `run.list` does."""
+    """Show a run as `run.list` does. One that is completed or cancelled stands nowhere any more."""
+    over = run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED)
     return {
         "run_id": run.run_id,
         "flow": run.flow,
@@ -175,11 +179,17 @@ def run_brief(run: Run, now: Now, progress: Mapping[str, Any], worker_pid: int |
         "worked_s": run.worked_s,
         "steps": run.steps,
         "max_steps": run.max_steps,
-        "places": [_place_view(place, now) for place in run.places],
+        "places": [] if over else [_place_view(place, now) for place in run.places],
         "progress": dict(progress),
         "error": run.error,
         "worker_pid": worker_pid,
     }
+
+
+def resumes_ts(world: World) -> str | None:
+    """Say when the first run that only waits wants to go on. Nothing wakes the daemon for it."""
+    times = [place.retry_ts for run in world.runs.live.values() if run.only_waits for place in run.places]
+    return iso(min((at_ts for at_ts in times if at_ts is not None), default=None))
 
 
 def _place_view(place: Place, now: Now) -> dict[str, Any]:

@@ -27,7 +27,15 @@ def evolve_run(run: Run | None, entry: Entry, record: rr.RunRecord) -> Run:
             return _step_ended(run, entry, record)
         case rr.StepStarted():
             begun = PlaceStatus.RUNNING
-            return _placed(run, record, status=begun, attempt=record.attempt, since_ts=entry.wall_s, retry_awake_s=None)
+            return _placed(
+                run,
+                record,
+                status=begun,
+                attempt=record.attempt,
+                since_ts=entry.wall_s,
+                retry_awake_s=None,
+                retry_ts=None,
+            )
         case rr.StepFailed():
             return _step_failed(run, entry, record)
         case rr.StepInterrupted():
@@ -139,14 +147,15 @@ def _step_failed(run: Run, entry: Entry, record: rr.StepFailed) -> Run:
     failures = (place.failures if place else 0) + record.counted
     error = {"type": record.error_type, "message": record.message[:2000]}
     if record.retry_in_s is None:
-        status, at_s = PlaceStatus.FAILED, None
+        status, waits_s = PlaceStatus.FAILED, None
     elif record.retry_in_s > 0:
-        status, at_s = PlaceStatus.WAITING, entry.awake_s + record.retry_in_s
+        status, waits_s = PlaceStatus.WAITING, record.retry_in_s
     else:
-        status, at_s = PlaceStatus.READY, None
-    return _placed(
-        run, record, status=status, failures=failures, retry_awake_s=at_s, error=error, since_ts=entry.wall_s
-    )
+        status, waits_s = PlaceStatus.READY, None
+    times = {"since_ts": entry.wall_s, "retry_awake_s": None, "retry_ts": None}
+    if waits_s is not None:
+        times |= {"retry_awake_s": entry.awake_s + waits_s, "retry_ts": entry.wall_s + waits_s}
+    return _placed(run, record, status=status, failures=failures, error=error, **times)
 
 
 def _step_ended(run: Run, entry: Entry, record: rr.StepEnded) -> Run:
@@ -163,7 +172,7 @@ def _step_ended(run: Run, entry: Entry, record: rr.StepEnded) -> Run:
             (to,) = record.next
             here = replace(here, state=to["state"], visit=to["visit"], attempt=attempt, status=status)
         case "at_join":
-            here = replace(here, state="", status=PlaceStatus.AT_JOIN)
+            here = replace(here, status=PlaceStatus.AT_JOIN)
         case "parallel":
             here = replace(here, status=PlaceStatus.FORKED, join=record.join)
             added = tuple(

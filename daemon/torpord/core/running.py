@@ -194,8 +194,15 @@ def worker_loaded(draft: Draft, event: re.WorkerLoaded) -> Reply:
     run = of_worker(draft, event)
     if isinstance(run, Refusal):
         return run
-    wanted = [place.state or place.join for place in run.places] + [place.join for place in run.places if place.join]
+    wanted = [place.state for place in run.places if place.status is not PlaceStatus.AT_JOIN]
+    wanted += [place.join for place in run.places]
     gone = [state for state in wanted if state and state not in event.states]
+    if gone and not run.steps and run.main.attempt == 0:
+        there = ", ".join(sorted(event.states)[:20])
+        message = f"flow {run.flow} has no state {gone[0]!r}; it has {there}: start it at one of these"
+        fail(draft, run, {"type": "FlowError", "message": message, "state": gone[0], "branch": MAIN})
+        schedule(draft)
+        return {"steps": (), "join": None}
     if gone:
         draft.effects.append(fx.StopWorker(run.run_id, run.worker, broken_off=False))
         reason = f"flow {run.flow} has no state {gone[0]!r} any more: bring it back, or resume at another state"

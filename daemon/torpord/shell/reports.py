@@ -168,6 +168,7 @@ def _joined(whose: tuple[Any, str, int], message: Mapping[str, Any]) -> re.JoinR
         one, other = (_is(name, str) for name in message["conflict"]["branches"])
         key = _is(message["conflict"]["key"], str)
         told = f"the branches {one} and {other} wrote different values under {key!r}"
+        told += ": let one of them alone write it, and start a new run"
         error = {"type": "MergeConflict", "message": told, "traceback": ""}
     elif "failed" in message:
         error = _error(message["failed"])
