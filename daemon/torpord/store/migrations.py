@@ -23,10 +23,12 @@ def bring_up(db: sqlite3.Connection, version: int) -> None:
         _make_the_cycle_a_run(db)
         db.execute("PRAGMA user_version = 2")
         db.execute("COMMIT")
-    except sqlite3.Error:
+    except (sqlite3.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         if db.in_transaction:
             db.execute("ROLLBACK")
-        raise
+        if isinstance(error, sqlite3.Error):
+            raise
+        raise sqlite3.DatabaseError(f"its sleep cycle does not parse: {error!r}") from error
 
 
 def _make_the_cycle_a_run(db: sqlite3.Connection) -> None:
