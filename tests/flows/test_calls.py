@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.small import failing, one
-from torpord import Complete, Run
+from torpord import Complete, Retry, Run
 from torpord.flows.errors import CallUnknownError
 
 pytestmark = pytest.mark.asyncio
@@ -121,3 +121,77 @@ async def test_a_plain_state_that_waits_for_a_call_ends_in_its_time() -> None:
         return Complete(run.call_sync("hang", {}, hang))
 
     assert (await failing(work, timeout="20ms")).startswith("StepTimeoutError")
+
+
+async def test_a_call_that_nobody_awaits_fails_the_state_and_is_not_tried_again() -> None:
+    async def forgets(run: Run) -> Any:
+        run.call("pay", {}, lambda: 1)
+        return Complete()
+
+    def plain(run: Run) -> Any:
+        run.call("pay", {}, lambda: 1)
+        run.call("pay", {}, lambda: 2)
+        return Retry(after=5)
+
+    async def asks(run: Run) -> Any:
+        run.cached("old")
+        return Complete()
+
+    async def in_vain(run: Run) -> Any:
+        return run.call("pay", {}, lambda: 1)
+
+    told = "run.call('pay') was not awaited{}: await it, or use run.call_sync in a plain def"
+    assert await failing(forgets, retries=3) == "StepMistakeError: " + told.format("")
+    assert await failing(plain) == "StepMistakeError: " + told.format(" (and 1 more)")
+    assert "run.cached('old') was not awaited: await it, or use run.cached_sync in a plain def" in await failing(asks)
+    assert told.format("") in await failing(in_vain)
+    assert len((await one(forgets, retries=3).run_here()).steps) == 1
+
+
+async def test_a_call_that_is_still_under_way_fails_the_state() -> None:
+    async def work(run: Run) -> Any:
+        begun = asyncio.Event()
+
+        async def hang() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        tasks.append(asyncio.create_task(run.call("hang", {}, hang)))
+        await begun.wait()
+        return Complete()
+
+    tasks: list[asyncio.Task[Any]] = []
+    told = await failing(work)
+    assert "run.call('hang') was not over when the state returned: await it, or the task it is in" in told
+    tasks[0].cancel()
+
+
+async def test_calls_are_awaited_in_any_way() -> None:
+    async def work(run: Run) -> Any:
+        def call(n: int) -> Any:
+            return run.call("add", {"n": n}, lambda n: n)
+
+        found = await asyncio.gather(call(1), call(2))
+        found.append(await asyncio.create_task(call(3)))
+        found.append(await asyncio.ensure_future(call(4)))
+        found.append(await asyncio.wait_for(call(5), 20))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(call(6))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run.call("hang", {}, asyncio.Event().wait), 0.01)
+        unwanted = asyncio.create_task(call(7))
+        unwanted.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await unwanted
+        found += [await call(n) for n in range(8, 200)]
+        return Complete([*found, task.result()])
+
+    result = await one(work).run_here()
+    assert result.result == [1, 2, 3, 4, 5, *range(8, 200), 6]
+
+
+async def test_a_call_in_another_loop_says_so() -> None:
+    def work(run: Run) -> Any:
+        return Complete(asyncio.run(run.call("x", {}, lambda: 1)))
+
+    assert "use run.call_sync in a plain def" in await failing(work)

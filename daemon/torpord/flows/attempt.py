@@ -14,6 +14,7 @@ import orjson
 
 from torpord import points
 from torpord.flows import strict
+from torpord.flows.awaited import Awaited
 from torpord.flows.errors import AttemptEndedError, CallUnknownError, StepError, bounded, describe
 from torpord.flows.journal import Journal, Message, answer
 
@@ -49,7 +50,8 @@ class Attempt:
     recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     withdrawn: bool = False
     task: asyncio.Task[None] | None = None
-    _awaited: set[Future[Any]] = field(default_factory=set)
+    awaited: Awaited = field(default_factory=Awaited)
+    _waits: set[Future[Any]] = field(default_factory=set)
     _counts: Counter[tuple[str, bytes]] = field(default_factory=Counter)
 
     @property
@@ -71,15 +73,15 @@ class Attempt:
     def wait(self, work: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
         """Have the loop do `work`, and wait for it in the state's own thread."""
         future = asyncio.run_coroutine_threadsafe(work, loop)
-        self._awaited.add(future)
+        self._waits.add(future)
         try:
             return future.result()
         finally:
-            self._awaited.discard(future)
+            self._waits.discard(future)
 
     def release(self) -> None:
         """End what the state's thread waits for: it cannot be interrupted while it does."""
-        for future in tuple(self._awaited):
+        for future in tuple(self._waits):
             future.cancel()
 
     def call(self, tool: str, args: Mapping[str, Any], unknown: str) -> Call:

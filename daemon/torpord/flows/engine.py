@@ -20,7 +20,7 @@ from torpord import points
 from torpord.flows.api import Flow, State
 from torpord.flows.attempt import Attempt, failure
 from torpord.flows.data import NOTHING, Conflict, Data, Patch, merge
-from torpord.flows.errors import CallUnknownError, StepError, StepTimeoutError, describe
+from torpord.flows.errors import CallUnknownError, StepError, StepMistakeError, StepTimeoutError, describe
 from torpord.flows.journal import Journal, Message
 from torpord.flows.routes import Forked, Routed, route
 from torpord.flows.run import Progress, Run, Yielding
@@ -28,6 +28,7 @@ from torpord.flows.services import Services
 from torpord.flows.threads import in_thread
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB on Linux
+_NO_RETRY_HELPS = (CallUnknownError, StepMistakeError)
 
 
 @dataclass(slots=True)
@@ -129,6 +130,8 @@ class Engine:
             error = raised
         if attempt.withdrawn:
             return
+        if error is None and attempt.awaited:
+            error = attempt.awaited.mistake()
         points.reached("worker.returned")
         outcome, patch = self._conclude(state, branch, run, returned, error)
         message = {
@@ -171,7 +174,7 @@ class Engine:
                 error = problem
         if error is not None:
             branch.data.restore()
-            retries = 0 if isinstance(error, CallUnknownError) else state.retries
+            retries = 0 if isinstance(error, _NO_RETRY_HELPS) else state.retries
             timed_out = isinstance(error, StepTimeoutError)
             return {"failed": failure(error), "retries": retries, "timed_out": timed_out}, NOTHING
         assert routed is not None  # noqa: S101 - without an error there is a route

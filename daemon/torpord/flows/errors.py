@@ -29,6 +29,10 @@ class StepError(Exception):
     """A step cannot be taken as it ended: its data, its result or what it returned is not what a run can keep."""
 
 
+class StepMistakeError(StepError):
+    """The state's code is wrong, and would do the same again: no further attempt is made before somebody mends it."""
+
+
 class StepTimeoutError(Exception):
     """The attempt took longer than the state's `timeout`."""
 

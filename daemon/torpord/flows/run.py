@@ -128,15 +128,20 @@ class Run:
             raise TypeError(f"run.progress({done!r}, {of!r}): two numbers, done and of how many")
         self._progress.report(self._attempt, done, of, str(note)[:1024])
 
-    async def call(
+    def call(
         self, tool: str, args: Mapping[str, Any], fn: Callable[..., Any], *, unknown: Unknown = "again"
-    ) -> Any:
-        """Call `fn(**args)` once: recorded before, the result kept after, and returned from then on.
+    ) -> Coroutine[Any, Any, Any]:
+        """Await it: call `fn(**args)` once: recorded before, the result kept after, and returned from then on.
 
         A plain function is called in a thread. One that has a parameter `idempotency_key` is given it. What was begun
         by an earlier attempt and has no outcome is called again with the same key; with `unknown="fail"` it raises
-        CallUnknownError instead. What `fn` raises is recorded and raised.
+        CallUnknownError instead. What `fn` raises is recorded and raised. A state that returns before it is over fails.
         """
+        work = self._call(tool, args, fn, unknown)
+        return self._attempt.awaited.give(f"run.call({tool!r:.100})", "run.call_sync", work)
+
+    async def _call(self, tool: str, args: Mapping[str, Any], fn: Callable[..., Any], unknown: Unknown) -> Any:
+        self._check_loop("run.call_sync")
         call = self._attempt.call(tool, args, unknown)
         if call.done:
             return call.result
@@ -161,7 +166,7 @@ class Run:
     ) -> Any:
         """Do as `call`, in a state that is a plain `def`: a plain `fn` is called in its thread."""
         if inspect.iscoroutinefunction(fn):
-            return self._blocking(self.call(tool, args, fn, unknown=unknown))
+            return self._blocking(self._call(tool, args, fn, unknown))
         call = self._attempt.call(tool, args, unknown)
         if call.done:
             return call.result
@@ -173,17 +178,25 @@ class Run:
             raise
         return self._blocking(self._attempt.made(call, result))
 
-    async def cached(self, key: str) -> Any:
-        """Return the result that an imported run had under `key`; None where there is none."""
+    def cached(self, key: str) -> Coroutine[Any, Any, Any]:
+        """Await it: the result that an imported run had under `key`; None where there is none."""
+        return self._attempt.awaited.give(f"run.cached({key!r:.100})", "run.cached_sync", self._cached(key))
+
+    async def _cached(self, key: str) -> Any:
+        self._check_loop("run.cached_sync")
         return await self._attempt.value({"t": "cached", "key": key})
 
     def cached_sync(self, key: str) -> Any:
         """Do as `cached`, in a state that is a plain `def`."""
-        return self._blocking(self.cached(key))
+        return self._blocking(self._cached(key))
 
     async def upkeep(self, step: str) -> Any:
         """Have the daemon do a step of the upkeep of its own store: for the built-in flow `housekeeping` only."""
         return await self._attempt.value({"t": "upkeep", "step": step})
+
+    def _check_loop(self, instead: str) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(f"this is another event loop than the run's: use {instead} in a plain def")
 
     def _blocking(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:
