@@ -121,6 +121,8 @@ class ModelWorker:
     def report_of(self, step: Mapping[str, Any], **said: Any) -> re.StepReported:
         """Report the end of an attempt, be it its own or not."""
         values = {"outcome": said.pop("outcome", None) or self.outcome(step), "duration_s": 1.0, **said}
+        if not values["outcome"].keys() & {"failed", "retry_after_s"}:  # which leave no data
+            values.setdefault("set_", {step["state"]: f"[{step['visit']}]"})
         if "complete" in values["outcome"]:
             values.setdefault("result", f'"{values["outcome"]["complete"]}"')
         return re.StepReported(**self.names, **{name: step[name] for name in STEP}, **values)
@@ -129,7 +131,7 @@ class ModelWorker:
         """Report that the branches are merged."""
         assert self.join is not None
         visit = self.visits.setdefault(MAIN, {}).get(self.join, 0) + 1
-        return re.JoinReported(**self.names, **{"visit": visit, **said})
+        return re.JoinReported(**self.names, **{"visit": visit, "set_": {"joined": str(visit)}, **said})
 
     def gone(self, how: str = "signal 9", *, blame: bool = True, **more: Any) -> re.WorkerGone:
         """Report that the process has ended."""

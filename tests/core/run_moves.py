@@ -13,6 +13,7 @@ from core.model_worker import ERROR, FLOWS, ModelWorker
 from torpord.core import run_events as re
 from torpord.core import run_requests
 from torpord.core.runs import ENDED, PlaceStatus, Run, RunStatus
+from torpord.store.runs import Rows
 
 ORDERS = ("pause", "resume", "cancel", "retry", "remove")
 STARTED = ("chain", "fork", "fork", "forks", "loop", "one", "nobody's")
@@ -68,7 +69,7 @@ def _end_any(life: Life, a: int, b: int) -> None:
         return
     branch = [*worker.steps][b % len(worker.steps)]
     ways: tuple[Callable[[], object], ...] = (
-        lambda: life.ends(worker.run_id, branch, set_={"k": str(b)}, removed=("gone",)),
+        lambda: life.ends(worker.run_id, branch, set_={"k": str(b)}, removed=("left", "a")),
         lambda: life.fails(worker.run_id, branch, retries=b % 3, draw=b / 9),
         lambda: life.ends(worker.run_id, branch, outcome={"retry_after_s": AFTER_S[b % len(AFTER_S)]}),
         lambda: life.fails(worker.run_id, branch, timed_out=True),
@@ -160,7 +161,8 @@ def _import(life: Life, a: int, b: int) -> None:
     """Import what some run was: paused, or ended as it was."""
     run = life.stored.get(a_run(life, a))
     if run is not None:
-        life.do(re.RunImportWanted(CLIENT, imported(run, f"i{len(life.turns)}", legacy=b == 0), None))
+        rows = Rows('{"metadata": {}}', data=(("", "imported", "1"),))
+        life.do(re.RunImportWanted(CLIENT, imported(run, f"i{len(life.turns)}", legacy=b == 0), rows))
 
 
 def imported(run: Run, run_id: str, *, legacy: bool = False) -> Run:
