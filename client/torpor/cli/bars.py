@@ -24,7 +24,10 @@ def lines(run: Run, *, encoding: str = "utf-8") -> list[str]:
     width = max((len(run_words.place(place)) for place in places), default=0)
     for place in places:
         progress = run["progress"].get(place["branch"]) if place["status"] == "running" else None
-        told.append(f"  {run_words.place(place):{width}}  {_doing(place, progress, full, empty)}".rstrip())
+        doing = _doing(place, progress, full, empty)
+        if place["status"] == "failed" and run["error"] is not None:
+            doing = "failed"  # with what, is told of the run
+        told.append(f"  {run_words.place(place):{width}}  {doing}".rstrip())
     return told
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from torpor import wire
-from torpor.cli import show
+from torpor.cli import show, streams
 from torpor.client import Client
 
 if TYPE_CHECKING:
@@ -39,4 +39,4 @@ def log(args: argparse.Namespace) -> int:
 def _print(args: argparse.Namespace, record: Record) -> None:
     if args.since is not None and datetime.fromisoformat(record["ts"]) < args.since:
         return
-    show.print_json(record) if args.json else print(show.record(record), flush=args.follow)
+    show.print_json(record) if args.json else print(streams.fitted(show.record(record)), flush=args.follow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torpor import wire
-from torpor.cli import bars, run_names, run_words, show
+from torpor.cli import bars, failures, run_names, run_words, show
 from torpor.client import Client
 
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torpor.replies import RunCall, RunPage, RunStep, WholeRun
+
+_LABEL_COLUMNS = 12  # before what is told of a run
+_ERROR_COLUMNS = 6  # before what is told of a step that failed
 
 
 def show_run(args: argparse.Namespace) -> int:
@@ -35,6 +38,8 @@ def _page(found: RunPage) -> Iterator[str]:
     for name, told in _about(run).items():
         if told:
             yield f"  {name:<9} {told}"
+    if run["error"] is not None:
+        yield from _error(found)
     for name, each in run["data"].items():
         yield f"  data      {run_words.one_line(name)} = {run_words.value(each)}"
     for name, size in run["data_omitted"].items():
@@ -63,22 +68,31 @@ def _about(run: WholeRun) -> dict[str, str]:
         "worker": f"pid {run['worker_pid']}" if run["worker_pid"] else "",
         "metadata": run_words.value(run["metadata"]) if run["metadata"] else "",
         "result": "" if run["result"] is None else run_words.value(run["result"]),
-        "error": "" if run["error"] is None else f"{_where(run['error'])}{run_words.error(run['error'])}",
     }
 
 
-def _where(error: Any) -> str:
-    return f"in {run_words.place(error)}: " if error.get("state") else ""
+def _error(found: RunPage) -> Iterator[str]:
+    """Yield what the run failed with: in one line where a step below tells it whole."""
+    error: Any = found["run"]["error"]
+    where = f"in {run_words.place(error)}: " if error.get("state") else ""
+    if any(step["error"] is not None and step["error"]["message"] == error["message"] for step in found["steps"]):
+        yield f"  error     {where}{run_words.error(error)}"
+        return
+    first, *more = failures.message(error, " " * _LABEL_COLUMNS, where)
+    yield f"  error     {first.lstrip()}"
+    yield from more
 
 
 def _steps(steps: list[RunStep]) -> Iterator[str]:
     width = max(len(run_words.place(step)) for step in steps)
+    failed: RunStep | None = None
     for step in steps:
         led = f" -> {run_words.goes_on(step['next'])}" if step["next"] else ""
         told = f"  {run_words.place(step):{width}}  {step['outcome']}{led}"
         yield f"{told}  {run_words.took(step)}".rstrip()
         if step["error"] is not None:
-            yield f"      {run_words.error(step['error'])}"
+            yield from failures.of_step(step, failed, " " * _ERROR_COLUMNS)
+            failed = step
 
 
 def _call(call: RunCall) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from torpor import durations
+from torpor.cli import streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torpor.replies import Run
 
 _KEY_CHARS = 13  # of a call's key, which the record of its end has instead of a name
+_FEWEST_CHARS = 40  # of an error, however narrow the terminal
 _TEXT_CHARS = 160  # of a message or a value in a line for people; --json has all of it
 
 
@@ -37,10 +39,12 @@ def place(found: Mapping[str, Any]) -> str:
     return f"{state} ({', '.join(more)})" if more else state
 
 
-def error(found: Mapping[str, Any]) -> str:
-    """Return an error's type and message."""
-    kind, message = found.get("type") or found.get("error_type"), found.get("message")
-    return one_line(f"{kind}: {message}" if kind and message else kind or message or "no reason given")
+def error(found: Mapping[str, Any], most: int = _TEXT_CHARS) -> str:
+    """Return an error's type and the first line of its message."""
+    kind, message = found.get("type") or found.get("error_type"), str(found.get("message") or "").strip()
+    first, *more = message.splitlines() or [""]
+    told = f"{kind}: {first}" if kind and first else kind or first or "no reason given"
+    return one_line(f"{told} …" if more else told, most)
 
 
 def took(found: Mapping[str, Any]) -> str:
@@ -72,7 +76,10 @@ def ended(run: Run) -> str:
         case "failed":
             found = run["error"] or {"type": "", "message": run["reason"] or "no reason given"}
             where = f" in {place(found)}" if found.get("state") else ""
-            return f"{name} failed{where}: {error(found)}: `torpor runs retry {run['run_id']}` goes on from there"
+            told, then = f"{name} failed{where}", f"`torpor runs retry {run['run_id']}` goes on from there"
+            # What is to be done next is never cut off: what the error says gets the room beside it.
+            room = (streams.columns() or _TEXT_CHARS * 2) - len(f"{told}: : {then}")
+            return f"{told}: {error(found, min(max(room, _FEWEST_CHARS), _TEXT_CHARS))}: {then}"
         case status:
             why = f": {one_line(run['reason'])}" if run["reason"] else ""
             return f"{name} {status}{why}"

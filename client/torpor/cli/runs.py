@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from torpor import wire
-from torpor.cli import run_names, run_words, show
+from torpor.cli import run_names, run_words, show, streams
 from torpor.cli.parsing import UsageError
 from torpor.client import Client
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torpor.replies import Run, RunIs
 
 _CALL_LIMIT_S = 30.0
-_WHERE_CHARS = 60
 
 
 def ls(args: argparse.Namespace) -> int:
@@ -34,7 +33,8 @@ def ls(args: argparse.Namespace) -> int:
     rows = [_row(run) for run in runs]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        print(streams.fitted(line))
     if is_more:
         print("there are older ones: `torpor runs ls --limit 0` lists all")
     if not rows:
@@ -50,13 +50,13 @@ def _row(run: Run) -> tuple[str, ...]:
 def _where(run: Run) -> str:
     """Return what there is to say about where a run is."""
     if run["error"] is not None:
-        return run_words.one_line(run_words.error(run["error"]), _WHERE_CHARS)
+        return run_words.error(run["error"])
     if run["reason"]:
-        return run_words.one_line(run["reason"], _WHERE_CHARS)
+        return run_words.one_line(run["reason"])
     if run["status"] in wire.ENDED_RUN_STATUSES:
         return ""
     at = [run_words.place(each) for each in run["places"] if each["status"] not in ("forked", "at_join")]
-    return run_words.one_line("at " + ", ".join(at), _WHERE_CHARS) if at else ""
+    return run_words.one_line("at " + ", ".join(at)) if at else ""
 
 
 def start(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from typing import TextIO
 
@@ -23,6 +24,17 @@ def fill_closed() -> None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - to the end
     if sys.stderr is None:  # else what is printed there comes on standard output
         sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - likewise
+
+
+def columns() -> int | None:
+    """Return how wide the terminal is that standard output goes to; None where it goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def fitted(line: str) -> str:
+    """Return `line` cut to the terminal, where there is one: what is listed has a line each."""
+    room = columns()
+    return line if room is None or len(line) <= room else line[: max(room - 1, 0)] + "…"
 
 
 def complain(text: str) -> None:
