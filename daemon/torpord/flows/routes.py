@@ -12,7 +12,7 @@ import orjson
 from torpord.core.runs import MAX_BRANCHES
 from torpord.flows import strict
 from torpord.flows.api import Flow
-from torpord.flows.errors import StepError, bounded
+from torpord.flows.errors import StepMistakeError, bounded
 from torpord.flows.journal import Message
 from torpord.flows.outcomes import Complete, Failed, Parallel, Retry
 
@@ -37,7 +37,10 @@ class Routed:
 
 
 def route(flow: Flow, branch: str, join: str | None, visits: Mapping[str, int], state: str, returned: Any) -> Routed:
-    """Read what `state` returned in `branch`, which ends at `join`. Raises StepError for what leads nowhere."""
+    """Read what `state` returned in `branch`, which ends at `join`.
+
+    Raises StepMistakeError for what leads nowhere, StepError for a result that a run cannot keep.
+    """
     match returned:
         case Failed():
             reason = bounded("Failed", str(returned.reason))
@@ -46,7 +49,7 @@ def route(flow: Flow, branch: str, join: str | None, visits: Mapping[str, int], 
             return Routed({"retry_after_s": _pause_s(state, returned)}, keeps=False)
         case Complete():
             if branch:
-                raise StepError(
+                raise StepMistakeError(
                     f"state {state} returned Complete in the branch {branch}: a branch ends at its join {join}"
                 )
             raw = strict.dump(returned.result, "the result of the run")
@@ -54,7 +57,9 @@ def route(flow: Flow, branch: str, join: str | None, visits: Mapping[str, int], 
             return Routed({"complete": orjson.Fragment(raw)})
         case Parallel():
             if branch:
-                raise StepError(f"state {state} returned Parallel in the branch {branch}: branches have no branches")
+                raise StepMistakeError(
+                    f"state {state} returned Parallel in the branch {branch}: branches have no branches"
+                )
             return _parallel(flow, visits, state, returned)
     name = _named(flow, state, returned)
     if name == join:
@@ -66,20 +71,22 @@ def _pause_s(state: str, retry: Retry) -> float:
     try:
         return retry.after_s
     except ValueError as error:
-        raise StepError(f"state {state} returned {error}") from error
+        raise StepMistakeError(f"state {state} returned {error}") from error
 
 
 def _parallel(flow: Flow, visits: Mapping[str, int], state: str, parallel: Parallel) -> Routed:
     if isinstance(parallel.states, str) or not hasattr(parallel.states, "__iter__"):
-        raise StepError(f"state {state} returned Parallel({parallel.states!r:.200}): give a list of states")
+        raise StepMistakeError(f"state {state} returned Parallel({parallel.states!r:.200}): give a list of states")
     firsts = [_named(flow, state, each) for each in parallel.states]
     join = _named(flow, state, parallel.join)
     if not firsts:
-        raise StepError(f"state {state} returned a Parallel of nothing: return its join {join} instead")
+        raise StepMistakeError(f"state {state} returned a Parallel of nothing: return its join {join} instead")
     if len(firsts) > MAX_BRANCHES:
-        raise StepError(f"state {state} returned a Parallel of {len(firsts)} branches; the limit is {MAX_BRANCHES}")
+        raise StepMistakeError(
+            f"state {state} returned a Parallel of {len(firsts)} branches; the limit is {MAX_BRANCHES}"
+        )
     if join in firsts:
-        raise StepError(f"state {state} returned a Parallel whose join {join} is one of its own branches")
+        raise StepMistakeError(f"state {state} returned a Parallel whose join {join} is one of its own branches")
     forks, seen = [], Counter[str]()
     for first in firsts:
         seen[first] += 1
@@ -93,7 +100,7 @@ def _named(flow: Flow, state: str, returned: Any) -> str:
     name = flow.name_of(returned)
     if name is None:
         text = f"{returned!r:.200}" if isinstance(returned, str) else f"{returned!r:.200} ({type(returned).__name__})"
-        raise StepError(
+        raise StepMistakeError(
             f"state {state} returned {text}: that is no state of flow {flow.name}, which has {', '.join(flow.states)}"
         )
     return name
