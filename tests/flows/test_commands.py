@@ -87,13 +87,17 @@ def test_the_key_is_the_same_in_each_attempt_and_no_other(worker: Start) -> None
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("echo out; echo err >&2; exit 3", "command 'echo out; echo err >&2; exit 3': exit status 3: out\nerr"),
-        ("exit 1", "command 'exit 1': exit status 1"),
-        ("kill -9 $$", "ended by SIGKILL"),
+        (
+            "echo out; echo err >&2; exit 3",
+            "exit status 3: err\nits output ended:\nout\nerr\ncommand: echo out; echo err >&2; exit 3",
+        ),
+        ("echo one line; exit 3", "exit status 3: one line\ncommand: echo one line; exit 3"),
+        ("exit 1", "exit status 1\ncommand: exit 1"),
+        ("kill -9 $$", "ended by SIGKILL\ncommand: kill -9 $$"),
         ("nosuch --flag", "exit status 127: "),
-        (["nosuch", "--flag"], "command 'nosuch --flag' cannot be started: 'nosuch': No such file or directory"),
+        (["nosuch", "--flag"], "it cannot be started: 'nosuch': No such file or directory\ncommand: nosuch --flag"),
         (["/etc/passwd"], "'/etc/passwd': Permission denied"),
-        (["true", "a\0b"], "cannot be started: 'true': embedded null byte"),
+        (["true", "a\0b"], "it cannot be started: 'true': embedded null byte"),
         ("echo nonsense > $TORPOR_OUTPUT", "its TORPOR_OUTPUT is not JSON"),
         (": > $TORPOR_OUTPUT", "its TORPOR_OUTPUT is not JSON"),
         ("echo [1] > $TORPOR_OUTPUT", "its TORPOR_OUTPUT is not a JSON object but a list"),
@@ -109,20 +113,23 @@ def test_a_command_that_fails_says_which_and_why(worker: Start, command: Any, to
 
 def test_a_folder_that_is_not_there(worker: Start) -> None:
     told = failed(worker(spec=spec({"command": ["true"], "cwd": "/nonexistent"})))
-    assert told == "command 'true' cannot be started: its cwd /nonexistent: No such file or directory"
+    assert told == "it cannot be started: its cwd /nonexistent: No such file or directory\ncommand: true"
 
 
 def test_only_the_tail_of_what_it_said_is_kept(worker: Start) -> None:
-    end = worker(spec=spec({"command": "seq 100000; exit 1"}))
-    told = failed(end)
-    assert told.endswith("\n100000")
-    assert len(told) < 4200
+    long = "seq 100000\nexit 1  " + "#" * 200
+    end = worker(spec=spec({"command": long}))
+    told = failed(end).splitlines()
+    assert told[:2] == ["exit status 1: 100000", "its output ended:"]
+    assert told[-2:] == ["100000", f"command: seq 100000 exit 1 {'#' * 61}…"]
+    assert len("\n".join(told)) < 2000, "the daemon keeps no more of a message"
     assert end.said() == "".join(f"{n}\n" for n in range(1, 100_001)), "all of it goes to the daemon"
 
 
 def test_status_75_is_another_time(worker: Start) -> None:
     end = worker(spec=spec({"command": "echo '{}' > $TORPOR_OUTPUT; exit 75"}))
     assert outcome(end) == {"retry_after_s": 30.0, "set": {}}
+    assert end.said() == "work: exit status 75: again in 30 s\n"
 
 
 def marker(tmp_path: pathlib.Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -21,7 +22,11 @@ from torpord.flows.subprocesses import Command, Ended
 # sysexits(3): EX_TEMPFAIL, "try again later". Later is this, as nobody says when.
 TEMPORARY = 75
 RETRY_AFTER_S = 30.0
-_SHOWN_CHARS = 200
+# A command by which people know it again, in one line.
+_SHOWN_CHARS = 80
+# An error's message is kept to 2,000 characters, from its begin; all of the output is the daemon's to keep.
+_TOLD_CHARS = 1500
+_LINE_CHARS = 300
 
 Outcome = str | Complete | Failed | Retry | Parallel
 
@@ -61,7 +66,7 @@ class _Step:
     def __init__(self, step: Mapping[str, Any], follows: str | None) -> None:
         command = step["command"]
         self._argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-        self._shown = (command if isinstance(command, str) else " ".join(command))[:_SHOWN_CHARS]
+        self._shown = _in_one_line(command if isinstance(command, str) else shlex.join(command))
         self._cwd, self._env = step.get("cwd"), step.get("env") or {}
         self._outcome = follows or Complete()
         self.__doc__ = self._shown
@@ -75,28 +80,32 @@ class _Step:
             try:
                 ended = await Command(self._argv, self._cwd or str(run.work_dir), env, marks).run()
             except (OSError, ValueError) as error:
-                return Failed(self._unstartable(error))
+                return self._failed(f"it cannot be started: {self._unstartable(error)}")
             return self._outcome_of(run, ended, files)
         finally:
             files.remove()
 
     def _unstartable(self, error: OSError | ValueError) -> str:
         if isinstance(error, OSError) and error.filename is not None and str(error.filename) == self._cwd:
-            return f"command {self._shown!r} cannot be started: its cwd {self._cwd}: {error.strerror}"
-        what = error.strerror if isinstance(error, OSError) else str(error)
-        return f"command {self._shown!r} cannot be started: {self._argv[0]!r}: {what}"
+            return f"its cwd {self._cwd}: {error.strerror}"
+        return f"{self._argv[0]!r}: {error.strerror if isinstance(error, OSError) else error}"
 
     def _outcome_of(self, run: Run, ended: Ended, files: _Files) -> Outcome:
         if ended.status == TEMPORARY:
+            # A Retry has no text. Its output is where whoever wonders looks.
+            print(f"{run.state}: exit status {TEMPORARY}: again in {RETRY_AFTER_S:g} s")  # noqa: T201 - likewise
             return Retry(after=RETRY_AFTER_S)
         if ended.status:
             how = f"exit status {ended.status}" if ended.status > 0 else f"ended by {_signal_name(-ended.status)}"
-            return Failed(f"command {self._shown!r}: {how}" + (f": {ended.tail}" if ended.tail else ""))
+            return self._failed(how + _told(ended.tail))
         try:
             run.data.update(files.read())
         except ValueError as error:
-            return Failed(f"command {self._shown!r}: {error}")
+            return self._failed(str(error))
         return self._outcome
+
+    def _failed(self, why: str) -> Failed:
+        return Failed(f"{why}\ncommand: {self._shown}")
 
 
 class _Files:
@@ -153,6 +162,20 @@ def _text_of(fd: int) -> bytes:
         )
     with open(fd, "rb", closefd=False) as file:
         return file.read(MAX_DATA_BYTES)
+
+
+def _in_one_line(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 1] + "…"
+
+
+def _told(tail: str) -> str:
+    """Say how the output ended: the last line first, for it tells most and lists show one line; then what led to it."""
+    said, _, last = tail[-_TOLD_CHARS:].rpartition("\n")
+    if not last:
+        return ""
+    before = f"\nits output ended:\n{said}\n{last}" if said else ""
+    return f": {last[-_LINE_CHARS:].strip()}{before}"
 
 
 def _signal_name(number: int) -> str:
