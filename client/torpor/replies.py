@@ -17,13 +17,21 @@ class Hello(TypedDict):
     limits: dict[str, int]
 
 
+class NoCycle(TypedDict):
+    """Why a sleep has no cycle, and when one is due; None: not by itself."""
+
+    skipped: str
+    due_ts: str | None
+
+
 class Event(TypedDict):
-    """What an event did. `seq` is the ledger's position after it."""
+    """What an event did. `seq` is the ledger's position after it. `cycle`, of force_sleep: why there is none."""
 
     state: State
     seq: int
     changed: bool
     wrapper_event_seq: int
+    cycle: NotRequired[NoCycle | None]
     replayed: NotRequired[bool]
 
 

@@ -6,12 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from torpor import delivery, presence, wire
-from torpor.cli import show, streams
+from torpor.cli import cycles, show, streams
 from torpor.client import Client
-from torpor.errors import Down
+from torpor.errors import Down, Error
 
 if TYPE_CHECKING:
     import argparse
+
+    from torpor.replies import Event
 
 
 def send(args: argparse.Namespace) -> int:
@@ -39,5 +41,21 @@ def sleep(args: argparse.Namespace) -> int:
         if not presence.is_up(client.home):
             raise Down(presence.told_down(client.home, presence.last_known(client.home)))
         done = client.event("force_sleep")
-    show.say(args, f"{done['state']}", done)
+        told = "" if args.json else _no_cycle(client, done)
+    show.say(args, f"{done['state']}{told}", done)
     return wire.EX_OK
+
+
+def _no_cycle(client: Client, done: Event) -> str:
+    """Return why this sleep has no cycle, and what is to be done about it; "" where there is nothing to say."""
+    cycle = done.get("cycle")
+    if not cycle or not cycle.get("skipped"):
+        return ""
+    told = f": no cycle now, {cycles.skipped(cycle['skipped'], cycle.get('due_ts'))}"
+    if not cycles.has_failed(cycle["skipped"]):
+        return told
+    try:
+        run_id = (client.status()["sleep"].get("progress") or {}).get("run_id")
+    except Error:  # it was sent to sleep, and that is what was asked
+        run_id = None
+    return f"{told}: `torpor runs retry {run_id}` tries at once" if run_id else told

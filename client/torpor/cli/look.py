@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torpor import __version__, presence, wire
-from torpor.cli import show
+from torpor.cli import cycles, show
 from torpor.client import Client
 from torpor.errors import Down
 
@@ -54,7 +54,7 @@ def told_up(found: Status) -> list[str]:
         lines.append(f"  hold      and {len(found['holds']) - _SHOWN_HOLDS} more or beyond")
     if runs := ", ".join(f"{count} {status}" for status, count in (found.get("runs") or {}).items() if count):
         lines.append(f"  runs      {runs}")
-    lines += _cycle_lines(found["sleep"])
+    lines += cycles.lines(found["sleep"])
     process = f"pid {found['pid']}, started {show.ago(found['started_ts'])} by {found['start_cause']}"
     lines.append(f"  process   {process}, life {found['generation']}, {found['rss_bytes'] / 1e6:.0f} MB")
     lines.append(f"  home      {found['home']}, {found['ledger_seq']} records")
@@ -69,7 +69,7 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
     """Return the lines that describe a daemon that is down, from its state file."""
     lines = [said]
     if known:
-        lines += _cycle_lines(
+        lines += cycles.lines(
             {
                 "last_cycle": known.get("last_cycle"),
                 "progress": known.get("sleep_cycle_progress"),
@@ -78,22 +78,6 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
         )
         wake = known.get("next_wake_ts")
         lines.append(f"  wakes     {show.moment(wake)} as planned" if wake else "  wakes     nothing is planned")
-    return lines
-
-
-def _cycle_lines(sleep: Mapping[str, Any]) -> list[str]:
-    lines = []
-    last, progress, quarantine = sleep.get("last_cycle"), sleep.get("progress"), sleep.get("quarantine")
-    if isinstance(last, dict):
-        outcome = last.get("outcome") or ("failed" if last.get("error") else "done")
-        lines.append(f"  cycle     {outcome} {show.ago(last.get('ended_ts'))}")
-    if isinstance(progress, dict):
-        at = f", at {progress['step']}" if progress.get("step") else ""
-        run = f", run {progress['run_id']}" if progress.get("run_id") else ""
-        lines.append(f"  cycle     {progress.get('done')} of {progress.get('of') or '?'} done{at}{run}")
-    if isinstance(quarantine, dict):
-        until = show.moment(quarantine.get("until_ts"))
-        lines.append(f"  cycle     in quarantine until {until}: {quarantine.get('step')} failed")
     return lines
 
 

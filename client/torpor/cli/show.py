@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DATA_CHARS = 200  # of a record's data in a line for people; --json has all of it
+_SECONDS_MATTER_S = 120.0  # of a time that is no farther away
 _OF_RUNS = ("run_", "step_", "call_", "flow_", "worker_")
 
 
@@ -60,6 +61,17 @@ def until(ts: object) -> str:
     """Return how long it is until a time of the wire; one that has passed is 0.0s away."""
     left_s = _left_s(ts)
     return "an unknown time" if left_s is None else durations.show(left_s)
+
+
+def soon(ts: object) -> str:
+    """Return a time of the wire as people say one that is near: "15:18", on another day with the date."""
+    try:
+        found = datetime.fromisoformat(str(ts)).astimezone()
+    except ValueError:
+        return moment(ts)
+    near = abs((found - datetime.now(UTC)).total_seconds()) < _SECONDS_MATTER_S
+    day = "" if found.date() == datetime.now(UTC).astimezone().date() else found.strftime("%Y-%m-%d ")
+    return day + found.strftime("%H:%M:%S" if near else "%H:%M")
 
 
 def _left_s(ts: object) -> float | None:
