@@ -279,6 +279,8 @@ class Daemon:
             elif isinstance(entry.record, StopRequested):
                 # That it is to stay down must be known before the answer is: the process may die on its way out.
                 self._keeper.write_now()
+        if not entries:
+            self._workers.reconcile()
         if not entries and before.lifecycle.state is not after.lifecycle.state:  # found out by reading the store anew
             self._desk.reached(after.lifecycle.state, after.ledger_seq)
         moved = before.lifecycle is not after.lifecycle

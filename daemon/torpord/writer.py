@@ -25,7 +25,8 @@ from torpord.core.events import DeadlinePassed, Event, SuspendSeen
 from torpord.core.moment import Now
 from torpord.core.records import Entry
 from torpord.core.run_events import StoredRunEvent
-from torpord.core.runs import Run
+from torpord.core.run_records import RunRecord, RunRemoved
+from torpord.core.runs import Run, RunStatus
 from torpord.core.world import World
 from torpord.points import reached
 from torpord.store.codec import dump
@@ -135,16 +136,29 @@ class _Turn:
         self.effects: list[Effect] = []
         self.replies: list[KeptReply] = []
         self._kept = dict(found.replies)
-        self._runs = found.runs
+        self._runs = dict(found.runs)
 
     def decide(self, event: Event) -> Decision:
         decision = decide(self.world, event, self.now)
+        self._keep_in_step(decision)
         # Before anything is taken over: what cannot be written as JSON is refused as a whole.
         self.lines += [each for each in map(line, decision.entries) if each is not None]
         self.world = decision.world
         self.entries += decision.entries
         self.effects += decision.effects
         return decision
+
+    def _keep_in_step(self, decision: Decision) -> None:
+        """Let what the store was asked before the batch not outlive what the batch itself does to it."""
+        for entry in decision.entries:
+            record = entry.record
+            if isinstance(record, RunRemoved):
+                self._runs.pop(record.run_id, None)
+            elif isinstance(record, RunRecord) and record.run_id not in decision.world.runs.live:
+                # It has just ended: what it is now, only the next batch can ask.
+                last = self.world.runs.live.get(record.run_id)
+                if last is not None:
+                    self._runs[record.run_id] = replace(last, status=RunStatus.RUNNING)
 
     def take(self, change: Change) -> Outcome:
         if change.key is not None and change.key in self._kept:
@@ -312,6 +326,11 @@ class Writer:
             await self._commit(batch)
         except StoreError as error:
             return self._failed(changes, error), again
+        except Exception as error:
+            # A mistake of ours costs this batch, and not the daemon: the transaction was rolled back as a whole.
+            log.exception("internal_error", on="commit", refused=len(changes))
+            message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
+            return [Refusal("internal_error", message[:1000])] * len(changes), again
         self._retry_s, self._retry_at_s = 0.0, None
         before, self.world = self.world, turn.world
         self._shell.committed(turn.entries, turn.lines, before, turn.world)

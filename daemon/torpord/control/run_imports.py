@@ -206,6 +206,8 @@ def _places(documents: list[Any], status: RunStatus) -> list[Place]:
 def _place(document: Any, status: RunStatus) -> Place:
     given = _fields(document, _PLACE_FIELDS)
     given["error"] = _error(given["error"], _PLACE_ERROR_FIELDS)
+    if given["error"] is not None:
+        given["error"]["message"] = given["error"]["message"][:300]  # as a place has it; its step has all of it
     at = PlaceStatus(given["status"])
     # A time of another machine's awake clock means nothing here, and an attempt under way there is not one here; what
     # had failed in a run that goes on is done again.
@@ -267,6 +269,7 @@ def _legacy(document: Mapping[str, Any], run_id: str, wall_s: float) -> tuple[Ru
         legacy=True,
         max_steps=_count(document, "max_steps") or DEFAULT_MAX_STEPS,
         steps=_count(document, "current_step"),
+        steps_before=_count(document, "current_step"),
         started_ts=known,
     )
     metadata = document.get("metadata") or {}

@@ -25,6 +25,8 @@ def due(world: World, wall_s: float, awake_s: float) -> tuple[str, float | None]
     if world.lifecycle.wish == "now":
         return ASKED_AT_ONCE, None
     if world.policy.sleep_flow != cycle.flow:
+        if run is not None and run.worker and run.flow != world.policy.sleep_flow:
+            return f"its run {run.run_id}, of the flow before, still ends its step", None
         return "", wall_s
     if cycle.quarantine_until_ts is not None and wall_s < cycle.quarantine_until_ts:
         return "quarantine", cycle.quarantine_until_ts
@@ -104,6 +106,8 @@ def cycle_completed(draft: Draft, run: Run, result: object) -> None:
 def cycle_failed(draft: Draft, run: Run, error: Mapping[str, Any]) -> None:
     """Put off the next try: 10 minutes, doubling to a day; three failures in a row at one state: quarantine."""
     cycle, wall_s, step = draft.world.cycle, draft.now.wall_s, str(error.get("state", ""))
+    if error["type"] == "MaxSteps":
+        step = "max_steps"  # a loop passes the state it ends at: that it did so is no success of it
     failures = cycle.failures + 1 if cycle.failed_step == step else 1
     retry_ts = wall_s + min(FIRST_RETRY_S * 2 ** (failures - 1), DAY_S)
     message = f"{error['type']}: {error['message']}"[:2000]

@@ -61,20 +61,19 @@ def deadlines(world: World) -> Iterator[Deadline]:
             pass
 
 
-def may_work(world: World, run: Run) -> bool:
-    """Whether a run without a worker may have one: the sleep cycle in its time, of the others a few at once."""
-    if run.cycle:
-        return world.cycle.phase == "running"
-    return sum(1 for other in world.runs.live.values() if other.worker and not other.cycle) < MAX_WORKERS
+def free_workers(world: World) -> int:
+    """Return how many more runs may have a worker. The sleep cycle's, in its time, is beside these."""
+    return MAX_WORKERS - sum(1 for run in world.runs.live.values() if run.worker and not run.cycle)
 
 
 def _retries(world: World) -> Iterator[Deadline]:
     """Give the times of waiting attempts, but for those that could not begin then: others' ends are looked at."""
+    free, sleeping = free_workers(world) > 0, world.cycle.phase == "running"
     times = [
         run.retry_awake_s
         for run in world.runs.live.values()
         if run.status in (RunStatus.PENDING, RunStatus.RUNNING) and not run.stopping
-        if (run.loaded if run.worker else run.only_waits and may_work(world, run))
+        if (run.loaded if run.worker else run.only_waits and (sleeping if run.cycle else free))
     ]
     first_s = min((at_s for at_s in times if at_s is not None), default=None)
     if first_s is not None:
@@ -84,7 +83,7 @@ def _retries(world: World) -> Iterator[Deadline]:
 def _cycle_due(world: World) -> Iterator[Deadline]:
     """Give when a process that has stayed in SLEEP begins its next cycle: not only a fresh SLEEP brings one."""
     cycle, run = world.cycle, world.cycle_run
-    if world.lifecycle.wish == "now":
+    if world.lifecycle.wish == "now" or (run is not None and run.worker):
         return
     rules = [cycle.quarantine_until_ts, cycle.retry_ts]
     if run is None or run.flow != world.policy.sleep_flow:  # another run will be made

@@ -7,6 +7,11 @@ from __future__ import annotations
 # and a commit of megabytes would make everybody wait.
 MAX_DATA_BYTES = 1 << 20
 
+# The results of all calls that one visit to a state has recorded: a later attempt is told them in one line, and what a
+# worker has not read yet is bounded too (host/worker_pipe.py). Over it no further call is made: with the result of the
+# last one these are at most 9 MiB.
+MAX_VISIT_CALLS_BYTES = 8 << 20
+
 # An error with its traceback: type, message and traceback together.
 MAX_ERROR_BYTES = 64 << 10
 

@@ -14,6 +14,8 @@ from torpord.core.moment import Now
 from torpord.core.runs import Place, Run, RunStatus
 from torpord.core.world import Hold, World
 
+# Of a run with many branches; all of them are in its export.
+MOST_PLACES = 64
 _BELOW = {State.WAKE: State.DROWSY, State.DROWSY: State.SLEEP, State.SLEEP: State.HIBERNATION}
 
 
@@ -179,7 +181,8 @@ def run_brief(run: Run, now: Now, progress: Mapping[str, Any], worker_pid: int |
         "worked_s": run.worked_s,
         "steps": run.steps,
         "max_steps": run.max_steps,
-        "places": [] if over else [_place_view(place, now) for place in run.places],
+        "places": [] if over else [_place_view(place, now) for place in run.places[:MOST_PLACES]],
+        "places_omitted": 0 if over else max(0, len(run.places) - MOST_PLACES),
         "progress": dict(progress),
         "error": run.error,
         "worker_pid": worker_pid,

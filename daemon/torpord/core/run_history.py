@@ -63,14 +63,18 @@ def _moved(run: Run, entry: Entry, record: rr.RunRecord) -> Run:
     rest = replace(run, stopping=Stopping.NOT, worker=0, loaded=False)
     match record:
         case rr.RunPaused():
+            if run.status is RunStatus.FAILED:  # it only leaves the cycle, and is as any failed run then
+                return replace(rest, cycle=False)
             cycle = run.cycle and not record.leaves_cycle
             return replace(rest, status=RunStatus.PAUSED, reason=record.reason, cycle=cycle)
         case rr.RunInterrupted():
             return replace(rest, status=RunStatus.PENDING, reason=record.why)
         case rr.RunResumed():
-            place = replace(run.main, state=record.state or run.main.state)
-            places = (place, *run.places[1:])
-            return replace(rest, status=RunStatus.PENDING, reason="", flow=record.flow or run.flow, places=places)
+            moved = replace(rest, status=RunStatus.PENDING, reason="", flow=record.flow or run.flow)
+            if record.state in ("", run.main.state):
+                return moved
+            # A visit of its own, and so keys of its own: no state was entered more often than steps have ended.
+            return replace(moved, places=(Place(MAIN, record.state, run.steps + 2, since_ts=entry.wall_s),))
         case rr.RunCompleted():
             return replace(rest, status=RunStatus.COMPLETED, reason="", ended_ts=entry.wall_s, error=None)
         case rr.RunFailed():
@@ -95,7 +99,7 @@ def run_status(record: rr.RunRecord) -> RunStatus | None:
         case rr.RunStarted():
             return RunStatus.RUNNING
         case rr.RunPaused():
-            return RunStatus.PAUSED
+            return None if record.leaves_cycle else RunStatus.PAUSED
         case rr.RunCompleted():
             return RunStatus.COMPLETED
         case rr.RunFailed():
@@ -109,11 +113,13 @@ def run_status(record: rr.RunRecord) -> RunStatus | None:
 def retried(run: Run) -> Run:
     """Return a failed run as it is when it goes on: what had failed is to be done again, what was done stays done."""
     places = tuple(
-        replace(p, status=PlaceStatus.READY, failures=0, error=None) if p.status is PlaceStatus.FAILED else p
+        replace(p, status=PlaceStatus.READY, failures=0, error=None, retry_awake_s=None, retry_ts=None)
+        if p.status in (PlaceStatus.FAILED, PlaceStatus.WAITING)
+        else p
         for p in run.places
     )
     again = replace(run, places=places, status=RunStatus.PENDING, reason="", error=None, ended_ts=None, crashes=0)
-    return replace(again, steps_before=run.steps, worker=0, loaded=False, stopping=Stopping.NOT)
+    return replace(again, steps_before=run.steps + run.again, worker=0, loaded=False, stopping=Stopping.NOT)
 
 
 def from_document(document: Mapping[str, Any]) -> Run:
@@ -145,7 +151,9 @@ def _placed(run: Run, record: rr.StepRecord, **changes: Any) -> Run:
 def _step_failed(run: Run, entry: Entry, record: rr.StepFailed) -> Run:
     place = run.place(record.branch)
     failures = (place.failures if place else 0) + record.counted
-    error = {"type": record.error_type, "message": record.message[:2000]}
+    error = {"type": record.error_type, "message": record.message[:300]}  # the step has all of it
+    if record.how == "retry":  # it is no failure, but a loop of these is a loop
+        run = replace(run, again=run.again + 1)
     if record.retry_in_s is None:
         status, waits_s = PlaceStatus.FAILED, None
     elif record.retry_in_s > 0:

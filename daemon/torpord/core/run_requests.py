@@ -71,6 +71,11 @@ def _order_refused(world: World, event: re.RunOrdered) -> Refusal | None:
         hint = {_FAILED: "; use retry, or remove", _COMPLETED: "; start a new one"}.get(run.status, "")
         message = f"the run is {run.status}; {event.order} needs one that is {would}{hint}"
         return Refusal("conflict", message, {"status": run.status.value})
+    if event.order == "resume" and event.state and len(run.places) > 1:
+        message = (
+            "it is in the middle of a parallel, where no one state is its place: bring the state back, or cancel it"
+        )
+        return Refusal("invalid_params", message, {"field": "state"})
     if event.order == "resume" and run.status is _PAUSED:
         return _flow_refused(world, event.flow or run.flow) if event.flow or run.flow else _flowless()
     if event.order == "retry":

@@ -13,7 +13,7 @@ from torpord.core import records as r
 from torpord.core import run_events as re
 from torpord.core import run_records as rr
 from torpord.core.cycle import cycle_failed
-from torpord.core.deadlines import may_work
+from torpord.core.deadlines import free_workers
 from torpord.core.draft import Draft, Refusal, Reply
 from torpord.core.runs import (
     CYCLE_PATIENCE_S,
@@ -29,14 +29,22 @@ from torpord.core.runs import (
 
 Step = Mapping[str, Any]
 
+# Of a run that failed in many branches so many errors are told with its end: a ledger line has its bounds.
+MOST_ERRORS = 20
+# A sleep cycle whose step asks for another attempt so often is left for a later sleep.
+CYCLE_ATTEMPTS = 5
+
 
 def schedule(draft: Draft) -> None:
     """Start a worker for every run that wants one, as many as there may be. The sleep cycle's does not count."""
     if draft.world.process.leaving:
         return
     live = draft.world.runs.live.values()
-    for run in [run for run in live if not run.worker]:
-        if _wants_worker(draft, run) and may_work(draft.world, run):
+    free = free_workers(draft.world)
+    for run in [run for run in live if not run.worker and (run.cycle or free)]:
+        may = draft.world.cycle.phase == "running" if run.cycle else free > 0
+        if may and _wants_worker(draft, run):
+            free -= not run.cycle
             draft.record(rr.RunStarted(run.run_id, run.workers + 1))
             draft.effects.append(fx.StartWorker(run.run_id, run.workers + 1))
 
@@ -96,7 +104,8 @@ def _rest(draft: Draft, run_id: str) -> None:
     if run is None or not run.only_waits or run.worker == 0:
         return
     left_s = (run.retry_awake_s or 0.0) - draft.now.awake_s
-    if run.cycle and left_s > CYCLE_PATIENCE_S:
+    tries = max(place.attempt for place in run.having(PlaceStatus.WAITING))
+    if run.cycle and (left_s > CYCLE_PATIENCE_S or tries >= CYCLE_ATTEMPTS):
         give_way(draft)
         due_ts = draft.now.wall_s + left_s
         draft.record(r.SleepCycleSkipped("it waits for its next attempt", due_ts))
@@ -107,7 +116,7 @@ def _rest(draft: Draft, run_id: str) -> None:
 
 def is_spent(run: Run) -> bool:
     """Whether it has done all the steps it may."""
-    return run.steps - run.steps_before >= run.max_steps
+    return run.steps + run.again - run.steps_before >= run.max_steps
 
 
 def _over_max_steps(draft: Draft, run: Run, place: Place) -> None:
@@ -145,9 +154,10 @@ def _is_running_cycle(draft: Draft, run: Run) -> bool:
 
 def fail(draft: Draft, run: Run, error: Mapping[str, Any] | None) -> None:
     """End a run as failed: by `error`, or by those of its places."""
+    failed = run.having(PlaceStatus.FAILED)
     errors = tuple(
         {**(place.error or {"type": "Error", "message": ""}), "state": place.state, "branch": place.branch}
-        for place in run.having(PlaceStatus.FAILED)
+        for place in failed[:MOST_ERRORS]  # the steps have all of them
     )
     first = error or errors[0]
     broken = run.having(PlaceStatus.RUNNING)
@@ -205,7 +215,9 @@ def worker_loaded(draft: Draft, event: re.WorkerLoaded) -> Reply:
         return {"steps": (), "join": None}
     if gone:
         draft.effects.append(fx.StopWorker(run.run_id, run.worker, broken_off=False))
-        reason = f"flow {run.flow} has no state {gone[0]!r} any more: bring it back, or resume at another state"
+        # In the middle of a parallel there is no one place to resume at.
+        or_else = ", or resume at another state" if len(run.places) == 1 else ", or cancel the run"
+        reason = f"flow {run.flow} has no state {gone[0]!r} any more: bring it back{or_else}"
         paused(draft, run, reason)
         schedule(draft)
         return {"steps": (), "join": None}

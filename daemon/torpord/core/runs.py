@@ -107,6 +107,7 @@ class Run:
     states: int = 0  # how many the flow has
     max_steps: int = DEFAULT_MAX_STEPS
     steps: int = 0  # that ended
+    again: int = 0  # attempts that asked for another one
     steps_before: int = 0  # those a retry does not count any more
     worked_s: float = 0.0  # by all steps together
     started_ts: float | None = None

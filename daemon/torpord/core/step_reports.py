@@ -22,6 +22,8 @@ from torpord.core.runs import (
     Stopping,
 )
 
+# A state that asks for another attempt at once, and for ever, does not have the daemon to itself.
+LEAST_RETRY_S = 0.1
 # The result of a cycle is shown with the status while it is no larger than this as JSON.
 _SHOWN_RESULT_CHARS = 4096
 
@@ -66,7 +68,7 @@ def _record_end(draft: Draft, event: re.StepReported, run: Run, place: Place) ->
     """Record a step's end and, where nothing speaks against it, the begin of the next. Returns what was begun."""
     outcome, join = event.outcome, ""
     next_: tuple[Step, ...] = ()
-    begins = not is_stopped(draft, run) and run.steps + 1 - run.steps_before < run.max_steps
+    begins = not is_stopped(draft, run) and run.steps + run.again + 1 - run.steps_before < run.max_steps
     if "parallel" in outcome:
         kind, join = "parallel", outcome["join"]
         next_ = tuple({"branch": b["branch"], "state": b["state"], "visit": 1} for b in outcome["parallel"])
@@ -109,7 +111,7 @@ def _step_failed(draft: Draft, event: re.StepReported, run: Run, place: Place) -
         return
     if "retry_after_s" in outcome:
         error = {"type": "Retry", "message": f"again after {outcome['retry_after_s']:g} s"}
-        _record_failure(draft, event, place, "retry", error, max(0.001, float(outcome["retry_after_s"])))
+        _record_failure(draft, event, place, "retry", error, max(LEAST_RETRY_S, float(outcome["retry_after_s"])))
         return
     retry_in_s = None
     if place.failures < outcome["retries"]:

@@ -220,7 +220,7 @@ def _run(world: World, entry: r.Entry, record: rr.RunRecord) -> World:
     if isinstance(record, rr.RunRetried) and before is None:
         runs = runs.counting(RunStatus.FAILED, -1)
     # The sleep cycle's run is kept when it failed: the next SLEEP goes on with it.
-    kept = run.status is RunStatus.FAILED and run.run_id == world.cycle.run_id
+    kept = run.status is RunStatus.FAILED and run.cycle and run.run_id == world.cycle.run_id
     if run.status in ENDED and not kept:
         runs = (runs.without(run.run_id) if before else runs).counting(run.status, 1)
     else:

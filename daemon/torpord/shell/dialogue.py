@@ -62,6 +62,8 @@ class Dialogue:
     over: bool = False  # the worker has ended: nothing is told or tried any more
     _states: Mapping[str, tuple[int, float | None]] = field(default_factory=dict)  # retries and time
     _unanswered: int = 0  # reports that are yet to be stored
+    _asked: int = 0  # questions that are yet to be answered
+    _cache: Mapping[str, Any] | None = None  # an imported run's old results, once they were asked for
     _room: anyio.Event = field(default_factory=anyio.Event)
 
     async def listen(self) -> None:
@@ -86,6 +88,8 @@ class Dialogue:
             if message["t"] == "progress":
                 self._progressed(reports.progress(message))
             elif message["t"] in ("cached", "upkeep"):
+                await self._room_for_more()
+                self._asked += 1
                 self._start(self._value, message)
             else:
                 taken.append(self._report(message))
@@ -110,11 +114,14 @@ class Dialogue:
 
     async def submit(self, taken: Sequence[Report]) -> None:
         """Have reports stored, however long the disk takes; each is answered when it is."""
-        while self._unanswered >= MOST_UNANSWERED:
-            self._room = anyio.Event()
-            await self._room.wait()
+        await self._room_for_more()
         self._unanswered += len(taken)
         self._put(taken)
+
+    async def _room_for_more(self) -> None:
+        while self._unanswered + self._asked >= MOST_UNANSWERED:
+            self._room = anyio.Event()
+            await self._room.wait()
 
     def _put(self, taken: Sequence[Report]) -> None:
         self.around.writer.submit(
@@ -221,12 +228,17 @@ class Dialogue:
             said["error"] = str(error)
         except StoreError as error:
             said["error"] = str(error)
+        finally:
+            self._asked -= 1
+            self._room.set()
         self.send(said)
 
     async def _cached(self, key: str) -> Any:
-        found = await self.around.read(lambda db: rows.detail(db, self.run_id))
-        cache = found.get("legacy", {}).get("tool_results_cache")
-        return cache.get(key) if isinstance(cache, dict) else None  # whoever wrote it may have left it empty
+        if self._cache is None:
+            found = await self.around.read(lambda db: rows.detail(db, self.run_id))
+            cache = found.get("legacy", {}).get("tool_results_cache")
+            self._cache = cache if isinstance(cache, dict) else {}  # whoever wrote it may have left it empty
+        return self._cache.get(key)
 
     def _start(self, call: Callable[..., Any], *args: Any) -> None:
         if not self.over:

@@ -65,7 +65,7 @@ class Exit:
             reason = self._wanted.popleft()
             if reason != "hibernate" or await self._nothing_to_do():
                 # Steps get their time to end, and what they do in it is kept. Meanwhile everybody is served.
-                await self._workers.settle()
+                await self._workers.settle(self._desk.world.policy.yield_within_s)
                 if reason == "hibernate" and not self._is_hibernating():
                     log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
                     continue

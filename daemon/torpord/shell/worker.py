@@ -48,6 +48,7 @@ class Worker:
     _spec: Mapping[str, Any] = field(default_factory=dict)
     _called_off: bool = False  # it is to end: what works for it gives way
     _ending: bool = False
+    _blameless: bool = False
     _how: str = ""
     _last_word: str = ""  # what it was told before there was a process to tell
 
@@ -87,7 +88,7 @@ class Worker:
             self.run_id,
             self.number,
             how,
-            blame=talk.blamed if talk else True,
+            blame=talk.blamed and not self._blameless if talk else True,
             output=output_of(self._process) if self._process else "",
             cpu_s=exit_.cpu_s if exit_ else None,
             peak_rss_bytes=exit_.peak_rss_bytes if exit_ else None,
@@ -193,6 +194,11 @@ class Worker:
         self._called_off = True
         if not self._ending:
             self._end("cancel" if broken_off else "exit")
+
+    def give_up(self, why: str) -> None:
+        """End it now, and blame nobody."""
+        self._how, self._blameless = why, True
+        self._start(self._kill_after, 0)
 
     def hurry(self) -> None:
         """End it now: the run's next worker waits."""

@@ -22,6 +22,10 @@ from torpord.store.store import Store
 from torpord.store.thread import Runner
 from torpord.writer import Writer
 
+# Beyond `yield_within`, for a worker to be told, killed and reaped; and once more for one that nobody had told.
+SETTLE_S = 3.0
+LAST_SETTLE_S = 5.0
+
 if TYPE_CHECKING:
     from torpord.shell.worker import Worker
 
@@ -121,6 +125,24 @@ class Workers:
         worker = self._by_run.get(run_id)
         return worker.pid if worker else None
 
-    async def settle(self) -> None:
-        """Wait until there is no worker."""
-        await self._none_left.wait()
+    def reconcile(self) -> None:
+        """Begin anew, behind a store that was read anew: nobody knows what of the last decision was carried out.
+
+        A worker that is its run's no more is ended; any other, too, and its run goes on with another, as after a crash
+        that nobody is to blame for. Calls find what was recorded of them.
+        """
+        for worker in list(self._by_run.values()):
+            run = self._around.writer.world.runs.live.get(worker.run_id)
+            if run is None or run.worker != worker.number:
+                worker.stop(broken_off=True)
+            else:
+                worker.give_up("the store was read anew")
+
+    async def settle(self, within_s: float) -> None:
+        """Wait until there is no worker. Those that are still there after that time are ended, whoever forgot them."""
+        with anyio.move_on_after(within_s + SETTLE_S):
+            await self._none_left.wait()
+        for worker in list(self._by_run.values()):
+            worker.stop(broken_off=True)
+        with anyio.move_on_after(LAST_SETTLE_S):
+            await self._none_left.wait()

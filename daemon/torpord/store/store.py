@@ -155,6 +155,9 @@ class Store:
         except sqlite3.Error as error:
             _roll_back(db)
             raise StoreError(f"{self.path}: {error}") from error
+        except Exception:
+            _roll_back(db)  # a value that SQLite does not take: a mistake of ours, and nothing of it is kept
+            raise
         self.number = batch.number
 
     def _write(self, batch: Batch) -> None:
