@@ -59,7 +59,7 @@ class Shelf:
         elif "run_id" in params and params["run_id"] not in [each["run_id"] for each in self.runs]:
             visitor.refuse(request["id"], "not_found", field="run_id")
         elif method in self.refused:
-            visitor.refuse(request["id"], self.refused[method])
+            visitor.refuse(request["id"], self.refused[method], status="completed")
         elif method == "run.get":
             (found,) = [each for each in self.runs if each["run_id"] == params["run_id"]]
             visitor.answer(request, {"run": {**whole(), **found}, "steps": [], "calls": [], "cursor": None})

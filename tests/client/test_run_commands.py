@@ -65,7 +65,7 @@ def test_an_order_goes_to_the_run_that_is_meant(home: pathlib.Path, torpor: Torp
     told = {"pause": "paused", "resume": "running", "cancel": "cancelled", "retry": "running", "rm": "removed"}[order]
     method = f"run.{'remove' if order == 'rm' else order}"
     for name, meant, asked in ((_A, _A, [method]), ("9988", _C, [method, "run.list", method]),
-                               ("last", _A, [method, "run.list", method])):  # fmt: skip
+                               ("last", _A, ["run.list", method])):  # fmt: skip
         with FakeDaemon(home, shelf) as daemon:
             assert torpor("runs", order, name) == (0, f"{meant}: {told}\n", "")
         assert daemon.methods() == asked
@@ -111,7 +111,7 @@ def test_a_refusal_about_something_else_is_passed_on(home: pathlib.Path, torpor:
     shelf.refused = {"run.retry": "conflict", "run.resume": "not_found"}
     with FakeDaemon(home, no_flow, shelf, shelf):
         assert torpor("runs", "resume", _A, "--flow", "x") == (65, "", "torpor: no: not_found\n")
-        assert torpor("runs", "retry", _A) == (75, "", "torpor: no: conflict\n")
+        assert torpor("runs", "retry", _A) == (65, "", "torpor: no: conflict\n")  # it ended otherwise, and stays so
         assert torpor("runs", "resume", _A) == (65, "", "torpor: no: not_found\n")
 
 

@@ -11,7 +11,7 @@ RUN_DID_NOT_COMPLETE = 1
 # come as other errors (`torpor.messages`).
 _REFUSALS = {
     "not_permitted": wire.EX_NOPERM,
-    "conflict": wire.EX_TEMPFAIL,  # somebody holds it awake, or a run is not there yet: that passes
+    "conflict": wire.EX_TEMPFAIL,  # somebody holds it awake, a run moved on while it was read: that passes
     "storage_unavailable": wire.EX_TEMPFAIL,
     "too_many": wire.EX_TEMPFAIL,
     "internal_error": wire.EX_UNAVAILABLE,
@@ -30,8 +30,8 @@ def status_of(error: errors.Error) -> int:
             return wire.EX_CONFIG
         case errors.Timeout():
             return wire.EX_TEMPFAIL
-        case errors.Refused(name="conflict", data={"field": "key"}):
-            return wire.EX_DATAERR  # a key that was used for something else stays so
+        case errors.Refused(name="conflict", data={"field": "key"} | {"status": _}):
+            return wire.EX_DATAERR  # a key that was used for something else, a run that ended otherwise: they stay so
         case errors.Refused(name=name):
             return _REFUSALS.get(name, wire.EX_DATAERR)
         case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from torpor import presence
 from torpor.errors import Refused
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def ask_of(client: Client, name: str, ask: Callable[[str], T]) -> T:
     The name is first taken for the id itself: then a request needs nothing but itself, and starts a daemon that is
     down, as it should; only when there is no such id is the list looked through.
     """
+    if name == _LAST and presence.is_up(client.home):  # a question that can only be refused is not asked
+        return ask(_meant(client, name))
     try:
         return ask(name)
     except Refused as refusal:
