@@ -13,7 +13,7 @@ from torpor.cli import flows, main
 if TYPE_CHECKING:
     import pathlib
 
-_TELL = "import sys; print(sys.argv[1:]); sys.exit(65 * (sys.argv[-1] == 'broken'))"
+_TELL = "import sys; print(sys.argv[1:]); sys.exit({'broken': 65, 'nosuch': 64}.get(sys.argv[-1], 0))"
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_what_is_asked(home: pathlib.Path, capfd: pytest.CaptureFixture[str], li
 @pytest.mark.usefixtures("told")
 def test_it_ends_as_the_executable_ends(home: pathlib.Path) -> None:
     assert main(["flows", "show", "broken", "--home", str(home)]) == 65
+    assert main(["flows", "graph", "nosuch", "--home", str(home)]) == 65  # as `runs start nosuch`
 
 
 def test_what_is_not_installed_or_does_not_end_is_one_line(

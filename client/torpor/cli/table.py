@@ -100,7 +100,9 @@ _KEY = Argument(("--key",), "apply it once, however often it is sent with this k
 _NOW = Argument(("--now",), "give the sleep cycle no time to end", None)
 _FOLLOW = Argument(("-f", "--follow"), "go on with what happens from now on", None)
 _SINCE = Argument(("--since",), "only from this time on: ISO 8601, or 2h for two hours ago", _moment, "T")
-_KIND = Argument(("--kind",), "only records of this kind; may be repeated", metavar="K", repeats=True)
+_KIND = Argument(
+    ("--kind",), "only records of this kind, client/PROTOCOL.md lists them; may be repeated", metavar="K", repeats=True
+)
 _STATE = Argument(("state",), "WAKE, DROWSY, SLEEP or HIBERNATION", _state, "STATE", choices=wire.STATES)
 _WAIT_LIMIT = Argument(("--timeout",), "how long to wait, without a limit by default; then exit 75", _duration, "T")
 _WHY = Argument(("--why",), "the reason to show, by default the command", metavar="W")
