@@ -10,7 +10,7 @@ import pytest
 
 from flows.small import failing, one
 from torpord import Complete, Retry, Run
-from torpord.flows.errors import CallUnknownError
+from torpord.flows.errors import CallUnknownError, StepError
 
 pytestmark = pytest.mark.asyncio
 
@@ -195,3 +195,41 @@ async def test_a_call_in_another_loop_says_so() -> None:
         return Complete(asyncio.run(run.call("x", {}, lambda: 1)))
 
     assert "use run.call_sync in a plain def" in await failing(work)
+
+
+async def test_the_results_of_one_visit_are_bounded_over_all_its_attempts() -> None:
+    made: list[tuple[int, int]] = []
+    told: list[str] = []
+
+    async def work(run: Run) -> Any:
+        def fetch(n: int) -> str:
+            made.append((run.attempt, n))
+            return "x" * 1_000_000
+
+        for n in range(20):
+            try:
+                assert len(await run.call("fetch", {"n": n}, fetch)) == 1_000_000
+            except StepError as error:
+                told.append(str(error))
+                raise
+            if run.attempt == 1 and n == 4:
+                raise OSError("again")
+        return Complete()
+
+    result = await one(work, retries=3).run_here()
+    assert result.error is not None
+    assert made == [(1, n) for n in range(5)] + [(2, n) for n in range(5, 9)], "what is done stays done"
+    assert (result.error["type"], len(result.steps)) == ("StepMistakeError", 2)
+    assert told[0].startswith("the call 'fetch' is not made: the calls of this visit to the state work have results")
+    assert "over the limit of 8388608: split the state" in told[0]
+
+
+async def test_calls_made_at_once_are_bounded_too() -> None:
+    async def work(run: Run) -> Any:
+        async def fetch(n: int) -> str:
+            return "x" * 1_000_000
+
+        await asyncio.gather(*(run.call("fetch", {"n": n}, fetch) for n in range(12)))
+        return Complete()
+
+    assert "the result of the call 'fetch' cannot be kept: the calls of this visit" in await failing(work)

@@ -13,10 +13,14 @@ from typing import Any
 import orjson
 
 from torpord import points
+from torpord.core.limits import MAX_DATA_BYTES, MAX_VISIT_CALLS_BYTES
 from torpord.flows import strict
 from torpord.flows.awaited import Awaited
-from torpord.flows.errors import AttemptEndedError, CallUnknownError, StepError, bounded, describe
+from torpord.flows.errors import AttemptEndedError, CallUnknownError, StepError, StepMistakeError, bounded, describe
 from torpord.flows.journal import Journal, Message, answer
+
+# What a call takes in a line besides its result: its key, its status, and what is around them.
+_ENTRY_BYTES = 128
 
 UNKNOWN = ("again", "fail")
 
@@ -53,6 +57,7 @@ class Attempt:
     awaited: Awaited = field(default_factory=Awaited)
     _waits: set[Future[Any]] = field(default_factory=set)
     _counts: Counter[tuple[str, bytes]] = field(default_factory=Counter)
+    _kept_bytes: int | None = None  # of calls in this visit; None: not counted yet
 
     @property
     def place(self) -> Message:
@@ -96,7 +101,23 @@ class Attempt:
         earlier = self.recorded.get(key, {})
         if earlier.get("status") == "begun" and unknown == "fail":
             raise CallUnknownError(f"the call {tool!r} was begun in an earlier attempt, and its outcome is not known")
-        return Call(key, tool, raw, earlier.get("status") == "done", earlier.get("result"))
+        done = earlier.get("status") == "done"
+        if not done and self._keep(_ENTRY_BYTES) > MAX_VISIT_CALLS_BYTES:
+            raise StepMistakeError(f"the call {tool!r} is not made: {self._full()}")
+        return Call(key, tool, raw, done, earlier.get("result"))
+
+    def _keep(self, size: int) -> int:
+        """Count what is recorded of this visit's calls, in bytes of JSON, `size` more; returns the sum."""
+        if self._kept_bytes is None:
+            self._kept_bytes = sum(_ENTRY_BYTES + len(orjson.dumps(each)) for each in self.recorded.values())
+        self._kept_bytes += size
+        return self._kept_bytes
+
+    def _full(self) -> str:
+        return (
+            f"the calls of this visit to the state {self.state} have results of {self._kept_bytes} bytes as JSON, over"
+            f" the limit of {MAX_VISIT_CALLS_BYTES}: split the state, or keep results in files and return their paths"
+        )
 
     async def intend(self, call: Call) -> None:
         """Have it recorded that the call is about to be made."""
@@ -111,6 +132,9 @@ class Attempt:
         try:
             raw = strict.dump(result, what)
             strict.check_size(len(raw), what)
+            # Only calls that were made at once can be so many: one after the other, the next one is not made.
+            if self._keep(len(raw)) > MAX_VISIT_CALLS_BYTES + MAX_DATA_BYTES:
+                raise StepMistakeError(f"{what} cannot be kept: {self._full()}")
         except StepError as error:
             await self._called(call, {"ok": False, "error": describe(error)})
             raise
