@@ -219,3 +219,16 @@ def test_what_an_author_starts_on_the_side_ends_the_worker_at_most(worker: Start
     assert end.read() == {}
     assert end.ended() == 70
     assert "SystemExit: from a task" in end.said()
+
+
+def test_what_a_state_had_begun_to_say_is_said_before_its_failure(worker: Start) -> None:
+    end = worker("""
+        @flow.state(initial=True)
+        async def work(run: Run):
+            print("half a", end="")
+            print(" line", end="", file=sys.stderr)
+            return Failed("then")
+    """)
+    end.begun()
+    end.expect("ended")
+    assert sorted(end.said()) == sorted("half a line")

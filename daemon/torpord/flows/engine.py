@@ -7,6 +7,7 @@ done about it: whether a failure is tried again, whether the run goes on at all,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import sys
 from collections.abc import Callable, Mapping
@@ -134,6 +135,8 @@ class Engine:
             error = attempt.awaited.mistake()
         points.reached("worker.returned")
         outcome, patch = self._conclude(state, branch, run, returned, error)
+        if "failed" in outcome:
+            _say_all()
         message = {
             "t": "ended", **attempt.place, "outcome": outcome, "set": _fragments(patch), "removed": patch.removed,
             "duration_s": round(self._clock_s() - at_s, 6), **_used(used),
@@ -206,6 +209,18 @@ class Engine:
         visit = main.visits[state] = main.visits.get(state, 0) + 1
         message = {"t": "joined", "visit": visit, "set": _fragments(merged), "removed": merged.removed}
         self._journal.ask(message, _nothing)
+
+
+def _say_all() -> None:
+    """Write out what was printed without an end of line: with a failure the daemon keeps what it has by then.
+
+    Streams of an author's own making are left to their author.
+    """
+    for stream in (sys.__stdout__, sys.__stderr__):
+        # Nobody reads it any more, or the author closed it: what becomes of the output is no part of the step's end.
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
 
 
 def _over(state: State) -> StepTimeoutError:
