@@ -21,14 +21,20 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The step has failed, as if it had raised: it is tried again as often as the state's `retries` allow."""
+    """The step has failed, as if it had raised: it is tried again as often as the state's `retries` allow.
+
+    What the attempt did to `run.data` is thrown away.
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not yet: try this state again in `after` (seconds, or "30s"). No failure, and not counted as one."""
+    """Not yet: try this state again in `after` (seconds, or "30s"). No failure, and not counted against `retries`.
+
+    What the attempt did to `run.data` is thrown away; to keep it, return the state itself.
+    """
 
     after: float | str = 0.0
 

@@ -115,7 +115,10 @@ class Run:
 
     @property
     def yielding(self) -> bool:
-        """Whether somebody waits for this run to stop: end the step soon, or be interrupted and begun again later."""
+        """Whether somebody waits for this run to stop: end the step soon, or be interrupted and begun again later.
+
+        Return the state itself to go on from here: an attempt that is broken off, or out of time, loses its data.
+        """
         return self._yielding.event.is_set()
 
     async def until_yield(self) -> None:
