@@ -32,6 +32,7 @@ STATUS = {
     "sleep": dict,
     "supervisor": str,
     "next_wake_ts": type(None),
+    "resumes_ts": str | None,
     "shadow_run": bool,
     "home": str,
     "rss_bytes": int,
@@ -57,7 +58,7 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
     assert all(_is_time(status[name]) for name in ("since_ts", "started_ts", "last_activity_ts"))
     assert status["runs"] == dict.fromkeys(wire.RUN_STATUSES, 0)
     assert set(status["next"]) == {"state", "in_s", "at", "blocked_by"}
-    assert set(status["sleep"]) == {"last_cycle", "progress", "quarantine", "debt_s"}
+    assert set(status["sleep"]) == {"last_cycle", "progress", "quarantine", "next", "debt_s"}
     assert (status["state"], status["next"]["state"], status["start_cause"]) == ("WAKE", "DROWSY", "manual")
     assert (status["pid"], status["home"], status["protocol"]) == (shared.pid, str(shared.home), wire.PROTOCOL)
     assert 0 < status["next"]["in_s"] <= 300

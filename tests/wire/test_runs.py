@@ -36,6 +36,7 @@ BRIEF = {
     "progress",
     "error",
     "worker_pid",
+    "places_omitted",
 }
 WHOLE = BRIEF | {"version", "metadata", "data", "data_omitted", "result", "errors", "origin", "legacy"}
 PLACE = {"branch", "state", "visit", "attempt", "status", "retry_at", "since_ts", "error"}
@@ -297,12 +298,12 @@ def test_a_flow_that_is_in_no_settings_is_named(toy: LineClient) -> None:
     toy.call("run.cancel", run_id=run_id)
 
 
-def test_a_state_that_is_in_no_flow_pauses_the_run_until_it_is_told_another(toy: LineClient) -> None:
+def test_a_run_that_is_to_begin_at_a_state_that_is_in_no_flow_fails_and_names_those_that_are(toy: LineClient) -> None:
     run_id = toy.call("run.start", flow="toy", state="nosuch")["run_id"]
-    toy.call("wait", run_id=run_id, status="paused", timeout_s=10)
-    assert "nosuch" in toy.call("run.get", run_id=run_id)["run"]["reason"]
-    toy.call("run.resume", run_id=run_id, state="end")
-    assert [step["state"] for step in ended(toy, run_id)["steps"]] == ["end"]
+    toy.call("wait", run_id=run_id, status="failed", timeout_s=10)
+    error = toy.call("run.get", run_id=run_id)["run"]["error"]
+    assert (error["type"], error["state"]) == ("FlowError", "nosuch")
+    assert "end" in error["message"]
 
 
 def nested(levels: int) -> Any:
