@@ -57,7 +57,10 @@ class Hold(TypedDict):
 
 
 class Status(TypedDict):
-    """The daemon in figures. Times ISO 8601 in UTC, durations in seconds, memory in bytes."""
+    """The daemon in figures. Times ISO 8601 in UTC, durations in seconds, memory in bytes.
+
+    `resumes_ts`: the earliest time at which a run that waits wants to go on.
+    """
 
     state: State
     since_ts: str
@@ -77,6 +80,7 @@ class Status(TypedDict):
     sleep: dict[str, Any]
     supervisor: str | None
     next_wake_ts: str | None
+    resumes_ts: NotRequired[str | None]
     shadow_run: bool
     rss_bytes: int
     cpu_s: float

@@ -13,7 +13,7 @@ from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
 from client.some_runs import TS, Shelf, place, run
 from client.terminal import Terminal
 from torpor import presence
-from torpor.cli import bars
+from torpor.cli import bars, runs, show
 from waiting import until
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def test_on_a_terminal_it_is_drawn_in_place(home: pathlib.Path) -> None:
     with FakeDaemon(home, *[work] * 9), _on_terminal(home) as terminal:
         terminal.until("████████████░░░░░░░░░░░░  50%  12 of 24".encode())
         terminal.until(b"\x1b[3A")  # drawn again, over the three lines
-        assert b"index (in read:1/index)  done, waits for the other branches" in terminal.said
+        assert b"index  done, waits for the other branches" in terminal.said
         work.becomes(run(status="failed", error={"type": "E", "message": "m"}))
         work.records("run_failed", error={})
         assert terminal.status() == 1
@@ -265,9 +265,48 @@ def test_the_head_tells_what_becomes_of_it() -> None:
 def test_a_place_that_waits_says_for_what() -> None:
     found: Any = run(places=[place(status="waiting", attempt=2, retry_at="2999-01-01T00:00:00+00:00",
                                    error={"type": "E", "message": "m"}),
-                             place(status="ready"), place("", status="failed")], progress=_progress(1))  # fmt: skip
+                             place("", status="ready"), place("", status="failed")], progress=_progress(1))  # fmt: skip
     first, second, third = bars.lines(found)[1:]
     assert first.startswith("  read (attempt 2)   again in ")
     assert first.endswith(" after E: m")
-    assert second == "  read               ready"
-    assert third == "  the initial state  failed"
+    assert second == "  the initial state  ready"
+    assert third == "  the beginning      failed"
+
+
+def test_branches_have_their_short_names_where_one_parallel_is_open() -> None:
+    texts = place("texts", branch="gather:1/texts", status="at_join")
+    pictures = place("scale", branch="gather:1/pictures", status="ready")
+    found: Any = run(places=[place("gather", status="forked"), texts, pictures])
+    assert bars.lines(found)[1:] == ["  texts                done, waits for the other branches",
+                                     "  scale (in pictures)  ready"]  # fmt: skip
+    found["places"].append(place("scale", branch="other:1/pictures", status="ready"))
+    assert [line.split("  ")[1] for line in bars.lines(found)[1:]] == [
+        "texts (in gather:1/texts)", "scale (in gather:1/pictures)", "scale (in other:1/pictures)",
+    ]  # fmt: skip
+    nameless = place("", branch="gather:1/texts", status="at_join")
+    failed = place("scale", branch="gather:1/pictures", status="failed", error={"type": "E", "message": "m"})
+    ended: Any = run(status="failed", places=[nameless, failed], error={"type": "E", "message": "m"})
+    assert bars.lines(ended)[1:] == ["  texts                done", "  scale (in pictures)  failed"]
+    assert len(bars.lines(run(status="cancelled", places=[texts]))) == 1  # type: ignore[arg-type]
+
+
+def test_a_run_that_waits_says_until_when() -> None:
+    then = "2999-01-02T15:18:00+00:00"
+    waiting = place(status="waiting", attempt=2, retry_at=then)
+    later = place("b", status="waiting", retry_at="2999-01-03T00:00:00+00:00")
+    said = f"waits until {show.soon(then)}"
+    found: Any = run(places=[place(status="forked"), later, waiting, place("c", status="at_join")])
+    assert bars.waits_until(found) == said
+    assert f": running, {said}, 3 steps" in bars.head(found)
+    assert bars.waits_until({**found, "places": [waiting, place("d")]}) == ""
+    assert bars.waits_until({**found, "status": "paused"}) == ""
+    assert runs._where(found) == f"{said}, at b, read (attempt 2)"
+
+
+def test_a_daemon_that_is_down_says_which_time_is_missed(home: pathlib.Path, torpor: Torpor) -> None:
+    then = "2999-01-02T15:18:00+00:00"
+    write_state(home, resumes_ts=then)
+    said = f"  runs      1 run or more wants to go on at {show.soon(then)}"
+    assert torpor("status")[1].splitlines()[1:] == [f"{said}; nothing is planned to wake it"]
+    write_state(home, resumes_ts=then, next_wake_ts=then)
+    assert torpor("status")[1].splitlines()[1:] == [said, f"  wakes     {show.moment(then)} as planned"]

@@ -34,7 +34,7 @@ def test_ls_is_a_line_a_run(home: pathlib.Path, torpor: Torpor) -> None:
             assert (status, err) == (0, "")
             first, second, third = out.splitlines()
             assert first.startswith(f"{_A}  nightly  running  3 steps")
-            assert first.endswith("at read (attempt 2), embed (in read:1/embed)")
+            assert first.endswith("at read (attempt 2), embed")
             assert second.startswith(f"{_B}  weekly   failed   3 steps")
             assert second.endswith("ValueError: no …")
             assert third.endswith("its state is gone")

@@ -51,7 +51,7 @@ def test_show_is_a_page_of_all_there_is(home: pathlib.Path, torpor: Torpor) -> N
         "  data      huge: 99000 bytes, `torpor runs export` has them", "  flow      version 2 of nightly",
         "  read              failed  0.250s, cpu 0.12s, peak 31 MB", "      E: no", "      net", "        T",
         "  read (attempt 2)  parallel -> a, b  1m 15s, cpu 0.12s, peak 31 MB",
-        "  a (in read:1/a)   next -> merge  0.250s", '  fetch {"url": "u"} in read: 7',
+        "  a                 next -> merge  0.250s", '  fetch {"url": "u"} in read: 7',
         '  fetch {"url": "u"} in read: begun, and without an outcome', '  fetch {"url": "u"} in read: failed: E: m',
     ):  # fmt: skip
         assert said in lines
@@ -80,7 +80,11 @@ _MESSAGE = f"exit status 2\n{_LONG}\n  hint: \x1b[2Jdo"
 def test_a_step_that_failed_tells_all_its_message_and_the_ends_of_the_rest(home: pathlib.Path, torpor: Torpor) -> None:
     error = {"type": "CommandError", "message": _MESSAGE, "traceback": f"{_FRAMES}\nflows.CommandError: {_MESSAGE}\n"}
     output = "\n".join(f"line {number}\tof it" for number in range(30)) + "\n"
-    about = whole(error={**error, "state": "read", "branch": ""}, places=[place(status="failed", error=error)])
+    about = whole(
+        status="failed",
+        error={**error, "state": "read", "branch": ""},
+        places=[place(status="failed", error=error)],
+    )
     attempts = [
         step(number, outcome="failed", next=[], attempt=number, error=error, output=output) for number in (1, 2)
     ]

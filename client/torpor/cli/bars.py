@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from torpor import durations
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 _BAR_CELLS = 24
 _NOTE_CHARS = 60
 _STOPPING = {"pause": "pauses after its step", "yield": "gives way", "fail": "fails when its branches have ended"}
+# Of a run that failed: nobody waits any more, and what it failed with is told of the run.
+_AFTER = {"at_join": "done", "failed": "failed"}
 _BLOCKS, _ASCII = ("█", "░"), ("#", ".")  # an ASCII terminal has no blocks
 
 
@@ -20,14 +23,16 @@ def lines(run: Run, *, encoding: str = "utf-8") -> list[str]:
     """Return the lines for a run as it is now."""
     full, empty = _BLOCKS if _can_say("".join(_BLOCKS), encoding) else _ASCII
     told = [head(run)]
-    places = [place for place in run["places"] if place["status"] != "forked" and run["status"] != "completed"]
-    width = max((len(run_words.place(place)) for place in places), default=0)
-    for place in places:
+    is_over = run["status"] in ("completed", "cancelled")
+    places = [] if is_over else [place for place in run["places"] if place["status"] != "forked"]
+    names = [run_words.place(place, places) for place in places]
+    width = max(map(len, names), default=0)
+    for name, place in zip(names, places, strict=True):
         progress = run["progress"].get(place["branch"]) if place["status"] == "running" else None
         doing = _doing(place, progress, full, empty)
-        if place["status"] == "failed" and run["error"] is not None:
-            doing = "failed"  # with what, is told of the run
-        told.append(f"  {run_words.place(place):{width}}  {doing}".rstrip())
+        if run["status"] == "failed":
+            doing = _AFTER.get(place["status"], "")
+        told.append(f"  {name:{width}}  {doing}".rstrip())
     return told
 
 
@@ -38,8 +43,18 @@ def head(run: Run) -> str:
     # What a failed run failed with is told beside its places.
     reason = f": {run_words.one_line(run['reason'])}" if run["reason"] and run["status"] != "failed" else ""
     stopping = f", {_STOPPING.get(run['stopping'], run['stopping'])}" if run["stopping"] else ""
+    waits = f", {waiting}" if (waiting := waits_until(run)) else ""
     name = f"{run['flow'] or 'a run without a flow'} {run['run_id']}"
-    return f"{name}: {run['status']}{stopping}{reason}, {run_words.steps(run['steps'])} done, {time}"
+    return f"{name}: {run['status']}{stopping}{waits}{reason}, {run_words.steps(run['steps'])} done, {time}"
+
+
+def waits_until(run: Run) -> str:
+    """Return until when a run waits for its next attempt; "" where something in it goes on before."""
+    going = [place for place in run["places"] if place["status"] not in ("forked", "at_join")]
+    times = [place["retry_at"] for place in going if place["status"] == "waiting" and place["retry_at"]]
+    if run["status"] != "running" or not times or len(times) < len(going):
+        return ""
+    return f"waits until {show.soon(min(times, key=datetime.fromisoformat))}"
 
 
 def measure(progress: RunProgress) -> str:

@@ -76,8 +76,14 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
                 "quarantine": known.get("quarantine"),
             }
         )
-        wake = known.get("next_wake_ts")
-        lines.append(f"  wakes     {show.moment(wake)} as planned" if wake else "  wakes     nothing is planned")
+        wake, resumes = known.get("next_wake_ts"), known.get("resumes_ts")
+        if resumes:
+            planned = "" if wake else "; nothing is planned to wake it"
+            lines.append(f"  runs      1 run or more wants to go on at {show.soon(resumes)}{planned}")
+        if wake:
+            lines.append(f"  wakes     {show.moment(wake)} as planned")
+        elif not resumes:
+            lines.append("  wakes     nothing is planned")
     return lines
 
 

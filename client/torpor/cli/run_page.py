@@ -49,7 +49,7 @@ def _page(found: RunPage) -> Iterator[str]:
         yield from _steps(found["steps"])
     if found["calls"]:
         yield "calls"
-        yield from (f"  {_call(call)}" for call in found["calls"])
+        yield from (f"  {_call(call, found['steps'])}" for call in found["calls"])
 
 
 def _about(run: WholeRun) -> dict[str, str]:
@@ -74,7 +74,7 @@ def _about(run: WholeRun) -> dict[str, str]:
 def _error(found: RunPage) -> Iterator[str]:
     """Yield what the run failed with: in one line where a step below tells it whole."""
     error: Any = found["run"]["error"]
-    where = f"in {run_words.place(error)}: " if error.get("state") else ""
+    where = f"in {run_words.place(error, found['steps'])}: " if error.get("state") else ""
     if any(step["error"] is not None and step["error"]["message"] == error["message"] for step in found["steps"]):
         yield f"  error     {where}{run_words.error(error)}"
         return
@@ -84,19 +84,19 @@ def _error(found: RunPage) -> Iterator[str]:
 
 
 def _steps(steps: list[RunStep]) -> Iterator[str]:
-    width = max(len(run_words.place(step)) for step in steps)
+    width = max(len(run_words.place(step, steps)) for step in steps)
     failed: RunStep | None = None
     for step in steps:
         led = f" -> {run_words.goes_on(step['next'])}" if step["next"] else ""
-        told = f"  {run_words.place(step):{width}}  {step['outcome']}{led}"
+        told = f"  {run_words.place(step, steps):{width}}  {step['outcome']}{led}"
         yield f"{told}  {run_words.took(step)}".rstrip()
         if step["error"] is not None:
             yield from failures.of_step(step, failed, " " * _ERROR_COLUMNS)
             failed = step
 
 
-def _call(call: RunCall) -> str:
-    told = f"{run_words.one_line(call['tool'])} {run_words.value(call['args'])} in {run_words.place(call)}"
+def _call(call: RunCall, steps: list[RunStep]) -> str:
+    told = f"{run_words.one_line(call['tool'])} {run_words.value(call['args'])} in {run_words.place(call, steps)}"
     match call["status"]:
         case "done":
             return f"{told}: {run_words.value(call['result'])}"

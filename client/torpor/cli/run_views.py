@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torpor.cli import bars, run_words, show, streams
 
 if TYPE_CHECKING:
-    from torpor.replies import Record, Run
+    from torpor.replies import Record, Run, RunPlace
 
 _NOT_IN_BRIEF = {"version", "metadata", "data", "data_omitted", "result", "errors", "origin", "legacy"}
 _ERASE = "\x1b[J"
@@ -74,6 +74,7 @@ class Lines:
         self._is_first = True
         self._tenths: dict[tuple[str, str, int, int], int] = {}
         self._told_down = ""
+        self._places: list[RunPlace] = []
 
     def show(self, run: Run) -> None:
         """Print where it stands, the first time; then what the ledger does not tell."""
@@ -81,7 +82,8 @@ class Lines:
         if self._is_first:
             self._is_first = False
             print("\n".join(bars.lines(run, encoding=sys.stdout.encoding)), flush=True)
-        for place in run["places"]:
+        self._places = run["places"]
+        for place in self._places:
             progress = run["progress"].get(place["branch"])
             if progress is None or place["status"] != "running":
                 continue
@@ -89,13 +91,12 @@ class Lines:
             tenth = bars.tenth(progress)
             if self._tenths.get(step) != tenth:
                 self._tenths[step] = tenth
-                print(
-                    f"{show.clock()}  progress          {run_words.place(place)}: {bars.measure(progress)}", flush=True
-                )
+                told = f"{run_words.place(place, self._places)}: {bars.measure(progress)}"
+                print(f"{show.clock()}  progress          {told}", flush=True)
 
     def record(self, record: Record) -> None:
         """Print it."""
-        told = run_words.record(record["kind"], record["data"])
+        told = run_words.record(record["kind"], record["data"], self._places)
         print(f"{show.clock(record['ts'])}  {record['kind']:<16}  {told}".rstrip(), flush=True)
 
     def down(self, text: str) -> None:

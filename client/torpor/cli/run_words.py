@@ -30,13 +30,24 @@ def value(found: object) -> str:
     return one_line(json.dumps(found, ensure_ascii=False))
 
 
-def place(found: Mapping[str, Any]) -> str:
-    """Return where a branch stands: its state, and what is not the first of its kind: visit, attempt, branch."""
+def place(found: Mapping[str, Any], among: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return where a branch stands: its state, and what is not the first of its kind: visit, attempt, branch.
+
+    `among`: all that are told beside it. Where one Parallel is open, a branch needs no more than its own name.
+    """
     more = [f"{name} {found[name]}" for name in ("visit", "attempt") if (found.get(name) or 1) > 1]
-    if found.get("branch"):
-        more.append(f"in {one_line(found['branch'])}")
-    state = one_line(found.get("state") or "the initial state")
-    return f"{state} ({', '.join(more)})" if more else state
+    branch = _branch(str(found.get("branch") or ""), among)
+    beginning = "the initial state" if found.get("status", "ready") == "ready" else "the beginning"
+    state = str(found.get("state") or branch or beginning)
+    if branch not in ("", state):  # else it is in the state that it is named after
+        more.append(f"in {one_line(branch)}")
+    return f"{one_line(state)} ({', '.join(more)})" if more else one_line(state)
+
+
+def _branch(name: str, among: Sequence[Mapping[str, Any]]) -> str:
+    named = {str(each["branch"]) for each in among if each.get("branch")}
+    is_only = name in named and len({each.rpartition("/")[0] for each in named}) == 1
+    return name.rpartition("/")[2] if is_only else name
 
 
 def error(found: Mapping[str, Any], most: int = _TEXT_CHARS) -> str:
@@ -59,9 +70,9 @@ def took(found: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def goes_on(following: Sequence[Any]) -> str:
+def goes_on(following: Sequence[Any], among: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return where a step led: names of states, or places."""
-    return ", ".join(place(each) if isinstance(each, dict) else one_line(each) for each in following)
+    return ", ".join(place(each, among) if isinstance(each, dict) else one_line(each) for each in following)
 
 
 def ended(run: Run) -> str:
@@ -97,8 +108,11 @@ def lived(run: Run) -> float | None:
     return (datetime.fromisoformat(run["ended_ts"]) - datetime.fromisoformat(run["started_ts"])).total_seconds()
 
 
-def record(kind: str, data: Mapping[str, Any]) -> str:
-    """Return what a ledger's record says of a run, without the kind and the run's id; "" where that is all it says."""
+def record(kind: str, data: Mapping[str, Any], among: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return what a ledger's record says of a run, without the kind and the run's id; "" where that is all it says.
+
+    `among`: the places of the run, as far as they are known.
+    """
     match kind:
         case "run_created":
             purpose = f", {one_line(data['purpose'])}" if data.get("purpose") else ""
@@ -110,30 +124,30 @@ def record(kind: str, data: Mapping[str, Any]) -> str:
         case "flow_loaded":
             return f"version {data.get('version')}, {data.get('states')} states"
         case "step_started":
-            return place(data)
+            return place(data, among)
         case "step_ended":
-            led = f" -> {goes_on(data['next'])}" if data.get("next") else ""
-            return f"{place(data)}: {data.get('outcome')}{led}; {took(data)}"
+            led = f" -> {goes_on(data['next'], among)}" if data.get("next") else ""
+            return f"{place(data, among)}: {data.get('outcome')}{led}; {took(data)}"
         case "step_failed":
             again = f"; again in {durations.show(data['retry_in_s'])}" if data.get("retry_in_s") is not None else ""
-            return f"{place(data)}: {data.get('how') or 'failed'}: {error(data)}{again}"
+            return f"{place(data, among)}: {data.get('how') or 'failed'}: {error(data)}{again}"
         case "call_begun" | "call_ended":
             outcome = "" if kind == "call_begun" else " done" if data.get("ok") else " failed"
             what = one_line(data["tool"]) if data.get("tool") else f"call {one_line(data.get('key'), _KEY_CHARS)}"
-            return f"{place(data)}: {what}{outcome}"
+            return f"{place(data, among)}: {what}{outcome}"
         case "run_joined":
             return place({**data, "branch": ""})
         case "run_completed":
             return steps(data.get("steps"))
         case "run_failed":
             found = data.get("error") or {}
-            return f"{place(found)}: {error(found)}" if found.get("state") else error(found)
+            return f"{place(found, among)}: {error(found)}" if found.get("state") else error(found)
         case _:
-            return _rest(data)
+            return _rest(data, among)
 
 
-def _rest(data: Mapping[str, Any]) -> str:
-    where = f"{place(data)}: " if data.get("state") and "attempt" in data else ""
+def _rest(data: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> str:
+    where = f"{place(data, among)}: " if data.get("state") and "attempt" in data else ""
     told = data.get("reason") or data.get("why") or data.get("how")
     if told:
         return f"{where}{one_line(told)}"

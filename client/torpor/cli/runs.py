@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from torpor import wire
-from torpor.cli import run_names, run_words, show, streams
+from torpor.cli import bars, run_names, run_words, show, streams
 from torpor.cli.parsing import UsageError
 from torpor.client import Client
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torpor.replies import Run, RunIs
 
 _CALL_LIMIT_S = 30.0
+_AT_REST = ("forked", "at_join")  # of a branch: others go on for it
 
 
 def ls(args: argparse.Namespace) -> int:
@@ -51,12 +52,13 @@ def _where(run: Run) -> str:
     """Return what there is to say about where a run is."""
     if run["error"] is not None:
         return run_words.error(run["error"])
+    waits = bars.waits_until(run)
     if run["reason"]:
         return run_words.one_line(run["reason"])
     if run["status"] in wire.ENDED_RUN_STATUSES:
         return ""
-    at = [run_words.place(each) for each in run["places"] if each["status"] not in ("forked", "at_join")]
-    return run_words.one_line("at " + ", ".join(at)) if at else ""
+    at = [run_words.place(each, run["places"]) for each in run["places"] if each["status"] not in _AT_REST]
+    return run_words.one_line(", ".join(each for each in (waits, f"at {', '.join(at)}" if at else "") if each))
 
 
 def start(args: argparse.Namespace) -> int:
