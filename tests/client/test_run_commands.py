@@ -156,12 +156,15 @@ def test_start_says_what_was_asked(home: pathlib.Path, torpor: Torpor, short_dir
         assert torpor("runs", "start", "nightly") == (0, "4f1c2d3e: pending\n", "")
         torpor("runs", "start", "nightly", "--data", '{"a": 1.5}', *line)
         torpor("runs", "start", "nightly", "--data", f"@{short_dir}/data.json")
-    params = [request["params"] for request in daemon.requests]
-    assert [each.pop("key") != "" for each in params] == [True] * 3
+        torpor("runs", "start", "nightly", "--key", "k", "--metadata", '{"m": 1}')
+    params = [{**request["params"]} for request in daemon.requests]
+    assert [each.pop("key") != "" for each in params] == [True] * 4
     assert params[0] == {"flow": "nightly"}
     assert params[1] == {"flow": "nightly", "data": {"a": 1.5}, "state": "s", "purpose": "p", "session_id": "i",
                          "max_steps": 7}  # fmt: skip
     assert params[2] == {"flow": "nightly", "data": {"from": "file"}}
+    assert params[3] == {"flow": "nightly", "metadata": {"m": 1}}
+    assert daemon.requests[3]["params"]["key"] == "k"
 
 
 def test_start_takes_data_from_standard_input(
@@ -178,6 +181,7 @@ def test_start_takes_data_from_standard_input(
     [
         (["--data", "{"], 65, "what is in --data is no JSON"),
         (["--data", "[1]"], 65, "no object"),
+        (["--metadata", "[1]"], 65, "what is in --metadata is JSON, and no object"),
         (["--data", '{"a": NaN}'], 65, "NaN is no JSON number"),
         (["--data", "@/nowhere/x"], 65, "cannot read /nowhere/x: No such file"),
         (["--data", "@"], 65, "cannot read"),
@@ -221,6 +225,7 @@ def test_export_and_import_by_file(home: pathlib.Path, torpor: Torpor, short_dir
     with FakeDaemon(home, *[Shelf(run())] * 5) as daemon:
         assert torpor("runs", "export", "last", str(file)) == (0, f"4f1c2d3e: written to {file}\n", "")
         assert json.loads(file.read_text()) == {"run_id": "4f1c2d3e"}
+        assert file.stat().st_mode & 0o777 == 0o600
         assert torpor("runs", "export", "4f1c2d3e") == (0, '{"run_id": "4f1c2d3e"}\n', "")
         assert torpor("runs", "export", "4f1c2d3e", "-")[1] == '{"run_id": "4f1c2d3e"}\n'
         status, out, err = torpor("runs", "import", str(file))

@@ -127,3 +127,8 @@ def test_a_line_is_as_long_as_the_terminal_is_wide(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 5)))
     assert streams.fitted("x" * 20) == "x" * 20
     assert streams.fitted("x" * 21) == "x" * 19 + "…"
+
+
+def test_a_sleep_cycle_is_said_to_be_one_once(home: pathlib.Path, torpor: Torpor) -> None:
+    lines = _shown(home, torpor, whole(purpose="sleep cycle", cycle=True))
+    assert [line for line in lines if "sleep cycle" in line] == ["  kind      sleep cycle"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from torpor.replies import RunCall, RunPage, RunStep, WholeRun
 
+_CYCLE = "sleep cycle"  # also the purpose that the daemon gives to one
 _LABEL_COLUMNS = 12  # before what is told of a run
 _ERROR_COLUMNS = 6  # before what is told of a step that failed
 
@@ -56,10 +57,12 @@ def _about(run: WholeRun) -> dict[str, str]:
     """Return what is known of a run as a whole, by the word before it."""
     version = "" if run["version"] is None else f"version {run['version']} of {run['flow']}"
     return {
-        "purpose": run_words.one_line(run["purpose"] or ""),
+        "purpose": run_words.one_line(run["purpose"] or "") if run["purpose"] != _CYCLE else "",
         "session": run_words.one_line(run["session_id"] or ""),
         "kind": ", ".join(
-            word for word, holds in (("sleep cycle", run["cycle"]), ("imported", run["legacy"])) if holds
+            word
+            for word, holds in ((_CYCLE, run["cycle"] or run["purpose"] == _CYCLE), ("imported", run["legacy"]))
+            if holds
         ),
         "flow": version,
         "created": show.moment(run["created_ts"]),

@@ -63,10 +63,18 @@ def _where(run: Run) -> str:
 
 def start(args: argparse.Namespace) -> int:
     """Begin a run; with --follow or --wait stay until it has ended."""
-    data = None if args.data is None else _data(args.data)
+    data = None if args.data is None else _object(args.data, "--data")
+    metadata = None if args.metadata is None else _object(args.metadata, "--metadata")
     with Client(args.home, timeout=_CALL_LIMIT_S if args.timeout is None else args.timeout) as client:
         begun = client.run_start(
-            args.flow, data, state=args.state, purpose=args.purpose, session_id=args.session, max_steps=args.max_steps
+            args.flow,
+            data,
+            state=args.state,
+            purpose=args.purpose,
+            session_id=args.session,
+            max_steps=args.max_steps,
+            metadata=metadata,
+            key=args.key,
         )
     if not args.follow and not args.wait:
         show.say(args, f"{begun['run_id']}: {begun['status']}", begun)
@@ -76,9 +84,9 @@ def start(args: argparse.Namespace) -> int:
     return follow.until_ended(args, begun["run_id"], is_shown=args.follow)
 
 
-def _data(written: str) -> dict[str, Any]:
-    """Return the JSON object that --data means. Raises UsageError."""
-    text, source = written, "--data"
+def _object(written: str, option: str) -> dict[str, Any]:
+    """Return the JSON object that an option means. Raises UsageError."""
+    text, source = written, option
     if written.startswith("@"):
         source = written[1:]
         text = read_text(source)

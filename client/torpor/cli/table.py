@@ -115,6 +115,8 @@ _FLOW = Argument(("flow",), "the flow's name, `torpor flows` lists them", metava
 _DATA = Argument(
     ("--data",), "what it begins with: a JSON object, @FILE or @- for one from there", metavar="JSON|@FILE"
 )
+_METADATA = Argument(("--metadata",), "about it, for your own use: JSON as for --data", metavar="JSON|@FILE")
+_START_KEY = Argument(("--key",), "begin it once, however often it is asked for with this key", metavar="K")
 _STATE_TO_BEGIN = Argument(("--state",), "begin at this state instead of the initial one", metavar="S")
 _PURPOSE = Argument(("--purpose",), "what it is for, for people", metavar="P")
 _SESSION = Argument(("--session",), "the session it belongs to, for your own use", metavar="ID")
@@ -160,7 +162,8 @@ COMMANDS = (
     Command("runs ls", "list runs, the newest first", "runs:ls", (_OF_STATUS, _OF_FLOW, _LIMIT)),
     Command("runs show", "show a run: where it stands, its steps, calls and errors", "run_page:show_run", (_RUN,)),
     Command("runs start", "begin a run of a flow", "runs:start",
-            (_FLOW, _DATA, _STATE_TO_BEGIN, _PURPOSE, _SESSION, _MAX_STEPS, _THEN_FOLLOW, _THEN_WAIT, _START_LIMIT)),
+            (_FLOW, _DATA, _STATE_TO_BEGIN, _PURPOSE, _SESSION, _METADATA, _MAX_STEPS, _START_KEY, _THEN_FOLLOW,
+             _THEN_WAIT, _START_LIMIT)),
     Command("runs pause", "stop it after the step it is in", "runs:pause", (_RUN,)),
     Command("runs resume", "let a paused one go on", "runs:resume", (_RUN, _NEW_FLOW, _NEW_STATE)),
     Command("runs cancel", "end it now, in the middle of its step", "runs:cancel", (_RUN,)),

@@ -15,6 +15,8 @@ from torpor.client import Client
 if TYPE_CHECKING:
     import argparse
 
+_OWNERS_ONLY = 0o600
+
 
 def export(args: argparse.Namespace) -> int:
     """Write a run's document to a file or to standard output."""
@@ -39,10 +41,12 @@ def import_(args: argparse.Namespace) -> int:
 
 
 def _write(path: str, document: dict[str, Any]) -> None:
-    """Write the whole file or none: a half one would look like a run. Raises UsageError."""
+    """Write the whole file or none: a half one would look like a run. Only its owner may read it. Raises UsageError."""
     draft = f"{path}.part"
     try:
-        with open(draft, "w", encoding="utf-8") as file:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _OWNERS_ONLY)
+        with open(fd, "w", encoding="utf-8") as file:
+            os.fchmod(fd, _OWNERS_ONLY)  # a draft that was left by another export keeps its mode
             json.dump(document, file, ensure_ascii=False)
             file.write("\n")
         os.replace(draft, path)
