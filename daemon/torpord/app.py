@@ -258,8 +258,6 @@ class Daemon:
 
     def committed(self, entries: Sequence[Entry], lines: Sequence[Line], before: World, after: World) -> None:
         """Tell everybody who follows: the log, the subscribers, the waiting, the state file."""
-        if not entries and after.ledger_seq != self._tail.head:
-            self._tail.reset(after.ledger_seq)
         self._tail.add(lines)
         for entry in entries:
             if entry.seq is None:
@@ -279,10 +277,18 @@ class Daemon:
             elif isinstance(entry.record, StopRequested):
                 # That it is to stay down must be known before the answer is: the process may die on its way out.
                 self._keeper.write_now()
-        if not entries:
-            self._workers.reconcile()
-        if not entries and before.lifecycle.state is not after.lifecycle.state:  # found out by reading the store anew
+        self._moved(before, after)
+
+    def reread(self, before: World, after: World) -> None:
+        """Take up what the store turned out to hold. A batch of replies alone is none of this: it changed nothing."""
+        if after.ledger_seq != self._tail.head:
+            self._tail.reset(after.ledger_seq)
+        self._workers.reconcile()
+        if before.lifecycle.state is not after.lifecycle.state:
             self._desk.reached(after.lifecycle.state, after.ledger_seq)
+        self._moved(before, after)
+
+    def _moved(self, before: World, after: World) -> None:
         moved = before.lifecycle is not after.lifecycle
         self._keeper.mark(urgent=moved)
         if moved:

@@ -72,6 +72,10 @@ class Shell(Protocol):
         """Hear what became true and durable; `lines` are those of the entries that are ledgered."""
         ...
 
+    def reread(self, before: World, after: World) -> None:
+        """Hear that the store was read anew: whatever was decided last may have become true, or not."""
+        ...
+
     def perform(self, effects: Sequence[Effect]) -> None:
         """Begin to carry out what was decided. Must not block."""
         ...
@@ -205,6 +209,8 @@ class Writer:
         self._retry_s = 0.0
         self._retry_at_s: float | None = None  # by the awake clock
         self._armed_wall_s: float | None = None
+        self._looked_at: World | None = None
+        self._seen_ahead: tuple[Deadline, ...] = ()
         self.working = False  # a turn is under way: what it will say is not yet known
 
     @property
@@ -256,7 +262,7 @@ class Writer:
     async def _taken(self) -> list[Ticket]:
         """Wait until something arrived or is due, and take it."""
         while not self._inbox:
-            now, ahead = self._clock.now(), tuple(deadlines(self.world))
+            now, ahead = self._clock.now(), self._ahead(self.world)
             self._arm_wall(ahead)
             delay_s = self._delay_s(ahead, now)
             if delay_s is not None and delay_s <= 0:
@@ -273,6 +279,12 @@ class Writer:
             tickets.append(self._inbox.popleft())
             count += len(tickets[-1].changes)
         return tickets
+
+    def _ahead(self, world: World) -> tuple[Deadline, ...]:
+        """Return a world's deadlines; of the same world, as computed before."""
+        if self._looked_at is not world:
+            self._looked_at, self._seen_ahead = world, tuple(deadlines(world))
+        return self._seen_ahead
 
     def _delay_s(self, ahead: Sequence[Deadline], now: Now) -> float | None:
         if self._retry_at_s is not None:
@@ -358,7 +370,7 @@ class Writer:
         before, self.world = self.world, await self._runner.run(job)
         self._unsure = False
         log.warning("store_reread", seq=self.world.ledger_seq)
-        self._shell.committed((), (), before, self.world)
+        self._shell.reread(before, self.world)
         return outstanding(self.world)
 
     async def _found(self, changes: Iterable[Change]) -> _Found:
@@ -382,7 +394,7 @@ class Writer:
     def _pass_deadlines(self, turn: _Turn) -> None:
         """Let everything that is due happen, one deadline after the other; what arrived went first."""
         for _ in range(MOST_DEADLINES_A_TURN):
-            due = next((d for d in deadlines(turn.world) if d.is_due(turn.now)), None)
+            due = next((d for d in self._ahead(turn.world) if d.is_due(turn.now)), None)
             if due is None:
                 return
             turn.decide(self._shell.facts(due.name, turn.now))

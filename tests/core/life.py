@@ -87,6 +87,7 @@ class Life:
                 self.stored.pop(record.run_id, None)
             elif isinstance(record, RunRecord):
                 self.stored[record.run_id] = evolve_run(self.stored.get(record.run_id), entry, record)
+        self.stored |= decision.world.runs.live  # a reboot moves the times of those that wait, without a record of each
 
     def _perform(self, decision: Decision) -> None:
         for effect in decision.effects:

@@ -17,7 +17,7 @@ from torpord.core import run_records as rr
 from torpord.core.cycle import document
 from torpord.core.draft import Refusal
 from torpord.core.run_history import from_document
-from torpord.core.runs import ENDED, MAIN, MAX_WORKERS, PlaceStatus, RunStatus
+from torpord.core.runs import ENDED, MAIN, MAX_WORKERS, PlaceStatus, RunStatus, Stopping
 
 Step = tuple[str, int]
 
@@ -193,7 +193,7 @@ def test_every_run_comes_to_an_end(life: Life) -> None:
         life.start(POLICY, cause="manual")
     life.do(ev.SettingsRead(SHELL, POLICY, (), by_request=False))
     for run in list(life.world.runs.live.values()):
-        if run.status is RunStatus.PAUSED:
+        if run.status is RunStatus.PAUSED or run.stopping is Stopping.PAUSE:
             life.order("resume", run.run_id, flow="" if run.flow else "chain", state="" if run.flow else "a")
         if (run.flow in ("loop", "forks") and run.status is not RunStatus.FAILED) or run.cycle:
             life.order("retry" if run.status is RunStatus.FAILED else "cancel", run.run_id)

@@ -20,8 +20,6 @@ def evolve_run(run: Run | None, entry: Entry, record: rr.RunRecord) -> Run:
             return from_document(record.run)
     if run is None:
         raise AssertionError(f"{record.kind} of the run {record.run_id}, which is not there")
-    if isinstance(record, rr.StepDone):
-        run = replace(run, worked_s=round(run.worked_s + record.duration_s, 6))
     match record:
         case rr.StepEnded():
             return _step_ended(run, entry, record)
@@ -37,9 +35,11 @@ def evolve_run(run: Run | None, entry: Entry, record: rr.RunRecord) -> Run:
                 retry_ts=None,
             )
         case rr.StepFailed():
-            return _step_failed(run, entry, record)
+            return _step_failed(replace(run, worked_s=_worked_s(run, record)), entry, record)
         case rr.StepInterrupted():
-            return _placed(run, record, status=PlaceStatus.READY, since_ts=entry.wall_s)
+            return _placed(
+                replace(run, worked_s=_worked_s(run, record)), record, status=PlaceStatus.READY, since_ts=entry.wall_s
+            )
         case rr.CallBegun() | rr.CallEnded():
             return run
         case rr.RunJoined():
@@ -129,6 +129,10 @@ def from_document(document: Mapping[str, Any]) -> Run:
     return Run(**{**rest, "stopping": Stopping(document["stopping"])})
 
 
+def _worked_s(run: Run, record: rr.StepDone) -> float:
+    return round(run.worked_s + record.duration_s, 6)
+
+
 def _created(entry: Entry, record: rr.RunCreated) -> Run:
     return Run(
         run_id=record.run_id,
@@ -190,7 +194,7 @@ def _step_ended(run: Run, entry: Entry, record: rr.StepEnded) -> Run:
         case _:  # "complete": the record that ends the run is behind this one
             here = replace(here, status=PlaceStatus.AT_JOIN)
     places = tuple(here if p.branch == record.branch else p for p in run.places) + added
-    return replace(run, places=places, steps=run.steps + 1, crashes=0)
+    return replace(run, places=places, steps=run.steps + 1, crashes=0, worked_s=_worked_s(run, record))
 
 
 def _joined(run: Run, entry: Entry, record: rr.RunJoined) -> Run:

@@ -147,7 +147,9 @@ class World:
 def evolve(world: World, entry: r.Entry) -> World:
     """Return the world after one record. Pure; every record kind has its arm, and nothing else changes a world."""
     changed = _evolve(world, entry, entry.record)
-    return changed if entry.seq is None else replace(changed, ledger_seq=entry.seq)
+    if entry.seq is None or entry.seq == changed.ledger_seq:
+        return changed
+    return replace(changed, ledger_seq=entry.seq)
 
 
 def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
@@ -231,7 +233,8 @@ def _run(world: World, entry: r.Entry, record: rr.RunRecord) -> World:
     activity = world.activity
     if before is not None and before.is_busy and not run.is_busy:
         activity = replace(activity, idle_since_awake_s=entry.awake_s)
-    return replace(world, runs=runs, cycle=cycle, activity=activity)
+    seq = world.ledger_seq if entry.seq is None else entry.seq  # here and not behind this: a copy less a step
+    return replace(world, runs=runs, cycle=cycle, activity=activity, ledger_seq=seq)
 
 
 def _hold(entry: r.Entry, record: r.HoldAcquired) -> Hold:

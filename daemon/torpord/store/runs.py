@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from torpord.core import run_records as rr
-from torpord.core.records import Entry
+from torpord.core.records import Entry, Started
 from torpord.core.run_history import evolve_run
 from torpord.core.runs import ENDED, MAIN, Run
 from torpord.core.world import World
@@ -55,6 +55,8 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: World, after
     runs: dict[str, Run] = {}
     for entry in entries:
         record = entry.record
+        if isinstance(record, Started) and record.rebase_s:  # a reboot moved what is by the awake clock
+            runs |= after.runs.live
         if not isinstance(record, rr.RunRecord):
             continue
         if isinstance(record, rr.RunRemoved):
