@@ -20,7 +20,7 @@ from torpord.core.effects import Effect
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
-from torpord.core.records import Entry, StateTransition
+from torpord.core.records import Entry, Started, StateTransition
 from torpord.core.run_history import evolve_run
 from torpord.core.run_records import RunRecord, RunRemoved
 from torpord.core.runs import MAIN, Place, Run
@@ -33,6 +33,14 @@ FIRST_WALL_S = 1_700_000_000.0
 CLIENT = {"source": "client", "pid": 4711, "program": "make", "by": "an agent"}
 DUE = {"source": "deadline"}
 SHELL = {"source": "daemon"}
+
+
+def shifted(run: Run, shift_s: float) -> Run:
+    """Return a run whose waiting places wait by a clock that is this much ahead."""
+    times = [None if place.retry_awake_s is None else place.retry_awake_s + shift_s for place in run.places]
+    places = tuple(replace(place, retry_awake_s=at_s) for place, at_s in zip(run.places, times, strict=True))
+    return replace(run, places=places)
+
 
 # The default settings, and every flow there is here.
 POLICY = Policy(flows=tuple(sorted(FLOWS)))
@@ -72,9 +80,9 @@ class Life:
         if isinstance(event, re.StoredRunEvent) and event.stored is None:
             event = replace(event, stored=self.stored.get(event.run_id))
         decision = decide(self.world, event, self.now)
+        self._store(decision)
         self.turns.append(Turn(self.world, event, self.now, decision))
         self.world = decision.world
-        self._store(decision)
         if isinstance(event, ev.ProcessStarted):
             self.workers, self.former = {}, []
         self._perform(decision)
@@ -87,7 +95,10 @@ class Life:
                 self.stored.pop(record.run_id, None)
             elif isinstance(record, RunRecord):
                 self.stored[record.run_id] = evolve_run(self.stored.get(record.run_id), entry, record)
-        self.stored |= decision.world.runs.live  # a reboot moves the times of those that wait, without a record of each
+            elif isinstance(record, Started):  # a reboot moves the times of those that wait, without a record of each
+                self.stored |= {
+                    run_id: shifted(self.stored[run_id], record.rebase_s) for run_id in self.world.runs.live
+                }
 
     def _perform(self, decision: Decision) -> None:
         for effect in decision.effects:

@@ -154,6 +154,18 @@ def test_every_run_survives_its_row() -> None:
     assert [codec.run(codec.dump(run)) for run in life.stored.values()] == list(life.stored.values())
 
 
+def test_an_attempt_that_is_waited_for_over_a_reboot_is_stored_by_the_new_clock() -> None:
+    life = started()
+    life.run()
+    life.load()
+    life.ends(outcome={"retry_after_s": 5_000.0})
+    life.now = replace(life.now, awake_s=12.0, wall_s=life.now.wall_s + 60.0)
+    life.start(cause="crash", boot_id="boot-2")
+    with a_store() as store:
+        store_of(store, life)
+        assert store.load() == life.world
+
+
 def test_calls_are_kept_with_their_outcome_and_given_to_the_next_attempt() -> None:
     life = started()
     life.run()
