@@ -57,9 +57,8 @@ def test_branches_that_write_the_same_key(home: Path) -> None:
     for other in ([2], True, 1.0):
         found = history_at_end(daemon, start(daemon, "merging", one=1, other=other))
         assert (found.run["status"], found.run["error"]["type"]) == ("failed", "MergeConflict")
-        assert found.run["error"]["message"] == (
-            "the branches apart:1/one and apart:1/other wrote different values under 'differs'"
-        )
+        told = "the branches apart:1/one and apart:1/other wrote different values under 'differs': "
+        assert found.run["error"]["message"].startswith(told)
     assert_whole_after(daemon)
 
 
