@@ -13,7 +13,7 @@ from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
 from client.some_runs import TS, Shelf, place, run
 from client.terminal import Terminal
 from torpor import presence
-from torpor.cli import bars, runs, show
+from torpor.cli import bars, run_views, runs, show
 from waiting import until
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_waiting_tells_of_a_pause_and_of_the_end_and_asks_only_when_something_ha
 def test_waiting_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor) -> None:
     with FakeDaemon(home, *[Work(run())] * 9):
         status, out, err = torpor("runs", "start", "nightly", "--wait", "--timeout", "0.4")
-    assert (status, out, err) == (75, "", "torpor: 0.4 s passed, and run 4f1c2d3e has not ended\n")
+    assert (status, out, err) == (75, "", "torpor: 0.4s passed, and run 4f1c2d3e has not ended\n")
 
 
 def test_json_is_the_run_whenever_it_has_changed(home: pathlib.Path, torpor: Torpor) -> None:
@@ -163,29 +163,36 @@ def test_a_daemon_that_goes_down_is_waited_for_and_not_woken(
     following = Following(torpor, "follow", _ID)
     until(lambda: "subscribe" in first.methods())
     first.stop(current_state="HIBERNATION")
+    told: list[str] = []
+    monkeypatch.setattr(run_views, "say_down", told.append)
     looks: list[str] = []
     mark = presence.mark
     monkeypatch.setattr(presence, "mark", lambda of: (looks.append(of), mark(of))[1])
     with FakeDaemon(home, locks=False) as asleep:  # the service manager's socket, and nobody behind it
         count = len(looks)
         until(lambda: len(looks) > count + 3)
+        until(lambda: told)
         assert asleep.visits == 0
     work = Work(run(status="completed"))
     write_state(home, pid=1)
     with FakeDaemon(home, *[work] * 9):
         work.records("started")
         work.records("run_completed", steps=3)
-        status, out, _ = following.end()
+        status, out, err = following.end()
     assert status == 0
+    assert (err, len(told)) == ("", 1)
     assert out.splitlines()[-1] == "nightly 4f1c2d3e completed: 3 steps, 3.5s"
     assert "run_completed" in out
 
 
 def test_a_daemon_that_is_down_at_the_beginning_is_waited_for(home: pathlib.Path, torpor: Torpor) -> None:
     write_state(home, current_state="HIBERNATION")
-    status, out, _ = torpor("runs", "follow", "last", "--timeout", "0.3")
-    assert status == 75
-    assert "down: HIBERNATION since" in out
+    for more in ([], ["--json"]):
+        status, out, err = torpor("runs", "follow", "last", "--timeout", "0.3", *more)
+        assert (status, out) == (75, "")
+        assert len(err.splitlines()) == 2
+        assert err.startswith("torpor: down: HIBERNATION since")
+        assert err.splitlines()[0].endswith(": waiting until then")
     following = Following(torpor, "follow", "last")
     with FakeDaemon(home, *[Work(run(status="completed"))] * 9):
         assert following.end()[0] == 0
@@ -195,7 +202,7 @@ def test_a_daemon_that_is_down_at_the_beginning_is_waited_for(home: pathlib.Path
 def test_time_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor, more: list[str]) -> None:
     with FakeDaemon(home, *[Work(run())] * 9):
         status, _, err = torpor("runs", "follow", _ID, "--timeout", "0.4", *more)
-    assert (status, err) == (75, "torpor: 0.4 s passed, and run 4f1c2d3e has not ended\n")
+    assert (status, err) == (75, "torpor: 0.4s passed, and run 4f1c2d3e has not ended\n")
 
 
 def test_a_run_that_was_removed_is_65(home: pathlib.Path, torpor: Torpor) -> None:

@@ -11,9 +11,9 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from torpor import presence, wire
+from torpor import durations, presence, wire
 from torpor.aio import AsyncClient
-from torpor.cli import exits, run_names, waiting
+from torpor.cli import exits, run_names, run_views, waiting
 from torpor.cli.run_views import JsonLines, Lines, Quiet, Screen
 from torpor.client import Client
 from torpor.deadline import Deadline
@@ -40,14 +40,15 @@ _KINDS = (
 
 def follow(args: argparse.Namespace) -> int:
     """Follow the run that is meant."""
-    deadline = Deadline(args.timeout)
+    deadline, is_told = Deadline(args.timeout), False
     with Client(args.home) as client:
         while True:
             try:
                 run_id = run_names.ask_of(client, args.run, lambda run_id: client.run_get(run_id)["run"]["run_id"])
             except Down as down:
-                if not args.json:
-                    print(down, flush=True)
+                if not is_told:
+                    is_told = True
+                    run_views.say_down(str(down))
                 waiting.until_up(client.home, deadline)
             else:
                 return until_ended(args, run_id)
@@ -58,19 +59,18 @@ def until_ended(args: argparse.Namespace, run_id: str, *, is_shown: bool = True)
 
     With `is_shown` False only its end is told.
     """
-    on_terminal = is_shown and not args.json and sys.stdout.isatty()
     view: View
     if not is_shown:
         view = Quiet(as_json=args.json)
-    elif on_terminal:
+    elif not args.json and sys.stdout.isatty():
         view = Screen()
     else:
         view = JsonLines() if args.json else Lines()
-    follower = _Follower(args.home, run_id, view, redraws=on_terminal, asks=is_shown)
+    follower = _Follower(args.home, run_id, view, asks=is_shown)
     try:
         run = asyncio.run(follower.until_ended(args.timeout))
     except TimeoutError:
-        raise Timeout(f"{args.timeout:g} s passed, and run {run_id} has not ended") from None
+        raise Timeout(f"{durations.show(args.timeout)} passed, and run {run_id} has not ended") from None
     view.end(run)
     return exits.of_run(run["status"])
 
@@ -78,11 +78,10 @@ def until_ended(args: argparse.Namespace, run_id: str, *, is_shown: bool = True)
 class _Follower:
     """One run, asked for when something happened to it, and while one of its steps runs."""
 
-    def __init__(self, home: str | None, run_id: str, view: View, *, redraws: bool, asks: bool) -> None:
+    def __init__(self, home: str | None, run_id: str, view: View, *, asks: bool) -> None:
         self._run_id = run_id
         self._client = AsyncClient(home)
         self._view = view
-        self._redraws = redraws
         self._asks = asks
         self._happened = asyncio.Event()
         self._has_ended = asyncio.Event()
@@ -141,7 +140,7 @@ class _Follower:
     async def _until_something(self, run: Run | None) -> None:
         """Return when something happened to the run, or, while a step runs, after a moment."""
         works = self._asks and run is not None and any(place["status"] == "running" for place in run["places"])
-        limit_s = _ASK_EVERY_S if works else _REDRAW_EVERY_S if self._redraws else None
+        limit_s = _ASK_EVERY_S if works else _REDRAW_EVERY_S if self._asks else None
         while True:
             try:
                 async with asyncio.timeout(limit_s):
@@ -149,7 +148,9 @@ class _Follower:
             except TimeoutError:
                 if works:
                     return
-                if run is not None:
+                if not presence.is_up(self._client.home):  # a look at its lock: nobody is asked, or woken
+                    self._view.down(presence.told_down(self._client.home, presence.last_known(self._client.home)))
+                elif run is not None:
                     self._view.show(run)  # nothing happened, but the clock has moved
             else:
                 self._happened.clear()

@@ -73,12 +73,12 @@ class Lines:
     def __init__(self) -> None:
         self._is_first = True
         self._tenths: dict[tuple[str, str, int, int], int] = {}
-        self._told_down = ""
+        self._is_down = False
         self._places: list[RunPlace] = []
 
     def show(self, run: Run) -> None:
         """Print where it stands, the first time; then what the ledger does not tell."""
-        self._told_down = ""
+        self._is_down = False
         if self._is_first:
             self._is_first = False
             print("\n".join(bars.lines(run, encoding=sys.stdout.encoding)), flush=True)
@@ -100,10 +100,10 @@ class Lines:
         print(f"{show.clock(record['ts'])}  {record['kind']:<16}  {told}".rstrip(), flush=True)
 
     def down(self, text: str) -> None:
-        """Print it, once."""
-        if text != self._told_down:
-            self._told_down = text
-            print(text, flush=True)
+        """Say so on standard error, once: what is printed is about the run."""
+        if not self._is_down:
+            self._is_down = True
+            say_down(text)
 
     def end(self, run: Run) -> None:
         """Print how it ended."""
@@ -115,9 +115,11 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}
+        self._is_down = False
 
     def show(self, run: Run) -> None:
         """Print it where it has changed."""
+        self._is_down = False
         brief = _brief(run)
         if brief != self._told:
             self._told = brief
@@ -127,7 +129,10 @@ class JsonLines:
         """Nothing: the run that is told next has changed by it."""
 
     def down(self, text: str) -> None:
-        """Nothing: the run has not changed by it."""
+        """Say so on standard error, once: the run has not changed by it."""
+        if not self._is_down:
+            self._is_down = True
+            say_down(text)
 
     def end(self, run: Run) -> None:
         """Print it as it ended."""
@@ -160,6 +165,11 @@ class Quiet:
     def end(self, run: Run) -> None:
         """Print how it ended."""
         show.print_json(_brief(run)) if self._as_json else print(run_words.ended(run), flush=True)
+
+
+def say_down(text: str) -> None:
+    """Say that the daemon is down, and that it is waited for."""
+    streams.complain(f"{text}: waiting until then")
 
 
 def _brief(run: Run) -> dict[str, Any]:
