@@ -11,7 +11,7 @@ import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Scene, Visitor, write_state
 from torpor import wire
-from torpor.cli import table
+from torpor.cli import show, table
 from torpor.errors import NotPermitted
 from waiting import until
 
@@ -255,6 +255,13 @@ def _pages(*pages: dict[str, Any]) -> Scene:
     return scene
 
 
+def test_log_leaves_to_json_what_is_not_for_people() -> None:
+    data = {"generation": 3, "boot_id": "b", "rebase_s": 0.0, "suspended_s": 1.5, "policy": {"drowsy_after_s": 300}}
+    record = {**_record(1), "kind": "started", "data": data, "cause": None}
+    assert show.record(record).split()[3:] == ["started", "generation=3"]
+    assert show.record({**record, "kind": "settings_loaded", "data": {"policy": {}}}).endswith("  settings_loaded")
+
+
 def test_log_goes_through_all_pages(home: pathlib.Path, torpor: Torpor) -> None:
     with FakeDaemon(home, _pages(_page(1, 2, following=2), _page(3, following=9), _page(following=9))) as daemon:
         _, out, _ = torpor("log", "--kind", "state_transition")
@@ -332,7 +339,7 @@ def test_waiting_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor, limit: 
     write_state(home, current_state="HIBERNATION")
     status, _, err = torpor("wait", "WAKE", "--timeout", limit)
     assert status == 75
-    assert "s passed, and torpor is" in err
+    assert " passed, and torpor is" in err
 
 
 def test_status_shows_what_there_is(home: pathlib.Path, torpor: Torpor) -> None:

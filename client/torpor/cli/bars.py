@@ -80,7 +80,9 @@ def _doing(place: RunPlace, progress: RunProgress | None, full: str, empty: str)
             return f"running  {told}{show.elapsed(place['since_ts'])}"
         case "waiting":
             again = f"again in {show.until(place['retry_at'])}" if place["retry_at"] else "waits for its next attempt"
-            return f"{again} after {_error(place)}" if place.get("error") else again
+            error = place.get("error")
+            # One of the type Retry is that the state asked for another attempt.
+            return f"{again} after {_error(place)}" if error and error.get("type") != "Retry" else again
         case "at_join":
             return "done, waits for the other branches"
         case status:

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from torpor import durations, wire
 from torpor import home as homes
-from torpor import wire
 from torpor.errors import Timeout, Unreachable
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def _told(args: argparse.Namespace, *words: str) -> int:
     try:
         done = subprocess.run([*COMMAND, homes.home_dir(args.home), *words], timeout=args.timeout, check=False)
     except subprocess.TimeoutExpired:
-        raise Timeout(f"the flows were not loaded within {args.timeout:g} s: --timeout gives them more") from None
+        raise Timeout(
+            f"the flows were not loaded within {durations.show(args.timeout)}: --timeout gives them more"
+        ) from None
     if done.returncode == wire.EX_USAGE:
         return wire.EX_DATAERR  # our line is right, so there is no such flow: as where a run is to be made of it
     return done.returncode if done.returncode >= 0 else _BY_SIGNAL - done.returncode

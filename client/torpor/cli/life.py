@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from torpor import errors, presence, talk, wire
+from torpor import durations, errors, presence, talk, wire
 from torpor import home as homes
 from torpor.cli import service_manager, show
 from torpor.client import Client
@@ -124,7 +124,7 @@ def _stopped(client: Client, timeout_s: float) -> dict[str, Any]:
             deadline.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         named = "the daemon" if pid is None else f"torpord (pid {pid})"
-        raise errors.Timeout(f"{named} was told to stop and still runs after {timeout_s:g} s") from None
+        raise errors.Timeout(f"{named} was told to stop and still runs after {durations.show(timeout_s)}") from None
     if isinstance(pid, int):
         with contextlib.suppress(TimeoutError):  # the lock is released: it can do nothing any more
             ending = Deadline(_AFTER_LOCK_S)

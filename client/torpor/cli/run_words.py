@@ -98,7 +98,12 @@ def ended(run: Run) -> str:
 
 def steps(count: object) -> str:
     """Return how many steps there were."""
-    return f"{count} step{'' if count == 1 else 's'}"
+    return counted(count, "step")
+
+
+def counted(count: object, of: str) -> str:
+    """Return a number of things: "1 state", "2 states"."""
+    return f"{count} {of}{'' if count == 1 else 's'}"
 
 
 def lived(run: Run) -> float | None:
@@ -122,15 +127,18 @@ def record(kind: str, data: Mapping[str, Any], among: Sequence[Mapping[str, Any]
             run = data.get("run") or {}
             return f"{run.get('flow') or 'without a flow'}, {run.get('status')}"
         case "flow_loaded":
-            return f"version {data.get('version')}, {data.get('states')} states"
+            return f"version {data.get('version')}, {counted(data.get('states'), 'state')}"
         case "step_started":
             return place(data, among)
         case "step_ended":
             led = f" -> {goes_on(data['next'], among)}" if data.get("next") else ""
             return f"{place(data, among)}: {data.get('outcome')}{led}; {took(data)}"
         case "step_failed":
-            again = f"; again in {durations.show(data['retry_in_s'])}" if data.get("retry_in_s") is not None else ""
-            return f"{place(data, among)}: {data.get('how') or 'failed'}: {error(data)}{again}"
+            again = "" if data.get("retry_in_s") is None else f"again in {durations.show(data['retry_in_s'])}"
+            if again and data.get("how") == "retry":  # it asked for that, and nothing has failed
+                return f"{place(data, among)}: {again}"
+            failed = f"{place(data, among)}: {data.get('how') or 'failed'}: {error(data)}"
+            return f"{failed}; {again}" if again else failed
         case "call_begun" | "call_ended":
             outcome = "" if kind == "call_begun" else " done" if data.get("ok") else " failed"
             what = one_line(data["tool"]) if data.get("tool") else f"call {one_line(data.get('key'), _KEY_CHARS)}"

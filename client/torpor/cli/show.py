@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DATA_CHARS = 200  # of a record's data in a line for people; --json has all of it
 _SECONDS_MATTER_S = 120.0  # of a time that is no farther away
+_NOT_FOR_PEOPLE = ("policy", "boot_id", "rebase_s", "suspended_s")  # the daemon's own; --json has them
 _OF_RUNS = ("run_", "step_", "call_", "flow_", "worker_")
 
 
@@ -89,6 +90,8 @@ def record(found: Mapping[str, Any]) -> str:
     else:
         if what == "state_transition":
             what = f"{data.pop('from', '?')} -> {data.pop('to', '?')}"
+        for name in _NOT_FOR_PEOPLE:
+            data.pop(name, None)
         rest = " ".join(f"{name}={_value(value)}" for name, value in data.items() if value not in (None, "", {}, []))
         rest = run_words.one_line(rest, _DATA_CHARS)
     return f"{found['seq']:>6}  {moment(found['ts'])}  {what:<24} {rest}{cause(found.get('cause'))}".rstrip()

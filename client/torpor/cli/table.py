@@ -107,7 +107,9 @@ _STATE = Argument(("state",), "WAKE, DROWSY, SLEEP or HIBERNATION", _state, "STA
 _WAIT_LIMIT = Argument(("--timeout",), "how long to wait, without a limit by default; then exit 75", _duration, "T")
 _WHY = Argument(("--why",), "the reason to show, by default the command", metavar="W")
 _TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", _duration, "T")
-_SHELL = Argument(("shell",), "the shell to make it for", metavar="SHELL", choices=("bash", "zsh", "fish"))
+_SHELL = Argument(
+    ("shell",), "the shell to make it for: bash, zsh or fish", metavar="SHELL", choices=("bash", "zsh", "fish")
+)
 
 _ID_HELP = "its id, the first characters of it (4 or more), or `last`"
 _RUN = Argument(("run",), _ID_HELP, metavar="RUN")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torpor import presence, wire
+from torpor import durations, presence, wire
 from torpor.cli import show
 from torpor.client import Client
 from torpor.deadline import Deadline
@@ -37,7 +37,7 @@ def _reached(client: Client, state: str, timeout_s: float | None) -> Waited:
         except Down:
             until_up(client.home, deadline)
         except TimeoutError:
-            raise Timeout(f"{timeout_s:g} s passed, and torpor is not in {state}") from None
+            raise Timeout(f"{durations.show(timeout_s or 0)} passed, and torpor is not in {state}") from None
 
 
 def until_up(home: str, deadline: Deadline) -> None:
@@ -48,4 +48,4 @@ def until_up(home: str, deadline: Deadline) -> None:
             deadline.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         told = presence.told_down(home, presence.last_known(home))
-        raise Timeout(f"{deadline.timeout_s:g} s passed, and torpor is {told}") from None
+        raise Timeout(f"{durations.show(deadline.timeout_s or 0)} passed, and torpor is {told}") from None
