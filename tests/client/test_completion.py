@@ -49,6 +49,30 @@ def test_bash_completes_a_groups_commands_and_theirs(tmp_path: pathlib.Path) -> 
     assert _completed("torpor", "runs", "show", f"{tmp_path}/a") == set()
 
 
+@pytest.fixture
+def two_flows(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a `torpor` on the path that knows two flows."""
+    flows = '{"flows": [{"name": "words", "kind": "python", "error": null}, {"name": "backup"}]}'
+    (tmp_path / "torpor").write_text(f"#!/bin/sh\necho '{flows}'\n")
+    (tmp_path / "torpor").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+
+@pytest.mark.usefixtures("two_flows")
+def test_flows_are_completed() -> None:
+    assert _completed("torpor", "runs", "start", "wo") == {"words"}
+    assert {"words", "backup"} <= _completed("torpor", "flows", "show", "")
+    assert {"words", "backup"} <= _fish("torpor flows graph ")
+    assert "words" not in _fish("torpor runs show ")
+
+
+def test_flows_that_cannot_be_listed_are_none(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torpor").write_text("#!/bin/sh\necho no >&2\nexit 78\n")
+    (tmp_path / "torpor").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert _completed("torpor", "runs", "start", "wo") == set()
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_other_shells_take_it(shell: str) -> None:
     source = {"zsh": completion._zsh, "fish": completion._fish}[shell]()

@@ -21,6 +21,16 @@ def completion(args: argparse.Namespace) -> int:
     return wire.EX_OK
 
 
+# The names of flows, as the daemon's executable knows them; none where it cannot say.
+_FLOWS = """_torpor_flows() {
+    torpor flows --json --timeout 2 2>/dev/null | grep -o '"name": *"[^"]*"' | cut -d '"' -f 4
+}"""
+_ZSH_FLOWS = ' ${(f)"$(_torpor_flows)"}'
+_FISH_FLOWS = """function __torpor_flows
+    command -q torpor; and torpor flows --json --timeout 2 2>/dev/null | string match -rga '"name": *"([^"]*)"'
+end"""
+
+
 def _options(command: Command) -> list[str]:
     named = [name for argument in arguments_of(command) for name in argument.names if name.startswith("--")]
     return [*named, "--help"]
@@ -38,6 +48,10 @@ def _takes_files(command: Command) -> bool:
     return any(argument.is_file for argument in arguments_of(command))
 
 
+def _takes_flows(command: Command) -> bool:
+    return any(argument.is_flow for argument in arguments_of(command))
+
+
 def _subcommands(group: str) -> list[str]:
     return [row.name.split()[1] for row in members(group)]
 
@@ -48,7 +62,8 @@ def _words(row: Command) -> str:
 
 def _bash() -> str:
     arms = "\n".join(
-        f"        {_quoted(row.name)}) words={_quoted(_words(row))}{'; files=-f' if _takes_files(row) else ''} ;;"
+        f"        {_quoted(row.name)}) words={_quoted(_words(row))}"
+        f"{'; files=-f' if _takes_files(row) else ''}{'; flows=1' if _takes_flows(row) else ''} ;;"
         for row in COMMANDS
     )
     group_arms = "\n".join(
@@ -58,8 +73,10 @@ def _bash() -> str:
     names = " ".join([*(row.name for row in singles()), *GROUPS])
     # The loop finds the command, one word or a group's two, and for `hold` the place where another command's line
     # begins.
-    return f"""_torpor() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command='' words='' files='' at
+    return f"""{_FLOWS}
+_torpor() {{
+    local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command=''
+    local words='' files='' flows='' at
     for ((at = 1; at < COMP_CWORD; at++)); do
         case "${{COMP_WORDS[at]}}" in
         --) COMPREPLY=($(compgen -c -f -- "$current")); return ;;
@@ -82,6 +99,9 @@ def _bash() -> str:
 {arms}
 {group_arms}
     esac
+    if [[ "$flows" && "$current" != -* ]]; then
+        words="$words $(_torpor_flows)"
+    fi
     COMPREPLY=($(compgen $files -W "$words" -- "$current"))
 }}
 complete -F _torpor torpor"""
@@ -90,7 +110,8 @@ complete -F _torpor torpor"""
 def _zsh() -> str:
     rows = {row.name: row.help for row in singles()} | GROUPS
     arms = "\n".join(
-        f"        {_quoted(row.name)}) choices=({_words(row)}){'; _files' if _takes_files(row) else ''} ;;"
+        f"        {_quoted(row.name)}) choices=({_words(row)}{_ZSH_FLOWS if _takes_flows(row) else ''})"
+        f"{'; _files' if _takes_files(row) else ''} ;;"
         for row in COMMANDS
     )
     # A group's name alone is its `ls`, and takes the options of that.
@@ -100,6 +121,7 @@ def _zsh() -> str:
         for group in GROUPS
     )
     return f"""#compdef torpor
+{_FLOWS}
 _torpor() {{
     local -a commands choices
     local command="${{words[2]}}"
@@ -135,7 +157,7 @@ def _described(rows: Mapping[str, str]) -> str:
 
 
 def _fish() -> str:
-    lines = ["complete -c torpor -f"]
+    lines = ["complete -c torpor -f", _FISH_FLOWS]
     for name, text in ({row.name: row.help for row in singles()} | GROUPS).items():
         lines.append(f"complete -c torpor -n __fish_use_subcommand -a {name} -d {_quoted(text)}")
     groups = " ".join(GROUPS)
@@ -157,6 +179,8 @@ def _among(group: str) -> str:
 
 def _fish_arguments(row: Command, seen: str) -> list[str]:
     lines = [f"complete -c torpor {seen} -F"] if _takes_files(row) else []
+    if _takes_flows(row):
+        lines.append(f"complete -c torpor {seen} -a '(__torpor_flows)'")
     for argument in arguments_of(row):
         options = [name for name in argument.names if name.startswith("--")]
         choices = f" -a '{' '.join(argument.choices)}'" if argument.choices else ""

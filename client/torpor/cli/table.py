@@ -63,7 +63,7 @@ def _written(text: str) -> datetime:
 class Argument:
     """One argument. A name with a dash is an option, and a flag where `reads` is None; one without is a position.
 
-    `optional`: a position that may be left out. `is_file`: a shell completes the names of files.
+    `optional`: a position that may be left out. `is_file`, `is_flow`: a shell completes their names.
     """
 
     names: tuple[str, ...]
@@ -75,6 +75,7 @@ class Argument:
     default: object = None
     optional: bool = False
     is_file: bool = False
+    is_flow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ _SHELL = Argument(
 
 _ID_HELP = "its id, the first characters of it (4 or more), or `last`"
 _RUN = Argument(("run",), _ID_HELP, metavar="RUN")
-_FLOW = Argument(("flow",), "the flow's name, `torpor flows` lists them", metavar="FLOW")
+_FLOW = Argument(("flow",), "the flow's name, `torpor flows` lists them", metavar="FLOW", is_flow=True)
 _DATA = Argument(
     ("--data",), "what it begins with: a JSON object, @FILE or @- for one from there", metavar="JSON|@FILE"
 )
