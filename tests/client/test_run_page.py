@@ -132,3 +132,10 @@ def test_a_line_is_as_long_as_the_terminal_is_wide(monkeypatch: pytest.MonkeyPat
 def test_a_sleep_cycle_is_said_to_be_one_once(home: pathlib.Path, torpor: Torpor) -> None:
     lines = _shown(home, torpor, whole(purpose="sleep cycle", cycle=True))
     assert [line for line in lines if "sleep cycle" in line] == ["  kind      sleep cycle"]
+
+
+def test_output_that_the_message_has_is_not_told_twice(home: pathlib.Path, torpor: Torpor) -> None:
+    error = {"type": "Failed", "message": "exit status 3: err\nits output ended:\nout\nerr", "traceback": None}
+    lines = _shown(home, torpor, whole(), step(1, outcome="failed", next=[], error=error, output="out\nerr\n"))
+    assert "      err" in lines
+    assert "      said:" not in lines

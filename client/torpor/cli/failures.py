@@ -28,7 +28,9 @@ def of_step(step: RunStep, before: RunStep | None, indent: str) -> Iterator[str]
     yield from message(error, indent)
     yield from _last(_before_message(error), indent + "  ")
     said = list(_last(step["output"], indent + "  "))
-    if said:
+    in_message = {_plain(line).strip() for line in str(error.get("message") or "").splitlines()}
+    # The message of a command that failed has the end of its output: that is not told twice.
+    if any(line.strip() not in in_message for line in said):
         yield f"{indent}said:"
         yield from said
 
