@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 from torpord.core.limits import MAX_PIPE_LINE_BYTES
 
@@ -48,6 +49,7 @@ class LinePipe:
         self._at_end = False
         self._fault: WorkerPipeError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._deliver: Callable[[list[bytes]], None] | None = None
         self._loop.add_reader(sock, self._read)
 
     def send(self, data: bytes) -> None:
@@ -77,7 +79,8 @@ class LinePipe:
                 raise self._fault
             if self._at_end:
                 return []
-            self._look(reading=True)
+            if self._deliver is None:
+                self._look(reading=True)
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -85,6 +88,25 @@ class LinePipe:
                 self._waiter = None
         lines, self._lines = self._lines, []
         return lines
+
+    def deliver(self, take: Callable[[list[bytes]], None]) -> None:
+        """Give all lines to `take` in the instant they come; `receive` then only tells the end.
+
+        For whom a task's turn between the coming and the taking is long. `take` must not raise.
+        """
+        self._deliver = take
+        if self._lines:
+            lines, self._lines = self._lines, []
+            take(lines)
+
+    def pause(self) -> None:
+        """Read no further: what the worker sends stays in the socket, and the worker behind it waits."""
+        self._look(reading=False)
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._at_end:
+            self._look(reading=True)
 
     def close(self) -> None:
         """Shut our end: the worker reads the end, and `receive` returns none."""
@@ -115,7 +137,10 @@ class LinePipe:
             self._take(data)
         else:
             self._finish()
-        if self._lines:
+        if self._lines and self._deliver is not None:
+            lines, self._lines = self._lines, []
+            self._deliver(lines)
+        elif self._lines:
             self._wake()
 
     def _take(self, data: bytes) -> None:

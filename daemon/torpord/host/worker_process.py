@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -106,6 +106,18 @@ class WorkerProcess:
     async def receive(self) -> list[bytes]:
         """Return the lines that have come, as `LinePipe.receive`."""
         return await self._pipe.receive()
+
+    def deliver(self, take: Callable[[list[bytes]], None]) -> None:
+        """Give lines to `take` as they come, as `LinePipe.deliver`."""
+        self._pipe.deliver(take)
+
+    def pause(self) -> None:
+        """Read no further, as `LinePipe.pause`."""
+        self._pipe.pause()
+
+    def resume(self) -> None:
+        """Read on, as `LinePipe.resume`."""
+        self._pipe.resume()
 
     def output_tail(self) -> bytes:
         """Return the last 16 KiB of what it and its children have printed."""

@@ -68,12 +68,11 @@ class Dialogue:
 
     async def listen(self) -> None:
         """Take what it says until there is no more to come."""
+        self.process.deliver(self._take)
         try:
-            while lines := await self.process.receive():
-                await self._take(lines)
-        except (LineTooLongError, reports.NonsenseError) as error:
-            self.fault = f"it broke the protocol of the pipe: {error}"
-            log.warning("worker_spoke_nonsense", run_id=self.run_id, error=str(error))
+            await self.process.receive()
+        except LineTooLongError as error:
+            self._broke_off(error)
 
     async def all_answered(self) -> None:
         """Wait until everything it has reported is stored."""
@@ -81,20 +80,35 @@ class Dialogue:
             self._room = anyio.Event()
             await self._room.wait()
 
-    async def _take(self, lines: Sequence[bytes]) -> None:
+    def _broke_off(self, error: Exception) -> None:
+        self.fault = f"it broke the protocol of the pipe: {error}"
+        log.warning("worker_spoke_nonsense", run_id=self.run_id, error=str(error))
+        self.process.kill()
+
+    def _take(self, lines: Sequence[bytes]) -> None:
         taken: list[Report] = []
-        for line in lines:
-            message = reports.parsed(line)
-            if message["t"] == "progress":
-                self._progressed(reports.progress(message))
-            elif message["t"] in ("cached", "upkeep"):
-                await self._room_for_more()
-                self._asked += 1
-                self._start(self._value, message)
-            else:
-                taken.append(self._report(message))
+        try:
+            for line in lines:
+                message = reports.parsed(line)
+                if message["t"] == "progress":
+                    self._progressed(reports.progress(message))
+                elif message["t"] in ("cached", "upkeep"):
+                    self._asked += 1
+                    self._start(self._value, message)
+                else:
+                    taken.append(self._report(message))
+        except reports.NonsenseError as error:
+            self._broke_off(error)
         if taken:
-            await self.submit(taken)
+            self._unanswered += len(taken)
+            self._put(taken)
+        if self._unanswered + self._asked >= MOST_UNANSWERED:
+            self.process.pause()
+
+    def _answered(self) -> None:
+        self._room.set()
+        if not self.over and self._unanswered + self._asked < MOST_UNANSWERED:
+            self.process.resume()
 
     def _progressed(self, message: Mapping[str, Any]) -> None:
         if len(self.progress) < MAX_BRANCHES:
@@ -112,17 +126,6 @@ class Dialogue:
         number = message.get("n")
         return Report(number if isinstance(number, int) else None, event)
 
-    async def submit(self, taken: Sequence[Report]) -> None:
-        """Have reports stored, however long the disk takes; each is answered when it is."""
-        await self._room_for_more()
-        self._unanswered += len(taken)
-        self._put(taken)
-
-    async def _room_for_more(self) -> None:
-        while self._unanswered + self._asked >= MOST_UNANSWERED:
-            self._room = anyio.Event()
-            await self._room.wait()
-
     def _put(self, taken: Sequence[Report]) -> None:
         self.around.writer.submit(
             [Change(report.event) for report in taken], lambda ticket: self._settled(taken, ticket)
@@ -136,7 +139,7 @@ class Dialogue:
             else:
                 self._answer_safely(report, outcome)
         self._unanswered -= len(taken) - len(unstored)
-        self._room.set()
+        self._answered()
         if unstored:
             self._start(self._put_later, unstored)
 
@@ -211,7 +214,9 @@ class Dialogue:
             draw=random.random(),  # noqa: S311 - as above
         )
         self.blamed, self.fault = False, f"ended: {place.state} took over its time"
-        await self.submit([Report(None, report)])
+        self._unanswered += 1
+        self._put([Report(None, report)])
+        await self.all_answered()
         self.process.kill()
 
     async def _value(self, message: Mapping[str, Any]) -> None:
@@ -230,7 +235,7 @@ class Dialogue:
             said["error"] = str(error)
         finally:
             self._asked -= 1
-            self._room.set()
+            self._answered()
         self.send(said)
 
     async def _cached(self, key: str) -> Any:

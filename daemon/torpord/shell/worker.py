@@ -88,7 +88,7 @@ class Worker:
             self.run_id,
             self.number,
             how,
-            blame=talk.blamed and not self._blameless if talk else True,
+            blame=(talk is None or talk.blamed) and not self._blameless,
             output=output_of(self._process) if self._process else "",
             cpu_s=exit_.cpu_s if exit_ else None,
             peak_rss_bytes=exit_.peak_rss_bytes if exit_ else None,
@@ -198,10 +198,12 @@ class Worker:
     def give_up(self, why: str) -> None:
         """End it now, and blame nobody."""
         self._how, self._blameless = why, True
+        self.stop(broken_off=True)  # also where there is no process yet: it would begin with what is not so any more
         self._start(self._kill_after, 0)
 
     def hurry(self) -> None:
         """End it now: the run's next worker waits."""
+        self.stop(broken_off=True)  # nobody else may have, and it may have no process yet
         self._start(self._kill_after, CANCEL_S)
 
     def _say(self, word: str) -> None:

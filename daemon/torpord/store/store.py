@@ -248,7 +248,7 @@ class Store:
             last = after + LINES_A_SCAN if wanted else newest
             for row in self._db.execute(query, (after, last, *wanted, limit + 1)):
                 line = Line(*row)
-                size += len(line.data) + len(line.cause) + 128
+                size += len(line.data.encode()) + len(line.cause.encode()) + 128
                 if len(lines) == limit or (lines and size > max_bytes):
                     return Page(lines, end=lines[-1].seq)
                 lines.append(line)
