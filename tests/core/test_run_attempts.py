@@ -225,6 +225,14 @@ def test_the_first_outcome_stands() -> None:
         assert (reply.name, life.world is before) == ("conflict", True)
 
 
+def test_a_failure_is_told_once() -> None:
+    life = loaded()
+    first = life.workers["r1"].report(outcome=failed(retries=5))
+    life.fails(retries=5)
+    assert isinstance(life.do(first).reply, Refusal)
+    assert life.at().failures == 1
+
+
 def vars_of(event: re.StepReported) -> dict[str, object]:
     return {name: getattr(event, name) for name in ("branch", "state", "visit", "attempt")}
 

@@ -106,10 +106,13 @@ def test_a_far_attempt_keeps_nobody_up() -> None:
 
 def test_a_fresh_sleep_does_not_wait_for_it_either() -> None:
     life = at(State.SLEEP)
-    life.ends(life.cycle_worker().run_id, outcome={"retry_after_s": 1_000.0})
+    life.ends(life.cycle_worker().run_id, outcome={"retry_after_s": CYCLE_PATIENCE_S + 1.0})
     life.trigger(Trigger.REQUEST_ARRIVED)
     skipped = record(life.trigger(Trigger.FORCE_SLEEP), "sleep_cycle_skipped")
-    assert skipped == {"reason": "it waits for its next attempt", "due_ts": life.now.wall_s + 1_000.0}
+    assert skipped == {"reason": "it waits for its next attempt", "due_ts": life.now.wall_s + CYCLE_PATIENCE_S + 1.0}
+    life.trigger(Trigger.REQUEST_ARRIVED)
+    life.advance(1.0)
+    assert kinds(life.trigger(Trigger.FORCE_SLEEP))[-1] == "sleep_cycle_started"
 
 
 def test_a_paused_run_is_waited_for_by_nobody() -> None:
@@ -211,3 +214,75 @@ def test_a_wish_takes_no_cycle_up_again() -> None:
     life = started()
     life.do(ev.HibernateWanted(CLIENT, now=True))
     assert cycle_due(life) is None
+
+
+def cycle_in_branches() -> Life:
+    life = at(State.DROWSY, replace(POLICY, sleep_flow="fork"))
+    life.pass_("sleep_due")
+    life.load(life.world.cycle.run_id)
+    life.step_ends()
+    return life
+
+
+def test_a_request_does_not_save_a_cycle_that_has_failed() -> None:
+    life = cycle_in_branches()
+    run_id = life.world.cycle.run_id
+    life.fails(run_id, "split:1/left")
+    assert kinds(life.trigger(Trigger.REQUEST_ARRIVED)) == [
+        "activity_seen",
+        "sleep_cycle_interrupted",
+        "state_transition",
+    ]
+    assert kinds(life.ends(run_id, "split:1/right"))[-2:] == ["run_failed", "sleep_cycle_failed"]
+    assert life.world.cycle.failures == 1
+
+
+def test_a_pause_outlasts_sleeps_and_requests() -> None:
+    life = cycle_in_branches()
+    run_id = life.world.cycle.run_id
+    life.order("pause", run_id)
+    life.trigger(Trigger.FORCE_SLEEP)
+    assert life.world.cycle.phase == "running", "its steps still end"
+    life.trigger(Trigger.REQUEST_ARRIVED)
+    life.trigger(Trigger.FORCE_SLEEP)
+    life.ends(run_id, "split:1/left")
+    decision = life.ends(run_id, "split:1/right")
+    assert kinds(decision) == ["step_ended", "run_paused", "sleep_cycle_skipped"]
+    assert record(decision, "sleep_cycle_skipped")["reason"] == f"its run {run_id} is paused: asked for"
+    assert [deadline.name for deadline in life.due()] == ["hibernate_due"]
+
+
+def test_a_cycle_whose_state_is_gone_is_over_for_this_sleep() -> None:
+    life = at(State.SLEEP)
+    life.step_ends()
+    worker = life.workers[life.world.cycle.run_id]
+    life.dies(worker.run_id)
+    worker = life.workers[worker.run_id]
+    worker.loaded = True
+    decision = life.do(replace(worker.load(), states=frozenset({"trim"})))
+    assert kinds(decision) == ["run_paused", "sleep_cycle_skipped"]
+    assert [deadline.name for deadline in life.due()] == ["hibernate_due"], "nothing blocks hibernation"
+
+
+def test_a_pause_that_is_taken_back_does_not_keep_a_cycle_at_work_in_wake() -> None:
+    life = at(State.SLEEP)
+    run_id = life.world.cycle.run_id
+    life.order("pause", run_id)
+    life.order("resume", run_id)
+    decision = life.ends(run_id)
+    assert kinds(decision) == ["step_ended", "run_interrupted"]
+    assert record(decision, "step_ended")["begins"] is False
+    assert life.of(run_id).status is RunStatus.PENDING
+
+
+def test_failures_of_different_branches_are_not_in_a_row() -> None:
+    life = cycle_in_branches()
+    run_id = life.world.cycle.run_id
+    for branch in ("right", "left", "right", "left"):
+        life.fails(run_id, f"split:1/{branch}")
+        life.dies(run_id, how="it did not end within 2 s")
+        assert life.world.cycle.failures == 1
+        life.advance(DAY_S)
+        stays(life)
+        life.pass_("cycle_due")
+        life.load(run_id)
