@@ -214,3 +214,21 @@ def test_sleep_begins_with_the_cycle_while_a_near_attempt_is_waited_for() -> Non
     life = waits(4_000.0)
     life.pass_("drowsy_due")
     assert record(life.pass_("sleep_due"), "sleep_cycle_started")["resumed"] is False
+
+
+def test_a_run_that_is_paused_has_no_time_and_keeps_nobody_up() -> None:
+    life = waits(2_000.0)
+    life.order("pause")
+    assert "retry_due" not in names(life)
+    asleep(life)
+    assert "hibernate_due" in names(life)
+
+
+def test_an_attempt_whose_time_comes_while_the_run_is_to_pause_waits_for_the_resume() -> None:
+    life = in_branches()
+    life.ends(branch="split:1/right", outcome={"retry_after_s": 5.0})
+    life.order("pause")
+    life.advance(100.0)
+    assert life.due() == [], "nothing would come of it"
+    (begin,) = effects(life.order("resume"), fx.BeginSteps)
+    assert [step["branch"] for step in begin.steps] == ["split:1/right"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import orjson
 from hypothesis import given
+from hypothesis import strategies as st
 
 from core.histories import lives_of_runs, tried
 from core.life import POLICY, SHELL, Life
@@ -20,6 +21,9 @@ from torpord.core.run_history import from_document
 from torpord.core.runs import ENDED, MAIN, MAX_WORKERS, PlaceStatus, RunStatus, Stopping
 
 Step = tuple[str, int]
+
+# Down through the states, a cycle begun, and what runs and holds there are: each of their times passes once.
+MOST_DEADLINES = 64
 
 
 def way(graph: Graph, first: str, *, end: str = "") -> Iterator[Step]:
@@ -175,6 +179,19 @@ def test_what_an_ended_attempt_or_worker_says_changes_nothing(life: Life) -> Non
             at_it = place is not None and place.status is PlaceStatus.RUNNING
             current = at_it and place is not None and (place.state, place.visit, place.attempt) == attempt
             assert isinstance(turn.decision.reply, Refusal) is not current
+
+
+@tried
+@given(lives_of_runs, st.integers(0, 20_000))
+def test_a_deadline_that_is_decided_moves_or_goes(life: Life, later_s: int) -> None:
+    life.advance(float(later_s))
+    for _ in range(MOST_DEADLINES):
+        due = life.due()
+        if not due:
+            return
+        life.do(ev.DeadlinePassed(SHELL, due[0].name))
+        assert due[0] not in life.due()
+    raise AssertionError("one deadline after the other, for ever")
 
 
 @tried

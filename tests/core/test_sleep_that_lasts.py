@@ -8,6 +8,7 @@ import pytest
 
 from core.life import CLIENT, POLICY, SHELL, Life, at, kinds, record, started
 from torpord.core import events as ev
+from torpord.core import run_events as re
 from torpord.core.deadlines import deadlines
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.runs import CYCLE_PATIENCE_S, RunStatus
@@ -286,3 +287,9 @@ def test_failures_of_different_branches_are_not_in_a_row() -> None:
         stays(life)
         life.pass_("cycle_due")
         life.load(run_id)
+
+
+def test_the_run_of_a_failed_cycle_does_not_expire_while_it_may_be_tried_again() -> None:
+    life = at(State.SLEEP)
+    life.step_fails()
+    assert life.do(re.RunExpired(SHELL, life.world.cycle.run_id)).entries == ()
