@@ -116,6 +116,14 @@ def bare(count: int) -> float:
         return count / (time.perf_counter() - begun)
 
 
+def asked(client: Client, count: int) -> float:
+    """Return durable requests a second of one client: the same way to the disk and back, without a worker."""
+    begun = time.perf_counter()
+    for number in range(count):
+        client.event("request_arrived", key=f"{begun} {number}")
+    return count / (time.perf_counter() - begun)
+
+
 def resumed_ms(home: str, run_id: str) -> float:
     """Median of reading all that a worker is told of a long run, from its closed store."""
     with contextlib.closing(sqlite3.connect(pathlib.Path(home, "torpor.db"))) as db:
@@ -167,6 +175,7 @@ def main() -> int:
     ours: list[float] = []
     theirs: list[float] = []
     floor: list[float] = []
+    requests: list[float] = []
     with tempfile.TemporaryDirectory(prefix="tb-", dir="/tmp") as home:
         with daemon(home, settings) as client:
             noops(client, 200)
@@ -174,6 +183,7 @@ def main() -> int:
                 ours.append(noops(client, STEPS))
                 theirs.append(dbos(DBOS_STEPS))
                 floor.append(bare(STEPS))
+                requests.append(asked(client, STEPS // 3))
             noops(client, LONG_STEPS)
             run_id = client.run_list(flow="noop", limit=1)["runs"][0]["run_id"]
         resumed = resumed_ms(home, run_id)
@@ -186,9 +196,11 @@ def main() -> int:
             burnt += taken
             ends.append(ended_s)
     rate, other = statistics.median(ours), statistics.median(theirs)
-    print(f"{'steps a second, each durable':<44} {'torpor':>10} {'DBOS':>10} {'ratio':>8} {'bare SQLite':>12}")
-    for one, two, three in zip(ours, theirs, floor, strict=True):
-        print(f"{'':<44} {one:>10.0f} {two:>10.0f} {one / two:>8.1f} {three:>12.0f}")
+    print(
+        f"{'a second, each durable':<30} {'steps':>8} {'of DBOS':>8} {'ratio':>6} {'requests':>9} {'bare SQLite':>12}"
+    )
+    for one, two, three, four in zip(ours, theirs, requests, floor, strict=True):
+        print(f"{'':<30} {one:>8.0f} {two:>8.0f} {one / two:>6.1f} {three:>9.0f} {four:>12.0f}")
     print(f"{'the state of a run of 10,000 steps, read (ms)':<44} {resumed:>10.1f}")
     print(f"{'request, p99 (ms)':<44} {'burning':>10} {'quiet':>10} {'ratio':>8}")
     print(f"{f'{len(burnt)} and {len(quiet)} requests':<44} {p99(burnt):>10.1f} {p99(quiet):>10.1f}", end="")
