@@ -73,8 +73,10 @@ def _moved(run: Run, entry: Entry, record: rr.RunRecord) -> Run:
             moved = replace(rest, status=RunStatus.PENDING, reason="", flow=record.flow or run.flow)
             if record.state in ("", run.main.state):
                 return moved
-            # A visit of its own, and so keys of its own: no state was entered more often than steps have ended.
-            return replace(moved, places=(Place(MAIN, record.state, run.steps + 2, since_ts=entry.wall_s),))
+            # A visit of its own, and so keys of its own: no state was entered more often than steps have ended, or
+            # another resume led to it, since when there was another worker.
+            visit = max(run.steps + run.workers, run.main.visit) + 2
+            return replace(moved, places=(Place(MAIN, record.state, visit, since_ts=entry.wall_s),))
         case rr.RunCompleted():
             return replace(rest, status=RunStatus.COMPLETED, reason="", ended_ts=entry.wall_s, error=None)
         case rr.RunFailed():
