@@ -231,6 +231,10 @@ def test_a_failure_is_told_once() -> None:
     life.fails(retries=5)
     assert isinstance(life.do(first).reply, Refusal)
     assert life.at().failures == 1
+    life.pass_("retry_due")
+    assert life.at().status is PlaceStatus.RUNNING
+    assert isinstance(life.do(first).reply, Refusal), "the next attempt is under way, and this was not its word"
+    assert life.at().failures == 1
 
 
 def vars_of(event: re.StepReported) -> dict[str, object]:

@@ -300,6 +300,23 @@ def test_cancel_where_there_is_no_worker_ends_none(make: Callable[[], Life]) -> 
     assert life.of().status is RunStatus.CANCELLED
 
 
+def test_each_resume_elsewhere_is_a_visit_of_its_own() -> None:
+    """Also where no step ended in between: keys of calls are made of the visit, and those of another are not its."""
+    life = paused()
+    visits = []
+    for state in ("c", "a", "c"):
+        life.order("resume", state=state)
+        ((_, at, visit, attempt),) = begun(life.load().reply)
+        assert (at, attempt) == (state, 1)
+        visits.append((state, visit))
+        life.order("pause")
+        life.dies()
+    assert len(set(visits)) == 3
+    assert ("a", 1) not in visits
+    life.order("resume")
+    assert begun(life.load().reply) == [("", "c", visits[-1][1], 2)], "and without another state it goes on with it"
+
+
 def test_retry_goes_on_from_the_state_that_failed() -> None:
     life = loaded()
     life.ends()
