@@ -22,7 +22,7 @@ from torpord.store.runs import Rows
 
 # A history is some forty commits: a tenth of a second.
 some = settings(
-    max_examples=40, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
