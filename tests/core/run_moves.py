@@ -129,9 +129,14 @@ def _nonsense(life: Life, a: int, b: int) -> None:
     worker = workers[b % len(workers)] if workers else ModelWorker("none", 1, FLOWS["chain"])
     run = life.stored.get(worker.run_id)
     at = {"branch": "", "state": "b", "visit": 1 + b % 2, "attempt": 1 + a % 2}
-    if run is not None and a % 3:  # where it stands, and an attempt that is not under way, or is
+    if run is not None and a % 3:  # where it stands, but for the attempt
         place = run.places[b % len(run.places)]
-        at = {"branch": place.branch, "state": place.state, "visit": place.visit, "attempt": place.attempt + b % 2}
+        at = {
+            "branch": place.branch,
+            "state": place.state,
+            "visit": place.visit,
+            "attempt": place.attempt + (1, -1)[b % 2],
+        }
     late = next(iter(worker.steps.values()), at) if worker in life.former else at
     ways: tuple[re.WorkerEvent, ...] = (
         worker.report_of(late, outcome={"next": "c", "visit": 1}),
