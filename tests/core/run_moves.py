@@ -12,7 +12,7 @@ from core.life import CLIENT, SHELL, Life
 from core.model_worker import ERROR, FLOWS, ModelWorker
 from torpord.core import run_events as re
 from torpord.core import run_requests
-from torpord.core.runs import ENDED, PlaceStatus, Run, RunStatus
+from torpord.core.runs import ENDED, MAIN, Place, PlaceStatus, Run, RunStatus
 from torpord.store.runs import Rows
 
 ORDERS = ("pause", "resume", "cancel", "retry", "remove")
@@ -182,7 +182,7 @@ def imported(run: Run, run_id: str, *, legacy: bool = False) -> Run:
         run_id,
         "" if legacy else run.flow,
         run.created_ts,
-        places,
+        (Place(MAIN, "a", since_ts=run.created_ts),) if legacy else places,  # version 1 knew of no branches
         origin=run.origin,
         status=status,
         steps=run.steps,
