@@ -31,9 +31,9 @@ def refused(line: LineClient, **params: Any) -> str:
 
 
 def without_what_differs(document: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what a copy has of its own: its id, the workers it had here, and the numbers of rows."""
+    """Leave out what a copy has of its own: its id, the worker it has here, and the numbers of rows."""
     found = copy.deepcopy(document)
-    for name in ("run_id", "worker", "workers", "loaded"):
+    for name in ("run_id", "worker", "loaded"):
         del found["run"][name]
     for step in found["steps"]:
         del step["id"]

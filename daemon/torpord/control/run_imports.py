@@ -61,7 +61,9 @@ _RUN_FIELDS: Mapping[str, Any] = {
     "states": int,
     "max_steps": int,
     "steps": int,
+    "again": int,
     "steps_before": int,
+    "workers": int,  # kept, because the visits of a run that is resumed elsewhere count on from it
     "worked_s": _NUMBER,
     "started_ts": _MAYBE_NUMBER,
     "ended_ts": _MAYBE_NUMBER,
@@ -162,7 +164,7 @@ def _current(document: Mapping[str, Any], run_id: str, wall_s: float) -> tuple[R
     else:
         status, given["reason"] = RunStatus.PAUSED, "imported: resume it, if nobody else goes on with it"
         given["ended_ts"] = None
-    plain = {**given, "status": status.value, "run_id": run_id, "cycle": False, "worker": 0, "workers": 0}
+    plain = {**given, "status": status.value, "run_id": run_id, "cycle": False, "worker": 0}
     plain |= {"loaded": False, "stopping": Stopping.NOT.value, "places": [_plain(place) for place in places]}
     branches = {place.branch for place in places}
     patches = [(name, patch) for name, patch in _is(document["data"], dict).items() if name in branches]
