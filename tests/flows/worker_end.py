@@ -106,9 +106,12 @@ class WorkerEnd:
         """Leave no process behind."""
         self._lines.close()
         self.sock.close()
-        if self.process.poll() is None:
+        # At the pipe's end it ends what it has started, and itself; killed at once it would leave its commands behind.
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
 
 
 def step(state: str, branch: str = "", visit: int = 1, attempt: int = 1, **more: Any) -> Message:
