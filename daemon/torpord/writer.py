@@ -7,12 +7,13 @@ still be lost.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import anyio
+import anyio.lowlevel
 import orjson
 import structlog
 
@@ -39,6 +40,8 @@ log = structlog.get_logger("torpord.writer")
 MOST_CHANGES_A_TURN = 4096
 # Deadlines that follow from each other in one turn (WAKE to SLEEP takes two); a bound against a mistake of ours.
 MOST_DEADLINES_A_TURN = 64
+# A batch or a search up to this size takes the store little longer than the smallest.
+MOST_BRIEF_ENTRIES = 32
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 # Less is the time between two readings of two clocks, and no suspend.
@@ -119,7 +122,7 @@ class Ticket:
     changes: Sequence[Change]
     then: Callable[[Ticket], None] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    done: anyio.Event = field(default_factory=anyio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def settle(self, outcomes: list[Outcome]) -> None:
         """Give the outcomes to whoever waits for them."""
@@ -203,7 +206,7 @@ class Writer:
         self._shell = shell
         self._inbox: deque[Ticket] = deque()
         self._owed: list[Change] = []
-        self._bell = anyio.Event()
+        self._bell: asyncio.Future[None] | None = None
         self._closed = False
         self._unsure = False  # an error left it open what the store holds: read it before anything else
         self._retry_s = 0.0
@@ -225,7 +228,7 @@ class Writer:
             ticket.settle([DRAINING] * len(changes))
         else:
             self._inbox.append(ticket)
-            self._bell.set()
+            self._ring()
         return ticket
 
     async def apply(self, event: Event) -> Outcome:
@@ -240,7 +243,7 @@ class Writer:
 
     def look_again(self) -> None:
         """Compute the deadlines anew: the wall clock rang or was set."""
-        self._bell.set()
+        self._ring()
 
     def close(self) -> None:
         """Take nothing more: from this instant on every change is refused with `draining`."""
@@ -250,7 +253,7 @@ class Writer:
         """Store the last event of a closed writer. Returns whether it is durable."""
         ticket = Ticket([Change(event)])
         self._inbox.append(ticket)
-        self._bell.set()
+        self._ring()
         await ticket.done.wait()
         return not isinstance(ticket.outcomes[0], Refusal)
 
@@ -261,24 +264,37 @@ class Writer:
 
     async def _taken(self) -> list[Ticket]:
         """Wait until something arrived or is due, and take it."""
+        if self._inbox:
+            # A commit may have passed without a turn of the loop: whoever came meanwhile is heard, and goes with it.
+            await anyio.lowlevel.checkpoint()
         while not self._inbox:
             now, ahead = self._clock.now(), self._ahead(self.world)
             self._arm_wall(ahead)
             delay_s = self._delay_s(ahead, now)
             if delay_s is not None and delay_s <= 0:
                 break
-            self._bell = anyio.Event()
-            if delay_s is None:
-                await self._bell.wait()
-            else:
-                with anyio.move_on_after(delay_s):
-                    await self._bell.wait()
+            await self._rung(delay_s)
         tickets: list[Ticket] = []
         count = 0
         while self._inbox and count < MOST_CHANGES_A_TURN:
             tickets.append(self._inbox.popleft())
             count += len(tickets[-1].changes)
         return tickets
+
+    async def _rung(self, within_s: float | None) -> None:
+        """Wait for the bell, at most so long: with a timer of the loop's, as a cancel scope costs a tenth of a turn."""
+        loop = asyncio.get_running_loop()
+        bell = self._bell = loop.create_future()
+        timer = None if within_s is None else loop.call_later(within_s, self._ring)
+        try:
+            await bell
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _ring(self) -> None:
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
 
     def _ahead(self, world: World) -> tuple[Deadline, ...]:
         """Return a world's deadlines; of the same world, as computed before."""
@@ -350,7 +366,7 @@ class Writer:
 
     async def _commit(self, batch: Batch) -> None:
         try:
-            await self._runner.run(lambda: self._store.commit(batch))
+            await self._runner.run(lambda: self._store.commit(batch), brief=len(batch.entries) <= MOST_BRIEF_ENTRIES)
         except StoreError:
             # What reports an error may yet be durable. If even that cannot be seen, all is open until it can.
             self._unsure = True
@@ -378,7 +394,10 @@ class Writer:
         ids = {change.run_id for change in changes if change.run_id}
         if not keys and not ids:
             return _Found()
-        return await self._runner.run(lambda: _Found(self._store.kept_replies(keys), self._store.found_runs(ids)))
+        brief = len(keys) + len(ids) <= MOST_BRIEF_ENTRIES
+        return await self._runner.run(
+            lambda: _Found(self._store.kept_replies(keys), self._store.found_runs(ids)), brief=brief
+        )
 
     def _failed(self, changes: Sequence[Change], error: StoreError) -> list[Outcome]:
         self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)

@@ -83,7 +83,9 @@ CORE_MAY_IMPORT = {
     "dataclasses",
     "datetime",  # to write a time it was given; asking for one is banned below
     "enum",
+    "functools.cache",  # of what is the same for ever: the fields of a class
     "itertools",
+    "operator",
     "types",
     "typing",
     "torpor.wire",

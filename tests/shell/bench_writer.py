@@ -36,7 +36,7 @@ class Disk:
         self.full = False
         self.gate: anyio.Event | None = None
 
-    async def run(self, job: Callable[[], T]) -> T:
+    async def run(self, job: Callable[[], T], *, brief: bool = False) -> T:  # noqa: ARG002 - all the same to a fake
         if self.gate is not None:
             await self.gate.wait()
         await anyio.lowlevel.checkpoint()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torpord.core import records as r
 from torpord.core import run_records as rr
+from torpord.core.replacing import replace
 from torpord.core.runs import Run, RunStatus
 
 

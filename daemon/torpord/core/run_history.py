@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torpord.core import run_records as rr
 from torpord.core.records import Entry
+from torpord.core.replacing import replace
 from torpord.core.runs import MAIN, Place, PlaceStatus, Run, RunStatus, Stopping
 
 
@@ -175,26 +175,23 @@ def _step_failed(run: Run, entry: Entry, record: rr.StepFailed) -> Run:
 def _step_ended(run: Run, entry: Entry, record: rr.StepEnded) -> Run:
     """Move the place to the next state, which is what a crash after this instant finds."""
     status = PlaceStatus.RUNNING if record.begins else PlaceStatus.READY
-    attempt = int(record.begins)
-    here = Place(record.branch, record.state, record.visit, record.attempt, since_ts=entry.wall_s)
+    attempt, ts = int(record.begins), entry.wall_s
     was = run.place(record.branch)
-    if was is not None and was.branch != MAIN:
-        here = replace(here, join=was.join)
+    join = was.join if was is not None and was.branch != MAIN else ""
     added: tuple[Place, ...] = ()
-    match record.outcome:
-        case "next":
-            (to,) = record.next
-            here = replace(here, state=to["state"], visit=to["visit"], attempt=attempt, status=status)
-        case "at_join":
-            here = replace(here, status=PlaceStatus.AT_JOIN)
-        case "parallel":
-            here = replace(here, status=PlaceStatus.FORKED, join=record.join)
+    if record.outcome == "next":
+        (to,) = record.next
+        here = Place(record.branch, to["state"], to["visit"], attempt, status, since_ts=ts, join=join)
+    else:
+        # "at_join" and "complete", where the record that ends the run is behind this one, are the end of a branch.
+        at, onward = PlaceStatus.AT_JOIN, join
+        if record.outcome == "parallel":
+            at, onward = PlaceStatus.FORKED, record.join
             added = tuple(
-                Place(b["branch"], b["state"], b["visit"], attempt, status, since_ts=entry.wall_s, join=record.join)
+                Place(b["branch"], b["state"], b["visit"], attempt, status, since_ts=ts, join=record.join)
                 for b in record.next
             )
-        case _:  # "complete": the record that ends the run is behind this one
-            here = replace(here, status=PlaceStatus.AT_JOIN)
+        here = Place(record.branch, record.state, record.visit, record.attempt, at, since_ts=ts, join=onward)
     places = tuple(here if p.branch == record.branch else p for p in run.places) + added
     return replace(run, places=places, steps=run.steps + 1, crashes=0, worked_s=_worked_s(run, record))
 

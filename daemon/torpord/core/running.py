@@ -39,9 +39,9 @@ def schedule(draft: Draft) -> None:
     """Start a worker for every run that wants one, as many as there may be. The sleep cycle's does not count."""
     if draft.world.process.leaving:
         return
-    live = draft.world.runs.live.values()
-    free = free_workers(draft.world)
-    for run in [run for run in live if not run.worker and (run.cycle or free)]:
+    waiting = [run for run in draft.world.runs.live.values() if not run.worker]
+    free = free_workers(draft.world) if waiting else 0
+    for run in [run for run in waiting if run.cycle or free]:
         may = draft.world.cycle.phase == "running" if run.cycle else free > 0
         if may and _wants_worker(draft, run):
             free -= not run.cycle

@@ -141,9 +141,14 @@ class Run:
     @property
     def only_waits(self) -> bool:
         """Whether it goes on by itself, later, and does nothing now: not even load its flow."""
-        loads = self.worker and not self.loaded
-        waits = self.having(PlaceStatus.WAITING) and not self.having(PlaceStatus.READY, PlaceStatus.RUNNING)
-        return bool(waits and not loads)
+        if self.worker and not self.loaded:
+            return False
+        waits = False
+        for place in self.places:
+            if place.status in (PlaceStatus.RUNNING, PlaceStatus.READY):
+                return False
+            waits = waits or place.status is PlaceStatus.WAITING
+        return waits
 
     @property
     def joins(self) -> bool:

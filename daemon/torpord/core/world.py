@@ -7,7 +7,7 @@ small and flat: a part that did not change is the same object, which is how the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from torpord.core import run_records as rr
 from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
+from torpord.core.replacing import replace
 from torpord.core.run_history import evolve_run
 from torpord.core.runs import ENDED, Run, Runs, RunStatus
 

@@ -10,14 +10,17 @@ import orjson
 from torpord.core.limits import MAX_PIPE_LINE_BYTES
 from torpord.flows.journal import Message
 
+_READ_BYTES = 64 * 1024
 
-class Pipe(asyncio.Protocol):
+
+class Pipe(asyncio.BufferedProtocol):
     """Numbers what wants an answer, and hands each answer to whoever waits for it.
 
-    A protocol on the bare transport: a line costs one system call and no task.
+    A protocol on the bare transport: a line costs one system call and no task, and is read into a buffer that is there.
     """
 
     def __init__(self, rest: bytes, taken: Callable[[Message], None], ended: Callable[[], None]) -> None:
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._parts = [rest] if rest else []
         self._taken = taken
         self._ended = ended
@@ -31,9 +34,17 @@ class Pipe(asyncio.Protocol):
         self._transport = transport
         if self._parts:
             parts, self._parts = self._parts, []
-            self.data_received(b"".join(parts))
+            self._take(b"".join(parts))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Say where to read to."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self._take(bytes(self._buffer[:nbytes]))
+
+    def _take(self, data: bytes) -> None:
         """Take every whole line."""
         if b"\n" not in data:
             self._parts.append(data)

@@ -20,6 +20,10 @@ class SystemClock:
         awake_s = time.monotonic()
         return Now(awake_s, time.time(), max(0.0, time.clock_gettime(_RUNNING_ON) - awake_s))
 
+    def awake_s(self) -> float:
+        """Read the clock that stands while the machine is suspended."""
+        return time.monotonic()
+
     def local_minute(self, wall_s: float) -> int:
         """Return the minute of the local day at that time: 0 to 1439."""
         local = time.localtime(wall_s)

@@ -28,7 +28,7 @@ async def opened(path: Path, *, new_store: bool) -> AsyncIterator[tuple[Store, W
     `new_store`: one that cannot be read may be put aside, under a name that is told; nothing is ever deleted. Raises
     SetupError: 65 for a store that cannot be read, naming the newest backup; 75 where the disk would not have it.
     """
-    runner = StoreThread()
+    runner = StoreThread(SystemClock().awake_s)
     try:
         try:
             store, world = await runner.run(lambda: _open(path, new_store=new_store))

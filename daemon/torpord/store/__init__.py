@@ -1,1 +1,1 @@
-"""The store: one SQLite file, one connection, one thread."""
+"""The store: one SQLite file, one connection, one job at a time."""

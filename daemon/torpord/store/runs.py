@@ -70,6 +70,11 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: World, after
         _write_record(db, entry, record, runs[run_id])
     for run in runs.values():
         live = run.run_id in after.runs.live
+        was = before.runs.live.get(run.run_id)
+        if live and was is not None and (was.status, was.flow) == (run.status, run.flow):
+            # What is in an index stays out of it: SQLite would write its page anew.
+            db.execute("UPDATE runs SET body = ? WHERE run_id = ?", (codec.dump(run), run.run_id))
+            continue
         ended_ts = run.ended_ts if run.status in ENDED else None
         values = (live, run.status.value, run.flow, ended_ts, codec.dump(run), run.run_id)
         db.execute("UPDATE runs SET live = ?, status = ?, flow = ?, ended_ts = ?, body = ? WHERE run_id = ?", values)

@@ -1,7 +1,12 @@
-"""The store's own thread: everything that touches the file runs on it, in the order it was asked for.
+"""Where everything that touches the store's file runs: one job at a time, in the order they were asked for.
 
 A job that takes long is written in slices, and between two of them lets the others go first (`serve`): a request is
 then answered within a slice, and nothing of the long job is lost. That is why this is not an executor.
+
+Jobs run on a thread of their own, so that the event loop does not wait for a disk. To go there and back costs two
+wake-ups, on some machines as much as the disk does; so a brief job runs where it was asked for, while the thread has
+nothing to do and the disk answers at once. A disk that was slow once holds up the loop once, and then has to be quick
+for a while first.
 """
 
 from __future__ import annotations
@@ -14,12 +19,17 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
+# A brief job over this is slow: a few times what a good disk takes, and less than anybody who waits would notice.
+QUICK_S = 0.005
+# So many in a row have to be quick on the thread before one runs on the loop again.
+QUICK_IN_A_ROW = 64
+
 
 class Runner(Protocol):
     """Runs a job where the store lives, and gives its result back."""
 
-    async def run(self, job: Callable[[], T]) -> T:
-        """Run it; raises what it raises."""
+    async def run(self, job: Callable[[], T], *, brief: bool = False) -> T:
+        """Run it; raises what it raises. `brief`: it takes no longer than the disk needs for a few pages."""
         ...
 
     def waiting(self) -> bool:
@@ -34,11 +44,12 @@ class Runner(Protocol):
 class _Job:
     """Something to run, and the future to fill in."""
 
-    __slots__ = ("_call", "_future", "_loop")
+    __slots__ = ("_call", "_ended", "_future", "_loop")
 
-    def __init__(self, call: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, call: Callable[[], Any], future: asyncio.Future[Any], ended: Callable[[], None]) -> None:
         self._call = call
         self._future = future
+        self._ended = ended
         self._loop = future.get_loop()
 
     def do(self) -> None:
@@ -51,6 +62,7 @@ class _Job:
 
     def _tell(self, fill: Callable[[Any], None], what: object) -> None:
         def told() -> None:
+            self._ended()
             if not self._future.done():  # a caller that was cancelled does not wait any more
                 fill(what)
 
@@ -58,10 +70,13 @@ class _Job:
 
 
 class StoreThread:
-    """One thread, for as long as the store is open."""
+    """One thread, for as long as the store is open. `clock`: seconds, rising while the machine is awake."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._asked = 0  # jobs that are the thread's, and have not told their end yet
+        self._quick = 0  # brief jobs in a row that were
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
@@ -69,11 +84,29 @@ class StoreThread:
         while (job := self._jobs.get()) is not None:
             job.do()
 
-    async def run(self, job: Callable[[], T]) -> T:
-        """Run a job on the thread. A cancelled caller does not stop the job: it ends in its turn."""
+    async def run(self, job: Callable[[], T], *, brief: bool = False) -> T:
+        """Run a job, in its turn. A cancelled caller does not stop it."""
+        if not brief:
+            return await self._on_thread(job)
+        if self._asked or self._quick < QUICK_IN_A_ROW:
+            return await self._on_thread(lambda: self._timed(job))
+        return self._timed(job)
+
+    def _timed(self, job: Callable[[], T]) -> T:
+        begun_s = self._clock()
+        try:
+            return job()
+        finally:
+            self._quick = self._quick + 1 if self._clock() - begun_s < QUICK_S else 0
+
+    async def _on_thread(self, job: Callable[[], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(job, future))
+        self._asked += 1
+        self._jobs.put(_Job(job, future, self._told))
         return await future
+
+    def _told(self) -> None:
+        self._asked -= 1
 
     def waiting(self) -> bool:
         """Whether another job waits. For the job that is running."""
