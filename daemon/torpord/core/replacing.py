@@ -24,5 +24,7 @@ def _names(kind: Any) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
 
 def replace(part: T, **changes: Any) -> T:
     """Return a part of the world with some values changed. Raises TypeError for a name it does not have."""
-    names, values = _names(type(part))
-    return type(part)(**{**dict(zip(names, values(part), strict=True)), **changes})
+    kind: Any = type(part)
+    names, values = _names(kind)
+    changed: T = kind(**{**dict(zip(names, values(part), strict=True)), **changes})
+    return changed

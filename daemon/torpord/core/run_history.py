@@ -124,6 +124,14 @@ def retried(run: Run) -> Run:
     return replace(again, steps_before=run.steps + run.again, worker=0, loaded=False, stopping=Stopping.NOT)
 
 
+def shifted(run: Run, shift_s: float) -> Run:
+    """Return a run with its times of the awake clock moved: that clock began anew with another boot."""
+    places = tuple(
+        p if p.retry_awake_s is None else replace(p, retry_awake_s=p.retry_awake_s + shift_s) for p in run.places
+    )
+    return replace(run, places=places)
+
+
 def from_document(document: Mapping[str, Any]) -> Run:
     """Build a run from its JSON document. Raises KeyError, TypeError or ValueError for one that is not."""
     places = tuple(Place(**{**each, "status": PlaceStatus(each["status"])}) for each in document["places"])

@@ -17,7 +17,7 @@ from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
 from torpord.core.replacing import replace
-from torpord.core.run_history import evolve_run
+from torpord.core.run_history import evolve_run, shifted
 from torpord.core.runs import ENDED, Run, Runs, RunStatus
 
 
@@ -273,7 +273,7 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         )
     runs = world.runs
     for run in runs.live.values() if shift else ():
-        runs = runs.with_(_shifted(run, shift))
+        runs = runs.with_(shifted(run, shift))
     first = world.process.generation == 0
     lifecycle = replace(world.lifecycle, wish="", blocked_by=(), since_awake_s=world.lifecycle.since_awake_s + shift)
     activity = replace(world.activity, idle_since_awake_s=world.activity.idle_since_awake_s + shift)
@@ -292,10 +292,3 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         sleep=Sleep(),
         runs=runs,
     )
-
-
-def _shifted(run: Run, shift_s: float) -> Run:
-    places = tuple(
-        p if p.retry_awake_s is None else replace(p, retry_awake_s=p.retry_awake_s + shift_s) for p in run.places
-    )
-    return replace(run, places=places)

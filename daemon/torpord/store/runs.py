@@ -15,7 +15,7 @@ import orjson
 
 from torpord.core import run_records as rr
 from torpord.core.records import Entry, Started
-from torpord.core.run_history import evolve_run
+from torpord.core.run_history import evolve_run, shifted
 from torpord.core.runs import ENDED, MAIN, Run
 from torpord.core.world import World
 from torpord.store import codec
@@ -56,7 +56,8 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: World, after
     for entry in entries:
         record = entry.record
         if isinstance(record, Started) and record.rebase_s:  # a reboot moved what is by the awake clock
-            runs |= after.runs.live
+            moved = {run_id: shifted(runs.get(run_id, run), record.rebase_s) for run_id, run in before.runs.live.items()}
+            runs |= moved | dict(after.runs.live)
         if not isinstance(record, rr.RunRecord):
             continue
         if isinstance(record, rr.RunRemoved):
