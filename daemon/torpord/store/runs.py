@@ -56,7 +56,9 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: World, after
     for entry in entries:
         record = entry.record
         if isinstance(record, Started) and record.rebase_s:  # a reboot moved what is by the awake clock
-            moved = {run_id: shifted(runs.get(run_id, run), record.rebase_s) for run_id, run in before.runs.live.items()}
+            moved = {
+                run_id: shifted(runs.get(run_id, run), record.rebase_s) for run_id, run in before.runs.live.items()
+            }
             runs |= moved | dict(after.runs.live)
         if not isinstance(record, rr.RunRecord):
             continue
