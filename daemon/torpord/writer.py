@@ -370,7 +370,7 @@ class Writer:
         except StoreError:
             # What reports an error may yet be durable. If even that cannot be seen, all is open until it can.
             self._unsure = True
-            durable = await self._runner.run(lambda: self._store.durable(batch.number))
+            durable = await self._runner.run(lambda: self._store.durable(batch))
             self._unsure = False
             if not durable:
                 raise

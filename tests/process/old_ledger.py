@@ -31,9 +31,6 @@ def age(home: Path, *, old: int, young: int, old_days: float = 60.0) -> int:
             ]
             db.executemany("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", rows)
             newest = int(seq) + len(rows)
-            (head,) = db.execute("SELECT body FROM world WHERE part = 'head'").fetchone()
-            body = json.dumps({**json.loads(head), "ledger_seq": newest})
-            db.execute("UPDATE world SET body = ? WHERE part = 'head'", (body,))
     finally:
         db.close()
     return newest

@@ -90,9 +90,9 @@ def a_world_that_does_not_parse(store: Path) -> None:
     db.close()
 
 
-def a_head_that_is_no_json(store: Path) -> None:
+def a_part_that_is_no_json(store: Path) -> None:
     with sqlite3.connect(store) as db:
-        db.execute("UPDATE world SET body = '{' WHERE part = 'head'")
+        db.execute("UPDATE world SET body = '{' WHERE part = 'process'")
     db.close()
 
 
@@ -105,7 +105,7 @@ DAMAGES = [
     of_another_program,
     missing_with_its_wal_left,
     a_world_that_does_not_parse,
-    a_head_that_is_no_json,
+    a_part_that_is_no_json,
 ]
 
 

@@ -28,13 +28,13 @@ def commits(store: Store, batch: Batch) -> None:
         raise StoreError("disk I/O error (behind the commit)")
 
 
-def looks(store: Store, number: int) -> bool:
+def looks(store: Store, batch: Batch) -> bool:
     """Look whether a batch is there; once, not to be able to."""
     global fails_at_the_look  # noqa: PLW0603 - likewise
     if fails_at_the_look:
         fails_at_the_look = False
         raise StoreError("disk I/O error (at the look)")
-    return durable(store, number)
+    return durable(store, batch)
 
 
 Store.commit, Store.durable = commits, looks  # type: ignore[method-assign]

@@ -64,10 +64,10 @@ class CountingStore(Store):
             self.fail_after_commit -= 1
             raise StoreError("disk I/O error")
 
-    def durable(self, number: int) -> bool:
+    def durable(self, batch: Batch) -> bool:
         if self.blind:
             raise StoreError("disk I/O error")
-        return super().durable(number)
+        return super().durable(batch)
 
     def reopen(self) -> None:
         if self.blind:

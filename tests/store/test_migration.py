@@ -191,7 +191,7 @@ def test_there_is_no_way_from_a_version_that_never_was() -> None:
         migrations.bring_up(sqlite3.connect(":memory:"), 0)
 
 
-@pytest.mark.parametrize(("version", "said"), [(3, "upgrade this one"), (0, "none of torpor's")])
+@pytest.mark.parametrize(("version", "said"), [(module.VERSION + 1, "upgrade this one"), (0, "none of torpor's")])
 def test_a_store_of_another_version_is_refused(path: pathlib.Path, version: int, said: str) -> None:
     db = sqlite3.connect(path)
     db.execute(f"PRAGMA user_version = {version}")

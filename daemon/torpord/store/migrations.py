@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
 
 from torpord.store import codec
 
-FROM = (1,)
+FROM = (1, 2)
+TO = 3
 
 
 def bring_up(db: sqlite3.Connection, version: int) -> None:
@@ -19,9 +21,12 @@ def bring_up(db: sqlite3.Connection, version: int) -> None:
     schema = Path(__file__).with_name("schema.sql").read_text()
     try:
         # `executescript` commits what is open before it begins, and leaves open what it began itself.
-        db.executescript(f"BEGIN IMMEDIATE; {schema[schema.index('CREATE TABLE runs') :]}")
-        _make_the_cycle_a_run(db)
-        db.execute("PRAGMA user_version = 2")
+        db.executescript(f"BEGIN IMMEDIATE; {_FIRST[version](schema)}")
+        if version == 1:
+            _make_the_cycle_a_run(db)
+        else:
+            _number_the_steps(db)
+        db.execute(f"PRAGMA user_version = {TO}")
         db.execute("COMMIT")
     except (sqlite3.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         if db.in_transaction:
@@ -43,3 +48,23 @@ def _make_the_cycle_a_run(db: sqlite3.Connection) -> None:
     if old.get("last") is not None:
         old["last"] |= {"run_id": "", "result": results or None}
     db.execute("UPDATE world SET body = ? WHERE part = 'cycle'", (codec.dump(old),))
+
+
+def _new_steps(schema: str) -> str:
+    first = schema.index("CREATE TABLE steps")
+    return f"ALTER TABLE steps RENAME TO old_steps; {schema[first : schema.index(';', first) + 1]}"
+
+
+def _number_the_steps(db: sqlite3.Connection) -> None:
+    """Give the steps of version 2 their numbers by run: they had one number for all runs, and an index beside it."""
+    columns = "branch, state, visit, attempt, body"
+    number = "row_number() OVER (PARTITION BY run_id ORDER BY id)"
+    db.execute(f"INSERT INTO steps SELECT run_id, {number}, {columns} FROM old_steps")  # noqa: S608 - ours
+    db.execute("DROP TABLE old_steps")
+
+
+# By version: from the schema, the tables that it lacks.
+_FIRST: Mapping[int, Callable[[str], str]] = {
+    1: lambda schema: schema[schema.index("CREATE TABLE runs") :],
+    2: _new_steps,
+}

@@ -139,7 +139,8 @@ def _step(db: sqlite3.Connection, record: rr.StepDone, outcome: str, **more: Any
         **more,
     }
     values = (record.run_id, record.branch, record.state, record.visit, record.attempt, codec.dump(body))
-    db.execute("INSERT INTO steps (run_id, branch, state, visit, attempt, body) VALUES (?, ?, ?, ?, ?, ?)", values)
+    next_ = "INSERT INTO steps SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5, ?6 FROM steps WHERE run_id = ?1"
+    db.execute(next_, values)
 
 
 def _patch(db: sqlite3.Connection, run_id: str, branch: str, set_: Mapping[str, str], removed: Iterable[str]) -> None:
@@ -167,8 +168,8 @@ def _begin_call(db: sqlite3.Connection, entry: Entry, record: rr.CallBegun) -> N
 def _import(db: sqlite3.Connection, run: Run, rows: Rows) -> None:
     _insert(db, run, rows.detail)
     db.executemany("INSERT INTO run_data VALUES (?, ?, ?, ?)", [(run.run_id, *row) for row in rows.data])
-    steps_ = [(run.run_id, *row) for row in rows.steps]
-    db.executemany("INSERT INTO steps (run_id, branch, state, visit, attempt, body) VALUES (?, ?, ?, ?, ?, ?)", steps_)
+    steps_ = [(run.run_id, number, *row) for number, row in enumerate(rows.steps, 1)]
+    db.executemany("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?)", steps_)
     marks = ", ?" * len(CALL_COLUMNS)
     query = f"INSERT INTO calls (run_id, {', '.join(CALL_COLUMNS)}) VALUES (?{marks})"  # noqa: S608 - ours
     db.executemany(query, [(run.run_id, *row) for row in rows.calls])
@@ -216,7 +217,7 @@ def resumption(db: sqlite3.Connection, run: Run) -> Resumption:
     branches = data(db, run.run_id)
     main = branches.pop(MAIN)["set"]
     visits: dict[str, dict[str, int]] = {}
-    # Every row of the run in the index, and nothing else: some milliseconds for ten thousand steps.
+    # All rows of the run, which lie together: some milliseconds for ten thousand steps.
     query = "SELECT branch, state, max(visit) FROM steps WHERE run_id = ? GROUP BY branch, state"
     for branch, state, visit in db.execute(query, (run.run_id,)):
         visits.setdefault(branch, {})[state] = visit
@@ -259,8 +260,9 @@ def page(
 
 
 def steps(db: sqlite3.Connection, run_id: str, after_id: int, limit: int) -> list[dict[str, Any]]:
-    """Read up to `limit` attempts of a run that ended behind row `after_id`."""
-    query = "SELECT id, branch, state, visit, attempt, body FROM steps WHERE run_id = ? AND id > ? ORDER BY id LIMIT ?"
+    """Read up to `limit` attempts of a run that ended behind the one of number `after_id`."""
+    columns = "number, branch, state, visit, attempt, body"
+    query = f"SELECT {columns} FROM steps WHERE run_id = ? AND number > ? ORDER BY number LIMIT ?"  # noqa: S608 - ours
     rows = db.execute(query, (run_id, after_id, limit))
     return [{**dict(zip(STEP_COLUMNS, row[:-1], strict=True)), **orjson.loads(row[-1])} for row in rows]
 

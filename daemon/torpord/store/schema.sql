@@ -1,7 +1,8 @@
--- torpor.db, version 2. The tables are the world; the ledger is its history. Read it with any SQLite while the daemon
+-- torpor.db, version 3. The tables are the world; the ledger is its history. Read it with any SQLite while the daemon
 -- is down; while it is up, nobody else opens this file (`torpor log` and `torpor status` ask the daemon).
 
--- The world's small parts, one JSON document each: a part that did not change is not written.
+-- The world's small parts, one JSON document each: a part that did not change is not written. `head` is the number of
+-- the last batch that wrote nothing into the ledger.
 CREATE TABLE world (part TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE holds (hold_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -48,17 +49,18 @@ CREATE TABLE run_data (
     PRIMARY KEY (run_id, branch, key)
 ) WITHOUT ROWID;
 
--- Every attempt that ended, in that order. body: outcome, times, figures, and what went wrong.
+-- Every attempt that ended, numbered by run in that order, and stored so: a step's end touches one page of them. body:
+-- outcome, times, figures, and what went wrong.
 CREATE TABLE steps (
-    id      INTEGER PRIMARY KEY,
     run_id  TEXT NOT NULL,
+    number  INTEGER NOT NULL,
     branch  TEXT NOT NULL,
     state   TEXT NOT NULL,
     visit   INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
-    body    TEXT NOT NULL
-);
-CREATE INDEX steps_of_run ON steps (run_id, branch, state, visit);
+    body    TEXT NOT NULL,
+    PRIMARY KEY (run_id, number)
+) WITHOUT ROWID;
 
 -- What steps did outside, each once. status: begun (no outcome is known), done, failed.
 CREATE TABLE calls (

@@ -21,7 +21,7 @@ from torpord.core.world import Holds, World
 from torpord.points import reached
 from torpord.store import codec, migrations, runs
 
-VERSION = 2
+VERSION = migrations.TO
 # Replies are kept this long in any case, then until this many newer ones have come (or, in housekeeping, for a day).
 KEEP_REPLIES_LEAST_S = 15 * 60.0
 KEEP_REPLIES = 100_000
@@ -129,6 +129,7 @@ class Store:
             bodies = dict(self._db.execute("SELECT part, body FROM world"))
             held = [body for (body,) in self._db.execute("SELECT body FROM holds")]
             ended = runs.ended_counts(self._db)
+            (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()  # it is never trimmed
         except sqlite3.Error as error:
             raise _fault(self.path, error) from error
         try:
@@ -140,7 +141,7 @@ class Store:
             raise StoreUnreadableError(f"the world in {self.path} does not parse: {error!r}") from error
         self.number = head.get("number", 0)
         known = Runs(MappingProxyType(live), MappingProxyType(ended))
-        return World(**parts, holds=Holds.of(holds), runs=known, ledger_seq=head.get("ledger_seq", 0))
+        return World(**parts, holds=Holds.of(holds), runs=known, ledger_seq=newest)
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises StoreError; whether it is durable then, `durable` says."""
@@ -166,9 +167,11 @@ class Store:
             rows = [(line.seq, line.ts, line.awake_s, line.kind, line.data, line.cause) for line in batch.lines]
             db.executemany("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", rows)
         before = batch.before if batch.before.process.generation else None
-        head = codec.dump({"number": batch.number, "ledger_seq": after.ledger_seq})
-        parts = [*codec.changed_parts(before, after), ("head", head)]
-        db.executemany("INSERT OR REPLACE INTO world VALUES (?, ?)", parts)
+        parts = codec.changed_parts(before, after)
+        if not batch.lines:
+            parts.append(("head", codec.dump({"number": batch.number})))
+        if parts:
+            db.executemany("INSERT OR REPLACE INTO world VALUES (?, ?)", parts)
         if after.holds is not batch.before.holds:
             self._write_holds(batch.before.holds, after.holds)
         if after.runs is not batch.before.runs or batch.entries:
@@ -192,16 +195,19 @@ class Store:
         self._db.executemany("DELETE FROM holds WHERE hold_id = ?", gone)
         self._db.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", new)
 
-    def durable(self, number: int) -> bool:
-        """Return whether batch `number` is in the file, whatever `commit` said. Raises StoreError if unknown."""
+    def durable(self, batch: Batch) -> bool:
+        """Return whether a batch is in the file, whatever `commit` said. Raises StoreError if unknown."""
         try:
+            (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()
             row = self._db.execute("SELECT body FROM world WHERE part = 'head'").fetchone()
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
         stored = orjson.loads(row[0])["number"] if row else 0
-        if stored == number:
-            self.number = number
-        return bool(stored == number)
+        # One that writes history is known by its last line, and only another by its number.
+        found = bool(newest >= batch.lines[-1].seq if batch.lines else stored == batch.number)
+        if found:
+            self.number = batch.number
+        return found
 
     def kept_replies(self, keys: Sequence[str]) -> Mapping[str, KeptReply]:
         """Look up the first results of these keys. Raises StoreError."""
