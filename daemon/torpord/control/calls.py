@@ -13,12 +13,22 @@ from torpord.core import events as ev
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked: its parameters, who sent it, and over which connection (None: a file in `wake.d/`)."""
+    """One request, checked: its parameters, who sent it, and over which connection (None: a file in `wake.d/`).
+
+    `left_wall_s`: when such a file was written. What it says of times counts from then, and not from when it is read.
+    """
 
     desk: Desk
     params: Mapping[str, Any]
     cause: ev.Cause
     connection: int | None
+    left_wall_s: float | None = None
+
+    @property
+    def said_wall_s(self) -> float:
+        """When it was said. A file's time that lies ahead is a clock's that was set back meanwhile."""
+        now_s = self.desk.now().wall_s
+        return now_s if self.left_wall_s is None else min(self.left_wall_s, now_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import orjson
 
 from torpor import wire
 from torpord.control.calls import Call, Method
+from torpord.control.named_process import named
 from torpord.control.params import Client, Flag, Number, OneOf, Param, RefusedError, Text, Value, Words, check
 from torpord.control.run_methods import RUN_ROWS
 from torpord.control.waiting import waits_for_one
@@ -21,7 +22,6 @@ from torpord.core import events as ev
 from torpord.core import report
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import Trigger
-from torpord.host import processes
 from torpord.writer import Change
 
 YEAR_S = 366 * 86_400.0
@@ -36,15 +36,7 @@ def _event(call: Call) -> ev.Event:
 def _hold_acquire(call: Call) -> ev.Event:
     params = call.params
     ttl_s, pid = params.get("ttl_s"), params.get("pid")
-    identity = None
-    if pid is not None:
-        try:
-            identity = processes.identify(pid)
-        except OSError as error:
-            message = f"process {pid} cannot be looked at now ({error.strerror}): ask again when there are descriptors"
-            raise RefusedError(Refusal("too_many", message, {"field": "pid"})) from error
-        if identity is None:
-            raise RefusedError(Refusal("invalid_params", f"there is no process {pid}", {"field": "pid"}))
+    identity = None if pid is None else named(pid)
     if ttl_s is None and pid is None and call.connection is None:
         message = "a hold that is left in a file has no connection to live by: it needs ttl_s or pid"
         raise RefusedError(Refusal("invalid_params", message, {"field": "ttl_s"}))
@@ -238,7 +230,7 @@ def change(row: Method, call: Call) -> Change:
         field = next((name for name in params if isinstance(row.params[name].kind, Value)), "")
         message = f"{field} cannot be kept under a key: {error}"
         raise RefusedError(Refusal("invalid_params", message, {"field": field})) from error
-    bare = Call(call.desk, params, call.cause, call.connection)
+    bare = Call(call.desk, params, call.cause, call.connection, call.left_wall_s)
 
     def made() -> ev.Event | Refusal:
         try:

@@ -115,14 +115,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a document: any text up to MAX_PIECE_CHARS."""
+    """Any text up to `most` characters, as a piece of a document is."""
+
+    most: int = wire.MAX_PIECE_CHARS
 
     def takes(self, value: Any) -> bool:
         """Whether it is one."""
-        return isinstance(value, str) and len(value) <= wire.MAX_PIECE_CHARS
+        return isinstance(value, str) and len(value) <= self.most
 
     def __str__(self) -> str:
-        return f"a text of up to {wire.MAX_PIECE_CHARS} characters"
+        return f"a text of up to {self.most} characters"
 
 
 @dataclass(frozen=True, slots=True)

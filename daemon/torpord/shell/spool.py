@@ -188,7 +188,7 @@ class Spool:
             raise _BadFileError(f"method {message['method'][:64]!r} cannot be left in a file; these can: {changing}")
         cause: dict[str, Any] = {"source": "file", "name": printable(name), "uid": found.st_uid}
         made = f"wake.d/{printable(name)}:{found.st_ino}:{found.st_mtime_ns}"
-        taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None))
+        taken = change(row, Call(self._desk, {"key": "-", **params}, cause, None, found.st_mtime))
         key = params.get("key", made)
         return _Entry(name, key, Change(taken.event, key, taken.request, run_id=taken.run_id))
 
