@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torpor import calls, pieces, talk
 from torpor import home as homes
+from torpor.agent_methods import WAIT_GRACE_S, AsyncAgentMethods
 from torpor.aio_link import AsyncLink
-from torpor.client import WAIT_GRACE_S, who_asks
+from torpor.client import who_asks
 from torpor.deadline import Deadline
 from torpor.errors import Down, Refused
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class AsyncClient:
+class AsyncClient(AsyncAgentMethods):
     """An asyncio client of the daemon of one home. Makes its connection at the first call and keeps it.
 
     Deadlines, errors, and what starts the daemon: all as for `torpor.Client`. Tasks of one event loop may share one:
-    calls wait for each other; `wait`, `wait_run`, `subscribe`, `run_export` and `run_import` use connections of their
-    own. A call that is cancelled may have been applied.
+    calls wait for each other; `wait`, `wait_run`, `wait_agent`, `subscribe`, `run_export` and `run_import` use
+    connections of their own. A call that is cancelled may have been applied.
     """
 
     def __init__(

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from torpor import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from types import EllipsisType
 
-    from torpor import replies
+    from torpor import agent_replies, replies
 
 R = TypeVar("R")
 
@@ -185,3 +187,101 @@ def run_import(text: str, cursor: str | None, *, more: bool, key: str) -> Call[r
     """Give a piece of a run's document; `key` belongs to the last one, with which it is applied."""
     last = {"more": True} if more else {"key": key}
     return Call("run.import", {"text": text, **_given(cursor=cursor), **last})
+
+
+def agent_register(
+    agent_id: str,
+    *,
+    parent_id: str | EllipsisType | None = ...,
+    pid: int | EllipsisType | None = ...,
+    wake_command: str | Sequence[str] | EllipsisType | None = ...,
+    meta: Any = ...,
+) -> Call[agent_replies.Registered]:
+    """Make an agent known, or change what is known of it: `...` leaves a field as it is, None takes it away."""
+    fields = {"parent_id": parent_id, "pid": pid, "wake_command": wake_command, "meta": meta}
+    given = {name: value for name, value in fields.items() if value is not ...}
+    return Call("agent.register", {"agent_id": agent_id, **given, "key": new_key()})
+
+
+def agent_heartbeat(agent_id: str, doing: str | None) -> Call[agent_replies.Word]:
+    """Say that an agent is there. One that says no work starts nobody: presence is no need."""
+    return Call("agent.heartbeat", _given(agent_id=agent_id, doing=doing), looks=doing in (None, "idle"))
+
+
+def agent_transition(
+    agent_id: str,
+    to: str,
+    *,
+    reason: str | None = None,
+    recovery_at: str | datetime | None = None,
+    retry_after: float | str | None = None,
+    headers: Mapping[str, str | float] | None = None,
+    message: str | None = None,
+    force: bool = False,
+) -> Call[agent_replies.Word]:
+    """Say what an agent is doing, that it is out of quota, or that it leaves."""
+    when = _given(recovery_at=_moment(recovery_at), retry_after=retry_after, headers=headers, message=message)
+    more = {**_given(reason=reason), **when, **({"force": True} if force else {})}
+    return Call("agent.transition", {"agent_id": agent_id, "to": to, **more, "key": new_key()})
+
+
+def agent_get(agent_id: str) -> Call[agent_replies.WholeAgentIs]:
+    """Ask for all that is known of an agent."""
+    return Call("agent.get", {"agent_id": agent_id}, looks=True)
+
+
+def agent_list(status: str | None, cursor: str | None, limit: int | None) -> Call[agent_replies.Agents]:
+    """Ask for a page of agents, by name."""
+    return Call("agent.list", _given(status=status, cursor=cursor, limit=limit), looks=True)
+
+
+def agent_forget(agent_id: str) -> Call[agent_replies.Forgotten]:
+    """Forget an agent, and cancel its slots."""
+    return Call("agent.forget", {"agent_id": agent_id, "key": new_key()})
+
+
+def wait_agent(agent_id: str, status: str, timeout_s: float | None) -> Call[agent_replies.WaitedAgent]:
+    """Ask to be told when an agent is in `status`."""
+    return Call("wait", _given(agent_id=agent_id, status=status, timeout_s=timeout_s), looks=True)
+
+
+def slot_add(
+    agent_id: str,
+    type_: str,
+    at: str | datetime,
+    *,
+    duration_s: float | None = None,
+    priority: int | None = None,
+    payload: Any = None,
+    key: str | None = None,
+) -> Call[agent_replies.SlotAdded]:
+    """Plan work for an agent."""
+    more = _given(duration_s=duration_s, priority=priority, payload=payload)
+    params = {"agent_id": agent_id, "type": type_, "at": _moment(at), **more, "key": key or new_key()}
+    return Call("slot.add", params)
+
+
+def slot_take(slot_id: str, agent_id: str | None) -> Call[agent_replies.SlotTaken]:
+    """Take a slot that is due: its agent begins to work."""
+    return Call("slot.take", {"slot_id": slot_id, **_given(agent_id=agent_id), "key": new_key()})
+
+
+def slot_finish(slot_id: str) -> Call[agent_replies.Word]:
+    """End a slot that was taken."""
+    return Call("slot.finish", {"slot_id": slot_id, "key": new_key()})
+
+
+def slot_cancel(slot_id: str, reason: str | None) -> Call[agent_replies.SlotCancelled]:
+    """Take a slot back."""
+    return Call("slot.cancel", {"slot_id": slot_id, **_given(reason=reason), "key": new_key()})
+
+
+def slot_list(
+    agent_id: str | None, status: str | None, cursor: str | None, limit: int | None
+) -> Call[agent_replies.Slots]:
+    """Ask for a page of slots."""
+    return Call("slot.list", _given(agent_id=agent_id, status=status, cursor=cursor, limit=limit), looks=True)
+
+
+def _moment(at: str | datetime | None) -> str | None:
+    return at if at is None or isinstance(at, str) else at.isoformat()

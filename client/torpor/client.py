@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torpor import calls, pieces, talk
 from torpor import home as homes
+from torpor.agent_methods import WAIT_GRACE_S, AgentMethods
 from torpor.deadline import Deadline
 from torpor.errors import Down, Refused
 from torpor.link import Link
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# What the daemon gets to answer that a `wait` ran out, before the client stops waiting for that.
-WAIT_GRACE_S = 2.0
-
 
 def who_asks() -> str:
     """Return how this process is named where it does not say so itself: its program and pid."""
@@ -35,19 +33,20 @@ def who_asks() -> str:
     return f"{program}[{os.getpid()}]"
 
 
-class Client:
+class Client(AgentMethods):
     """A blocking client of the daemon of one home. Makes its connection at the first call and keeps it.
 
     Each call has one deadline for all of it, `timeout` seconds (None: no limit): connecting, starting the daemon where
     it is down, asking again where the connection broke. Looking (`hello`, `status`, `why`, `log`, `subscribe`, `wait`,
-    `hold_list`, `run_list`, `run_get`, `run_export`, `wait_run`) never starts the daemon.
+    `hold_list`, `run_list`, `run_get`, `run_export`, `wait_run`, `agent_get`, `agent_list`, `slot_list`, `wait_agent`)
+    never starts the daemon, and neither does the heartbeat of an agent that does not work.
 
     Any call may raise: Unreachable (nobody answers and nobody could be started; `torpor.errors.Down` where this call
     would not start anybody), NotPermitted, Timeout, ProtocolError, or Refused where the daemon said no; and BadHome
     where the home or the socket's path cannot be used.
 
-    Threads may share one: calls wait for each other. `wait`, `wait_run`, `subscribe`, `run_export` and `run_import` use
-    connections of their own and hold up nobody. Not to be used on both sides of a fork.
+    Threads may share one: calls wait for each other. `wait`, `wait_run`, `wait_agent`, `subscribe`, `run_export` and
+    `run_import` use connections of their own and hold up nobody. Not to be used on both sides of a fork.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 State = Literal["WAKE", "DROWSY", "SLEEP", "HIBERNATION"]
+AgentStatus = Literal["offline", "exhausted", "busy", "on_call", "idle"]
 RunStatus = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 
 
@@ -76,6 +77,7 @@ class Status(TypedDict):
     ledger_seq: int
     next: Next
     holds: list[Hold]
+    agents: dict[AgentStatus, int]
     runs: dict[RunStatus, int]
     sleep: dict[str, Any]
     supervisor: str | None
