@@ -26,8 +26,8 @@ from datetime import datetime
 from torpor import Client
 from torpord.store import runs as rows
 
-ROUNDS = 3
-STEPS = 3000
+ROUNDS = 5
+STEPS = 2000
 DBOS_STEPS = 500
 LONG_STEPS = 10_000
 YIELD_WITHIN_S = 2.0

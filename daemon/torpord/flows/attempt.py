@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -56,7 +55,7 @@ class Attempt:
     task: asyncio.Task[None] | None = None
     awaited: Awaited = field(default_factory=Awaited)
     _waits: set[Future[Any]] = field(default_factory=set)
-    _counts: Counter[tuple[str, bytes]] = field(default_factory=Counter)
+    _counts: dict[tuple[str, bytes], int] = field(default_factory=dict)
     _kept_bytes: int | None = None  # of calls in this visit; None: not counted yet
 
     @property
@@ -95,8 +94,8 @@ class Attempt:
             raise StepError('run.call(tool, args, fn): tool is text, args an object, unknown "again" or "fail"')
         raw = strict.dump(args, f"the arguments of the call {tool!r}", canonical=True)
         strict.check_size(len(raw), f"the arguments of the call {tool!r}")
-        nth = self._counts[tool, raw]
-        self._counts[tool, raw] += 1
+        nth = self._counts.get((tool, raw), 0)
+        self._counts[tool, raw] = nth + 1
         key = key_of(self.origin, self.branch, self.state, self.visit, tool, orjson.Fragment(raw), nth)
         earlier = self.recorded.get(key, {})
         if earlier.get("status") == "begun" and unknown == "fail":

@@ -98,9 +98,8 @@ async def _serve(sock: socket.socket, rest: bytes, flow: Flow, hello: Message) -
                 engine.take(message)
 
     pipe = Pipe(rest, taken, _abandoned)
-    clock = SystemClock()
     work_dir = Path(hello["work_dir"])
-    engine = Engine(flow, pipe, hello["run_id"], hello["origin"], work_dir, lambda: clock.now().awake_s)
+    engine = Engine(flow, pipe, hello["run_id"], hello["origin"], work_dir, SystemClock().awake_s)
     engine.place(hello["data"], hello["branches"], hello["visits"])
     loop.add_signal_handler(signal.SIGTERM, tell, "cancel")
     sock.setblocking(False)  # noqa: FBT003 - it takes no name
