@@ -25,7 +25,7 @@ from torpord.control.params import RefusedError
 from torpord.control.server import Server
 from torpord.core import effects as fx
 from torpord.core.draft import Refusal
-from torpord.core.events import DeadlinePassed, ProcessStarted, SettingsRead, StopWanted
+from torpord.core.events import DeadlinePassed, SettingsRead, StopWanted
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
@@ -41,13 +41,14 @@ from torpord.host.lock import HomeLock
 from torpord.host.notify import Notifier
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.log import configure
-from torpord.shell import conditions
+from torpord.shell import conditions, record_log
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
 from torpord.shell.leaving import Exit
 from torpord.shell.lookout import Lookout, WallDeadline
 from torpord.shell.opening import opened
 from torpord.shell.spool import Spool
+from torpord.shell.starting import process_started, start_cause
 from torpord.shell.statefile import StateFile, StateKeeper, document
 from torpord.shell.workers import Workers
 from torpord.store.store import Line, Store
@@ -55,22 +56,6 @@ from torpord.store.thread import StoreThread
 from torpord.writer import Writer
 
 log = structlog.get_logger("torpord")
-
-# The records somebody should look at; all others are logged as information.
-TROUBLE = frozenset(
-    {
-        "hibernation_blocked",
-        "hook_failed",
-        "quarantine_entered",
-        "run_failed",
-        "shadow_run_warning",
-        "sleep_cycle_failed",
-        "step_failed",
-        "wake_rejected",
-    }
-)
-# These come by the thousand: the ledger has them all.
-DETAILS = frozenset({"step_started", "step_ended", "call_begun", "call_ended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,40 +199,14 @@ class Daemon:
 
     async def _begin(self, world: World) -> Refusal | None:
         """Record the start; only then is anybody served. Returns why it cannot be stored, if so."""
-        holds = [hold for hold in world.holds.by_id.values() if hold.pid is not None and hold.pid_start is not None]
-        dead = tuple(h.hold_id for h in holds if not _lives(h.pid, h.pid_start))
-        cause = self._start_cause(world)
-        event = ProcessStarted(
-            {"source": cause, "pid": os.getppid()},
-            pid=os.getpid(),
-            version=torpor.__version__,
-            start_cause=cause,
-            supervisor=self._supervisor,
-            boot_id=processes.boot_id(),
-            policy=self._settings.policy,
-            dead_holds=dead,
-        )
+        options, supervisor = self._options, self._supervisor
+        cause = start_cause(world, self._listener, options.home, supervisor, spawned=options.spawned)
+        event = process_started(world, self._settings.policy, cause, supervisor)
         outcome = await self._writer.apply(event)
         if isinstance(outcome, Refusal):
             return outcome
         await self._keeper.write()
         return None
-
-    def _start_cause(self, world: World) -> str:
-        if self._options.spawned:
-            return "spawn"
-        if self._supervisor != "none":
-            # First of all: a service manager starts again what died, and who connects meanwhile did not start it.
-            # After a reboot nothing of that kind is known, and whoever came is the cause.
-            if not world.process.ended and world.process.boot_id == processes.boot_id():
-                return "crash"
-            if self._listener.is_inherited and _readable(self._listener):
-                return "connect"
-            if (self._options.home / wire.WAKE_SIGNAL_NAME).exists():
-                return "wake.signal"
-            if any((self._options.home / wire.SPOOL_NAME).iterdir()):
-                return "wake.d"
-        return "manual"
 
     # What the writer asks and tells (writer.Shell).
 
@@ -259,15 +218,10 @@ class Daemon:
     def committed(self, entries: Sequence[Entry], lines: Sequence[Line], before: World, after: World) -> None:
         """Tell everybody who follows: the log, the subscribers, the waiting, the state file."""
         self._tail.add(lines)
+        record_log.write(entries, details=self._settings.log_level == "debug")
         for entry in entries:
             if entry.seq is None:
                 continue
-            kind = entry.record.kind
-            if kind not in DETAILS:
-                level = "warning" if kind in TROUBLE else "info"
-                getattr(log, level)(kind, seq=entry.seq, **_shown(entry))
-            elif self._settings.log_level == "debug":
-                log.debug(kind, seq=entry.seq, **_shown(entry))
             if isinstance(entry.record, StateTransition):
                 self._desk.reached(State(entry.record.to), entry.seq)
             elif isinstance(entry.record, RunRecord):
@@ -393,27 +347,3 @@ class Daemon:
 
 def _signals() -> Any:
     return anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def _lives(pid: int | None, start: str | None) -> bool:
-    if pid is None or start is None:
-        return False
-    try:
-        return processes.is_alive(processes.ProcessIdentity(pid, start))
-    except OSError as error:
-        # Not known is not dead: it is watched, and its end is told when it can be seen.
-        log.warning("cannot_look_at_process", pid=pid, error=str(error))
-        return True
-
-
-def _readable(listener: listen.Listener) -> bool:
-    import select  # noqa: PLC0415 - once a life
-
-    poll = select.poll()
-    poll.register(listener.sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _shown(entry: Entry) -> dict[str, Any]:
-    data = {("at" if k == "ts" else k): v for k, v in entry.record.data().items() if k not in ("event", "level", "seq")}
-    return {**data, "cause": entry.cause}

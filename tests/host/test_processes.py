@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from torpord import app
 from torpord.host import processes
 from torpord.host.resources import usage
+from torpord.shell import starting
 from waiting import until
 
 if TYPE_CHECKING:
@@ -135,11 +135,11 @@ async def test_what_cannot_be_looked_at_is_not_called_dead(monkeypatch: pytest.M
         processes.identify(mine.pid)
     with pytest.raises(OSError, match=os.strerror(number)):
         await processes.ended(mine)
-    assert app._lives(mine.pid, mine.start)
+    assert starting.lives(mine.pid, mine.start)
     assert usage()["rss_bytes"] > 1_000_000
     monkeypatch.undo()
     assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
-    assert not app._lives(mine.pid, mine.start + "0")
+    assert not starting.lives(mine.pid, mine.start + "0")
 
 
 def test_the_peer_is_the_kernels_word() -> None:

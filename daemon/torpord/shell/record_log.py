@@ -1,0 +1,46 @@
+"""What the log has of the records: warnings of those to look at, and nothing of those that come by the thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from torpord.core.records import Entry
+
+log = structlog.get_logger("torpord")
+
+# The records somebody should look at; all others are logged as information.
+TROUBLE = frozenset(
+    {
+        "hibernation_blocked",
+        "hook_failed",
+        "quarantine_entered",
+        "run_failed",
+        "shadow_run_warning",
+        "sleep_cycle_failed",
+        "step_failed",
+        "wake_rejected",
+    }
+)
+# These come by the thousand: the ledger has them all.
+DETAILS = frozenset({"step_started", "step_ended", "call_begun", "call_ended"})
+
+
+def write(entries: Sequence[Entry], *, details: bool) -> None:
+    """Log those that the ledger has."""
+    for entry in entries:
+        if entry.seq is None:
+            continue
+        kind = entry.record.kind
+        if kind not in DETAILS:
+            level = "warning" if kind in TROUBLE else "info"
+            getattr(log, level)(kind, seq=entry.seq, **_shown(entry))
+        elif details:
+            log.debug(kind, seq=entry.seq, **_shown(entry))
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    data = {("at" if k == "ts" else k): v for k, v in entry.record.data().items() if k not in ("event", "level", "seq")}
+    return {**data, "cause": entry.cause}
