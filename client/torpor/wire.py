@@ -14,6 +14,13 @@ STATES = ("WAKE", "DROWSY", "SLEEP", "HIBERNATION")
 RUN_STATUSES = ("pending", "running", "paused", "completed", "failed", "cancelled")
 ENDED_RUN_STATUSES = RUN_STATUSES[3:]
 
+# An agent is in one of these. What it may say of itself is what it does, or where it is to be.
+AGENT_STATUSES = ("offline", "exhausted", "busy", "on_call", "idle")
+DOINGS = ("idle", "busy", "on_call")
+AGENT_TARGETS = ("idle", "busy", "on_call", "offline", "exhausted")
+EXHAUST_REASONS = ("rate_limit", "billing")
+SLOT_TYPES = ("work", "on_call")
+
 # JSON-RPC 2.0 keeps -32768 to -32100 for itself; ours count down from -32000. A name is never used again for
 # another meaning, and neither is a number.
 ERROR_CODES = {
@@ -45,6 +52,14 @@ MAX_HOLDS = 1000  # each change of them copies them: a bound on what one client 
 
 MAX_WAITS = 256  # open on one connection
 
+# An agent is about a kilobyte of the daemon's memory, a slot as much and its payload.
+MAX_AGENTS = 250_000
+MAX_SLOTS = 100_000
+MAX_AGENT_SLOTS = 1_000
+MAX_AGENT_ID_CHARS = 128
+MAX_META_BYTES = 4096
+MAX_PAYLOAD_BYTES = 16_384
+
 # Of a run's document in one `run.import`. JSON text in a JSON string is at most twice as long where all of it is ASCII,
 # and a line has an envelope besides: who sends pieces of half of this need not count bytes.
 MAX_PIECE_CHARS = 512 * 1024
@@ -59,6 +74,9 @@ LIMITS = {
     "text_chars": MAX_TEXT_CHARS,
     "holds": MAX_HOLDS,
     "waits": MAX_WAITS,
+    "agents": MAX_AGENTS,
+    "slots": MAX_SLOTS,
+    "agent_slots": MAX_AGENT_SLOTS,
 }
 
 # Names in the home (`torpor.home` makes paths of them).

@@ -79,13 +79,16 @@ MAY_IMPORT_APP = {"cli", "__main__"}
 # The core's whole outer world. Each is a value type or syntax: no clock, no file, no task, no randomness, no process.
 CORE_MAY_IMPORT = {
     "__future__",
+    "bisect",  # of a sorted sequence
     "collections.abc",
     "dataclasses",
     "datetime",  # to write a time it was given; asking for one is banned below
     "enum",
     "functools.cache",  # of what is the same for ever: the fields of a class
     "itertools",
+    "math",  # whether a number it was given is one
     "operator",
+    "re",  # to read a text it was given
     "types",
     "typing",
     "torpor.wire",

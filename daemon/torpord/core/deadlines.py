@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from torpord.core.agent_deadlines import agent_deadlines
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.runs import MAX_WORKERS, Run, RunStatus
@@ -29,6 +30,7 @@ class Deadline:
     name: str
     at_s: float
     clock: Clock = Clock.AWAKE
+    sliced: bool = False  # one decision passes only some of what is due: others have their turn between them
 
     def is_due(self, now: Now) -> bool:
         """Whether it has passed."""
@@ -43,6 +45,10 @@ def deadlines(world: World) -> Iterator[Deadline]:
         yield Deadline("hold_expired", world.holds.next_expiry_awake_s)
     if world.runs.live:
         yield from _retries(world)
+    if world.agents.by_id:
+        floor_s, timeout_s = world.process.presence_from_awake_s, world.policy.heartbeat_timeout_s
+        for name, at_s, by_wall in agent_deadlines(world.agents, floor_s, timeout_s):
+            yield Deadline(name, at_s, Clock.WALL if by_wall else Clock.AWAKE, sliced=True)
     if world.busy:
         return
     idle_since = world.activity.idle_since_awake_s

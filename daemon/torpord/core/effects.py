@@ -72,4 +72,34 @@ class UseSettings:
     """Work by the settings that were read last, also by what of them the core does not decide by."""
 
 
-Effect = GoDown | StartWorker | BeginSteps | YieldWorker | StopWorker | RunHook | WatchProcess | UseSettings
+@dataclass(frozen=True, slots=True)
+class WatchAgent:
+    """Tell when this very process (pid and start time) ends; it is an agent's."""
+
+    agent_id: str
+    pid: int
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunWakeCommand:
+    """Run an agent's wake command for a slot. `slots`: all that it is offered, as the wire shows them."""
+
+    agent_id: str
+    slot_id: str
+    command: str | tuple[str, ...]
+    slots: tuple[Mapping[str, Any], ...]
+
+
+Effect = (
+    GoDown
+    | StartWorker
+    | BeginSteps
+    | YieldWorker
+    | StopWorker
+    | RunHook
+    | WatchProcess
+    | UseSettings
+    | WatchAgent
+    | RunWakeCommand
+)

@@ -24,7 +24,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStarted(Event):
-    """A daemon process has the home. `dead_holds`: holds whose process ended while no daemon was there to see it."""
+    """A daemon process has the home.
+
+    `dead_holds`, `dead_agents`: those whose process ended while no daemon was there to see it.
+    """
 
     pid: int
     version: str
@@ -33,6 +36,7 @@ class ProcessStarted(Event):
     boot_id: str
     policy: Policy
     dead_holds: tuple[str, ...] = ()
+    dead_agents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,16 @@ class HookProblem(Event):
     hook: str
     command: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEvent(Event):
+    """The root of all that happens to agents and slots (`core/agent_events.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWord(AgentEvent):
+    """The root of what clients say of agents and slots."""
 
 
 @dataclass(frozen=True, slots=True)

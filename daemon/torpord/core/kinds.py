@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from torpord.core import run_records
+from torpord.core import agent_records, run_records
 from torpord.core.records import Record
 
-__all__ = ["KINDS", "parse", "run_records"]
+__all__ = ["KINDS", "agent_records", "parse", "run_records"]
 
 
 def _under(root: type[Record]) -> dict[str, type[Record]]:

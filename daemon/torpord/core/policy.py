@@ -30,6 +30,8 @@ class Policy:
     ledger_keep_s: float = 30 * DAY_S
     runs_keep_s: float = 90 * DAY_S  # of runs that have ended
     runs_keep_count: int = 10_000
+    heartbeat_timeout_s: float = 120.0  # an agent that is silent for longer is offline
+    default_recovery_s: float = 5 * 3600.0  # of a quota of which nobody says when it comes back
     flows: tuple[str, ...] = ("housekeeping",)  # the names of all that there are, sorted
 
     def __post_init__(self) -> None:

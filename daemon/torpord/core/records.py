@@ -2,7 +2,8 @@
 
 Each record is a past-tense fact made of JSON scalars, so that the ledger holds it as it is and `parse` gives it back.
 A record whose class says `ledgered = False` changes times and counts only: it is stored with the world, in the same
-transaction, but writes no history (ten heartbeats a second would drown it).
+transaction, but writes no history (ten heartbeats a second would drown it). One whose class says `deferred = True` is
+true before it is stored, and is stored within five seconds: losing it loses a time, and nothing that was decided.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ class Record:
 
     kind: ClassVar[str] = ""
     ledgered: ClassVar[bool] = True
+    deferred: ClassVar[bool] = False
     unledgered: ClassVar[frozenset[str]] = frozenset()  # fields the ledger does not have
 
     def data(self) -> dict[str, Any]:
@@ -273,6 +275,20 @@ class HookFailed(Record):
     hook: str
     command: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord(Record):
+    """The root of all records of an agent or of its slots (`core/agent_records.py`)."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRecord(Record):
+    """The root of the record of agents that were looked at together (`core/agent_records.py`)."""
+
+    agent_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

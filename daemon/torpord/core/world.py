@@ -13,6 +13,7 @@ from typing import Any
 
 from torpord.core import records as r
 from torpord.core import run_records as rr
+from torpord.core.agents import Agents
 from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
@@ -34,6 +35,7 @@ class Process:
     started_ts: float = 0.0
     started_awake_s: float = 0.0
     suspended_s: float = 0.0
+    presence_from_awake_s: float = 0.0  # nobody could be heard of before: the process began, or the machine woke
     leaving: str = ""
     ended: bool = True
 
@@ -132,12 +134,14 @@ class World:
     cycle: Cycle = field(default_factory=Cycle)
     sleep: Sleep = field(default_factory=Sleep)
     runs: Runs = field(default_factory=Runs)
+    agents: Agents = field(default_factory=Agents)
     ledger_seq: int = 0
 
     @property
     def busy(self) -> bool:
         """Whether something is going on that the idle time waits for."""
-        return bool(self.holds.by_id) or any(self.runs.busy)
+        agents = self.agents
+        return bool(self.holds.by_id or agents.working or agents.waking) or any(self.runs.busy)
 
     @property
     def cycle_run(self) -> Run | None:
@@ -157,6 +161,8 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
     match record:
         case rr.RunRecord():  # first, because they come by the thousand
             return _run(world, entry, record)
+        case r.AgentRecord() | r.PresenceRecord():
+            return _agents(world, entry, record)
         case r.ActivitySeen():
             return _active(world, entry, record.count)
         case r.StateTransition():
@@ -175,7 +181,8 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
         case r.SettingsLoaded():
             return replace(world, policy=Policy(**record.policy), sleep=Sleep())
         case r.ResumedFromSuspend():
-            return replace(world, process=replace(world.process, suspended_s=record.suspended_s))
+            process = replace(world.process, suspended_s=record.suspended_s, presence_from_awake_s=entry.awake_s)
+            return replace(world, process=process)
         case r.HibernateRequested():
             return replace(world, lifecycle=replace(world.lifecycle, wish="now" if record.now else "idle"))
         case r.HibernateRevoked():
@@ -198,6 +205,12 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
             return world
         case _:
             return replace(world, cycle=evolve_cycle(world.cycle, world.cycle_run, entry, record))
+
+
+def _agents(world: World, entry: r.Entry, record: r.AgentRecord | r.PresenceRecord) -> World:
+    from torpord.core.agent_history import evolve_agents  # noqa: PLC0415  # most daemons have no agents
+
+    return evolve_agents(world, entry, record)
 
 
 def _active(world: World, entry: r.Entry, count: int) -> World:
@@ -262,6 +275,7 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         started_ts=entry.wall_s,
         started_awake_s=entry.awake_s,
         suspended_s=record.suspended_s,
+        presence_from_awake_s=entry.awake_s,
         ended=False,
     )
     shift = record.rebase_s

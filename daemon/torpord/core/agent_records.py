@@ -1,0 +1,195 @@
+"""What became true of agents and their slots. Loaded with the first of them: most daemons at rest have none.
+
+That an agent was heard of is said by `agent_seen`, `agent_online` and the `agent_registered` that brings it, and by no
+other record: those say what became of it, whoever said so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torpord.core.records import AgentRecord, PresenceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRegistered(AgentRecord):
+    """There is a new agent; or one that is known has another card. `meta` is JSON text."""
+
+    kind: ClassVar[str] = "agent_registered"
+    parent_id: str | None = None
+    pid: int | None = None
+    pid_start: str | None = None
+    wake_command: str | tuple[str, ...] | None = None
+    meta: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSeen(AgentRecord):
+    """It was heard of. `active`: it works, so that is somebody's use of the daemon, too."""
+
+    kind: ClassVar[str] = "agent_seen"
+    ledgered: ClassVar[bool] = False
+    deferred: ClassVar[bool] = True
+    active: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceLooked(PresenceRecord):
+    """These were heard of since they were filed, and are filed anew."""
+
+    kind: ClassVar[str] = "presence_looked"
+    ledgered: ClassVar[bool] = False
+    deferred: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOnline(AgentRecord):
+    """It is there again, with whatever it was before. `how`: "heartbeat"."""
+
+    kind: ClassVar[str] = "agent_online"
+    how: str = "heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOffline(AgentRecord):
+    """It is not there any more; `how`: "said", "timeout" or "process_ended". What it was doing is kept."""
+
+    kind: ClassVar[str] = "agent_offline"
+    how: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDoing(AgentRecord):
+    """It does something else, for the slot it has taken, if any."""
+
+    kind: ClassVar[str] = "agent_doing"
+    doing: str
+    slot_id: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentExhausted(AgentRecord):
+    """Its quota is used up, and what it was doing ends. `moved`: it was so before, with another end."""
+
+    kind: ClassVar[str] = "agent_exhausted"
+    reason: str
+    recovery_ts: float
+    recovery_source: str
+    moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecovered(AgentRecord):
+    """It has a quota again: `how` is "reached", its time has come, or "said"."""
+
+    kind: ClassVar[str] = "agent_recovered"
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentForgotten(AgentRecord):
+    """It is not known any more: `how` is "asked", or "expired" after long silence. Its slots went before it."""
+
+    kind: ClassVar[str] = "agent_forgotten"
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWakeStarted(AgentRecord):
+    """Its wake command is run for a slot. `command` is for people to read, and may be cut."""
+
+    kind: ClassVar[str] = "agent_wake_started"
+    slot_id: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWakeEnded(AgentRecord):
+    """Its wake command has ended; `problem` is "" where it went well."""
+
+    kind: ClassVar[str] = "agent_wake_ended"
+    slot_id: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRecord(AgentRecord):
+    """The root of all records of one slot; `agent_id` is whose it is."""
+
+    slot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAdded(SlotRecord):
+    """There is a new slot: `type` is "work" or "on_call", `payload` JSON text."""
+
+    kind: ClassVar[str] = "slot_added"
+    type: str
+    at_ts: float
+    duration_s: float | None = None
+    priority: int = 0
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotOffered(SlotRecord):
+    """A slot that is due is offered, the `offers`th time, and again `pause_s` from now.
+
+    `via`: its "agent" is there to hear it, its wake "command" is run for it, or nobody can be told now ("later").
+    """
+
+    kind: ClassVar[str] = "slot_offered"
+    offers: int
+    via: str
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlotWaiting(SlotRecord):
+    """A slot is due, and nobody can be told of it until its agent comes back."""
+
+    kind: ClassVar[str] = "slot_waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDeferred(SlotRecord):
+    """A slot is put off until its agent has recovered, also one that was taken: it is taken again then."""
+
+    kind: ClassVar[str] = "slot_deferred"
+    until_ts: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsTold(AgentRecord):
+    """An agent was told of these offers, and is not told of them again before the next one."""
+
+    kind: ClassVar[str] = "slots_told"
+    ledgered: ClassVar[bool] = False
+    deferred: ClassVar[bool] = True
+    slot_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotTaken(SlotRecord):
+    """Its agent took a slot. Nobody else can."""
+
+    kind: ClassVar[str] = "slot_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFinished(SlotRecord):
+    """What a slot was for is done."""
+
+    kind: ClassVar[str] = "slot_finished"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCancelled(SlotRecord):
+    """A slot is off: `how` is "asked", or "agent_forgotten"."""
+
+    kind: ClassVar[str] = "slot_cancelled"
+    how: str
+    reason: str = ""
