@@ -9,7 +9,6 @@ import pytest
 
 from shell.bench_writer import Bench, bench
 from shell.virtual_time import jumps, pass_s, run
-from torpord import writer as module
 from torpord.core import effects as fx
 from torpord.core.draft import Decision, Refusal
 from torpord.core.events import ClientTrigger, ConnectionClosed, Event, HoldRequested, Leaving
@@ -18,6 +17,7 @@ from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.world import World
 from torpord.writer import MOST_CHANGES_A_TURN, UNAVAILABLE, Change
+from torpord.writer import turn as module
 
 REQUEST = ClientTrigger({"source": "client"}, Trigger.REQUEST_ARRIVED)
 SLEEP = ClientTrigger({"source": "client"}, Trigger.FORCE_SLEEP)

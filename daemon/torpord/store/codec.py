@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from torpord.core.agents import Card
 from torpord.core.cycle_history import Cycle
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
@@ -44,6 +45,13 @@ def hold(body: str) -> Hold:
     """Build a hold from its document."""
     built = _built(Hold, body)
     assert isinstance(built, Hold)  # noqa: S101 - for the type checker
+    return built
+
+
+def card(body: str) -> Card:
+    """Build an agent's card from its document."""
+    built = _built(Card, body)
+    assert isinstance(built, Card)  # noqa: S101 - for the type checker
     return built
 
 

@@ -50,9 +50,10 @@ def _make_the_cycle_a_run(db: sqlite3.Connection) -> None:
     db.execute("UPDATE world SET body = ? WHERE part = 'cycle'", (codec.dump(old),))
 
 
-def _new_steps(schema: str) -> str:
+def _new_steps_and_agents(schema: str) -> str:
     first = schema.index("CREATE TABLE steps")
-    return f"ALTER TABLE steps RENAME TO old_steps; {schema[first : schema.index(';', first) + 1]}"
+    steps = schema[first : schema.index(";", first) + 1]
+    return f"ALTER TABLE steps RENAME TO old_steps; {steps} {schema[schema.index('CREATE TABLE agents') :]}"
 
 
 def _number_the_steps(db: sqlite3.Connection) -> None:
@@ -66,5 +67,5 @@ def _number_the_steps(db: sqlite3.Connection) -> None:
 # By version: from the schema, the tables that it lacks.
 _FIRST: Mapping[int, Callable[[str], str]] = {
     1: lambda schema: schema[schema.index("CREATE TABLE runs") :],
-    2: _new_steps,
+    2: _new_steps_and_agents,
 }

@@ -80,3 +80,41 @@ CREATE TABLE calls (
     UNIQUE (run_id, key)
 );
 CREATE INDEX calls_of_step ON calls (run_id, branch, state, visit);
+
+-- Every agent that is known. doing and slot_id are what it was doing last, also while it is offline; exhausted_ts to
+-- recovery_source stand where its quota is used up; waking is the slot its wake command is under way for. card: what
+-- else it said of itself, if anything.
+CREATE TABLE agents (
+    agent_id        TEXT PRIMARY KEY,
+    online          INTEGER NOT NULL,
+    doing           TEXT NOT NULL,
+    since_ts        REAL NOT NULL,
+    source          TEXT NOT NULL,
+    exhausted_ts    REAL,
+    exhaust_reason  TEXT,
+    recovery_ts     REAL,
+    recovery_source TEXT,
+    slot_id         TEXT,
+    waking          TEXT,
+    card            TEXT
+) WITHOUT ROWID;
+
+-- When each was last heard of: apart, as thousands of these change in one batch. They may be some seconds late.
+CREATE TABLE presence (agent_id TEXT PRIMARY KEY, seen_ts REAL NOT NULL) WITHOUT ROWID;
+
+-- Every slot that was neither finished nor cancelled. until_ts: deferred to then; again_awake_s: offered again then.
+CREATE TABLE slots (
+    slot_id       TEXT PRIMARY KEY,
+    agent_id      TEXT NOT NULL,
+    type          TEXT NOT NULL,
+    at_ts         REAL NOT NULL,
+    duration_s    REAL,
+    priority      INTEGER NOT NULL,
+    payload       TEXT,
+    state         TEXT NOT NULL,
+    until_ts      REAL,
+    offers        INTEGER NOT NULL,
+    again_awake_s REAL,
+    told          INTEGER NOT NULL,
+    taken_ts      REAL
+) WITHOUT ROWID;

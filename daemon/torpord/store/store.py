@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import orjson
 
+from torpord.core.agents import Agents
 from torpord.core.records import Entry
 from torpord.core.runs import Run, Runs
-from torpord.core.world import Holds, World
+from torpord.core.world import Holds, Process, World
 from torpord.points import reached
 from torpord.store import codec, migrations, runs
 
@@ -123,8 +124,12 @@ class Store:
         """The one connection, for housekeeping on the same thread."""
         return self._db
 
-    def load(self) -> World:
-        """Read the world. Raises StoreError, or StoreUnreadableError where the file does not hold one."""
+    def load(self, heard_awake_s: Callable[[str], float] = lambda _: 0.0) -> World:
+        """Read the world. Raises StoreError, or StoreUnreadableError where the file does not hold one.
+
+        `heard_awake_s`: when an agent was last heard of by the awake clock, which means nothing to another process and
+        is not stored. Without it, everybody's presence counts from the start.
+        """
         try:
             bodies = dict(self._db.execute("SELECT part, body FROM world"))
             held = [body for (body,) in self._db.execute("SELECT body FROM holds")]
@@ -137,11 +142,23 @@ class Store:
             holds = [codec.hold(body) for body in held]
             parts = {name: codec.part(name, body) for name, body in bodies.items()}
             live = {run.run_id: run for run in runs.live(self._db)}
+            agents = self._load_agents(parts.get("process", Process()), heard_awake_s)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreUnreadableError(f"the world in {self.path} does not parse: {error!r}") from error
         self.number = head.get("number", 0)
         known = Runs(MappingProxyType(live), MappingProxyType(ended))
-        return World(**parts, holds=Holds.of(holds), runs=known, ledger_seq=newest)
+        return World(**parts, holds=Holds.of(holds), runs=known, agents=agents, ledger_seq=newest)
+
+    def _load_agents(self, process: Process, heard_awake_s: Callable[[str], float]) -> Agents:
+        try:
+            (some,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM agents)").fetchone()
+            if not some:
+                return Agents()
+            from torpord.store import agents  # noqa: PLC0415 - most daemons at rest have none, and are to be small
+
+            return agents.load(self._db, process.presence_from_awake_s, heard_awake_s)
+        except sqlite3.Error as error:
+            raise _fault(self.path, error) from error
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises StoreError; whether it is durable then, `durable` says."""
@@ -176,6 +193,10 @@ class Store:
             self._write_holds(batch.before.holds, after.holds)
         if after.runs is not batch.before.runs or batch.entries:
             runs.write(db, batch.entries, batch.before, after)
+        if after.agents is not batch.before.agents:
+            from torpord.store import agents  # noqa: PLC0415 - likewise
+
+            agents.write(db, batch.entries, batch.before.agents, after.agents)
         if batch.replies:
             kept = [(reply.key, reply.ts, reply.request, reply.result) for reply in batch.replies]
             db.executemany("INSERT INTO replies (key, ts, request, result) VALUES (?, ?, ?, ?)", kept)
