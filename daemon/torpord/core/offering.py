@@ -1,0 +1,151 @@
+"""Offering slots that are due: to an agent that is there, by its wake command, or later; and again after a pause.
+
+An offer is a fact of the ledger, and is heard in three ways: by the agent's next word about itself (`offered_to`), by
+whoever follows the ledger, and by the wake command. It takes nothing: the slot is the agent's with `slot.take`.
+"""
+
+from __future__ import annotations
+
+from torpord.core import agent_records as ar
+from torpord.core import effects as fx
+from torpord.core.agent_report import slot_view
+from torpord.core.agents import SLICE, Agent, Agents, Slot, SlotState
+from torpord.core.descent import move
+from torpord.core.draft import Draft
+from torpord.core.lifecycle import State, Trigger
+from torpord.core.moment import Now
+from torpord.core.world import World
+
+FIRST_PAUSE_S = 60.0
+LAST_PAUSE_S = 3600.0
+# At once in the world; the shell runs a few of them at a time.
+MOST_WAKING = 32
+# What one reply or one wake command is told of; the next one has the rest. With its envelope it is under 256 KiB.
+MOST_TOLD = 64
+MOST_TOLD_CHARS = 96 * 1024
+MOST_SHOWN_CHARS = 200
+
+View = dict[str, object]
+
+
+def due(draft: Draft, name: str) -> None:
+    """Offer what is due for the first time ("slots_due"), or again ("offers_due"): as many as a decision takes."""
+    agents, now = draft.world.agents, draft.now
+    slot_ids = agents.wakes.due(now.wall_s, SLICE) if name == "slots_due" else agents.offers.due(now.awake_s, SLICE)
+    for slot in sorted((agents.slots[slot_id] for slot_id in slot_ids), key=_order):
+        # A wake command that was begun for one of them may have taken others along.
+        if draft.world.agents.slots[slot.slot_id] is slot:
+            _pass_on(draft, slot)
+
+
+def offered_to(draft: Draft, agent: Agent, *, everything: bool = False) -> list[View]:
+    """Offer an agent that is there what is due, and return what it is to hear, as the wire shows slots.
+
+    That is what it has not heard of since it was offered last; with `everything`, for one that has just come back or
+    has its hands free, all that is due. What does not fit into a reply is in the next one.
+    """
+    agent = draft.world.agents.by_id[agent.agent_id]
+    if not agent.slots or agent.exhaustion is not None:
+        return []
+    for slot in due_slots(draft.world.agents, agent, draft.now):
+        if _is_ready(slot, draft.now):
+            _offer(draft, slot, "agent")
+    found = [slot for slot in due_slots(draft.world.agents, agent, draft.now) if everything or not slot.told]
+    shown = _that_fit(sorted(found, key=_order))
+    news = tuple(slot.slot_id for slot in shown if slot.state is SlotState.OFFERED and not slot.told)
+    if news:
+        draft.record(ar.SlotsTold(agent.agent_id, news))
+    return [slot_view(slot, draft.world, draft.now) for slot in shown]
+
+
+def due_slots(agents: Agents, agent: Agent, now: Now) -> list[Slot]:
+    """Return the slots of an agent that it may take: by their time, or because they were offered already."""
+    slots = [agents.slots[slot_id] for slot_id in agent.slots]
+    return [slot for slot in slots if is_due(slot, now)]
+
+
+def is_due(slot: Slot, now: Now) -> bool:
+    """Whether a slot may be taken. One that was offered stays so when the wall clock is set back."""
+    if slot.state is SlotState.PLANNED:
+        return slot.due_s <= now.wall_s
+    return slot.state is not SlotState.TAKEN
+
+
+def wake_ended(draft: Draft, agent_id: str, slot_id: str, problem: str) -> None:
+    """Take note that a wake command has ended. Whether it was of use shows when its agent comes."""
+    agent = draft.world.agents.by_id.get(agent_id)
+    if agent is not None and agent.waking == slot_id:
+        draft.record(ar.AgentWakeEnded(agent_id, slot_id, problem))
+
+
+def wake_effect(world: World, agent: Agent) -> fx.RunWakeCommand | None:
+    """Return the effect of a wake command that is under way; None where there is no command any more."""
+    command = agent.said.wake_command
+    if agent.waking is None or command is None:
+        return None
+    # The clocks' distance at the start stands for now: nothing that is told depends on how long ago that was.
+    now = Now(world.process.started_awake_s, world.process.started_ts)
+    offered = [slot for slot in map(world.agents.slots.__getitem__, agent.slots) if slot.state is SlotState.OFFERED]
+    told = tuple(slot_view(slot, world, now) for slot in _that_fit(sorted(offered, key=_order)))
+    return fx.RunWakeCommand(agent.agent_id, agent.waking, command, told)
+
+
+def _pass_on(draft: Draft, slot: Slot) -> None:
+    """Let a slot that is due go the way it can: to its agent's recovery, to a wake command, to the agent; or wait."""
+    agents, now = draft.world.agents, draft.now
+    agent = agents.by_id[slot.agent_id]
+    if agent.exhaustion is not None:
+        if agent.exhaustion.recovery_ts > now.wall_s:
+            draft.record(ar.SlotDeferred(agent.agent_id, slot.slot_id, agent.exhaustion.recovery_ts))
+            return
+        draft.record(ar.AgentRecovered(agent.agent_id, "reached"))  # its own deadline is due, too: this is its turn
+        agent, slot = draft.world.agents.by_id[agent.agent_id], draft.world.agents.slots[slot.slot_id]
+    command = agent.said.wake_command
+    if command is not None and not agent.working and agent.waking is None and len(agents.waking) < MOST_WAKING:
+        _wake(draft, agent, slot, command)
+    elif agent.online:
+        _offer(draft, slot, "agent")
+    elif command is not None:
+        _offer(draft, slot, "later")
+    else:
+        draft.record(ar.SlotWaiting(agent.agent_id, slot.slot_id))
+
+
+def _offer(draft: Draft, slot: Slot, via: str) -> None:
+    offers = slot.offers + 1
+    pause_s = min(FIRST_PAUSE_S * 2 ** min(offers - 1, 16), LAST_PAUSE_S)  # 16: far beyond the last, and no overflow
+    draft.record(ar.SlotOffered(slot.agent_id, slot.slot_id, offers, via, pause_s))
+
+
+def _wake(draft: Draft, agent: Agent, slot: Slot, command: str | tuple[str, ...]) -> None:
+    """Begin an agent's wake command, with all that it could take."""
+    ready = [each for each in due_slots(draft.world.agents, agent, draft.now) if _is_ready(each, draft.now)]
+    for each in [slot, *(each for each in _that_fit(sorted(ready, key=_order)) if each.slot_id != slot.slot_id)]:
+        _offer(draft, each, "command")
+    shown = command if isinstance(command, str) else " ".join(command)
+    draft.record(ar.AgentWakeStarted(agent.agent_id, slot.slot_id, shown[:MOST_SHOWN_CHARS]))
+    effect = wake_effect(draft.world, draft.world.agents.by_id[agent.agent_id])
+    assert effect is not None  # noqa: S101 - it was recorded a line above
+    draft.effects.append(effect)
+    if draft.world.lifecycle.state is State.HIBERNATION:
+        # On the way out, or kept by shadow_run: somebody is about to come.
+        move(draft, Trigger.WAKE_SIGNAL)
+
+
+def _is_ready(slot: Slot, now: Now) -> bool:
+    """Whether a slot that is due was never offered, or its pause is over."""
+    return slot.again_awake_s is None or slot.again_awake_s <= now.awake_s
+
+
+def _that_fit(slots: list[Slot]) -> list[Slot]:
+    """Return the first slots that fit into what is told at once: one at least."""
+    room = MOST_TOLD_CHARS
+    for count, slot in enumerate(slots[:MOST_TOLD]):
+        room -= len(slot.payload or "")
+        if room < 0 and count:
+            return slots[:count]
+    return slots[:MOST_TOLD]
+
+
+def _order(slot: Slot) -> tuple[float, float, str]:
+    return (-slot.priority, slot.due_s, slot.slot_id)
