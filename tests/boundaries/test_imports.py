@@ -86,6 +86,7 @@ CORE_MAY_IMPORT = {
     "enum",
     "functools.cache",  # of what is the same for ever: the fields of a class
     "itertools",
+    "json",  # to read back a value that is kept as text
     "math",  # whether a number it was given is one
     "operator",
     "re",  # to read a text it was given

@@ -24,11 +24,14 @@ def test_no_settings_are_the_defaults(tmp_path: Path) -> None:
 
 def test_each_key_arrives_at_its_place(tmp_path: Path) -> None:
     text = '[lifecycle]\nplanned_reach = "30m"\n[sleep]\nflow = "nightly"\nyield_within = "500ms"\n'
+    text += '[agents]\nheartbeat_timeout = "15m"\ndefault_recovery = "1h"\n'
     policy = given(tmp_path, f'{text}[runs]\nkeep = "7d"\nkeep_count = 0\n{NIGHTLY}').policy
     assert policy == Policy(
         planned_reach_s=1800.0,
         sleep_flow="nightly",
         yield_within_s=0.5,
+        heartbeat_timeout_s=900.0,
+        default_recovery_s=3600.0,
         runs_keep_s=7 * DAY_S,
         runs_keep_count=0,
         flows=("housekeeping", "nightly"),
@@ -51,10 +54,17 @@ def test_each_key_arrives_at_its_place(tmp_path: Path) -> None:
         ("[lifecycle]\nplanned_reach = 'far'", "line 2: lifecycle.planned_reach = 'far' is not a duration"),
         ("[sleep.when]\npower = 'solar'", 'line 2: sleep.when.power = \'solar\' is not "any" or "mains"'),
         ("sleep.when.powr = 'any'", "line 1: unknown key sleep.when.powr = 'any'; known here: flow, min_interval,"),
+        (
+            "[agents]\nheartbeat_timeout = '0s'",
+            'line 2: agents.heartbeat_timeout = \'0s\' is not a duration from "100ms" to a year, such as "2m"',
+        ),
+        ("[agents]\nheartbeat_timeout = -1", "line 2: agents.heartbeat_timeout = -1 is not a duration"),
+        ("[agents]\ndefault_recovery = 'soon'", "line 2: agents.default_recovery = 'soon' is not a duration"),
+        ("[agents]\ntimeout = '1m'", "line 2: unknown key agents.timeout = '1m'; known here: default_recovery, heart"),
         ("[hooks]\non_wake = [3]", "line 2: hooks.on_wake = [3] is not a list of commands"),
         ("[hooks]\non_wake = 'true'", "line 2: hooks.on_wake = 'true' is not a list of commands"),
         ("[hooks]\non_wake = [[]]", "line 2: hooks.on_wake = [[]] is not a list of commands"),
-        ("[flow.x]\npython = 'a:b'", "line 1: unknown key flow = {'x': {'python': 'a:b'}}; known here: flows, hooks,"),
+        ("[flow.x]\npython = 'a:b'", "line 1: unknown key flow = {'x': {'python': 'a:b'}}; known here: agents, flows,"),
     ],
 )
 def test_a_bad_value_is_refused_with_key_value_and_line(tmp_path: Path, text: str, said: str) -> None:
@@ -67,6 +77,10 @@ def test_a_reload_names_what_changed(tmp_path: Path) -> None:
     assert changed(before, before) == ()
     assert changed(before, after) == ("runs.keep", "flows.new", "flows.nightly", "flows.old")
     assert changed(Settings(), before) == ("flows.nightly", "flows.old")
+
+
+def test_the_shortest_time_out_is_taken(tmp_path: Path) -> None:
+    assert given(tmp_path, '[agents]\nheartbeat_timeout = "100ms"\n').policy.heartbeat_timeout_s == 0.1
 
 
 def test_a_policy_survives_the_store_and_the_ledger() -> None:

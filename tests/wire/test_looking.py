@@ -10,6 +10,7 @@ import pytest
 from daemon_process import RunningDaemon
 from torpord.control.methods import ROWS
 from waiting import until
+from wire.agents import ahead
 from wire.runs import version_1
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -23,6 +24,9 @@ LOOKS: dict[str, dict[str, Any]] = {
     "run.list": {},
     "run.get": {},
     "run.export": {},
+    "agent.get": {},
+    "agent.list": {},
+    "slot.list": {},
 }
 TOUCHED = ("last_activity_ts", "wrapper_event_seq", "ledger_seq", "since_ts")
 
@@ -33,17 +37,23 @@ def test_every_looking_method_is_here() -> None:
 
 def test_no_looking_method_touches_anything(daemon: RunningDaemon) -> None:
     run_id = daemon.call("run.import", text=version_1())["run_id"]
-    of_a_run = {"run.get": {"run_id": run_id}, "run.export": {"run_id": run_id}}
+    daemon.call("agent.register", agent_id="editor")
+    daemon.call("slot.add", agent_id="editor", type="work", at=ahead(3600))
+    of_one = {"run.get": {"run_id": run_id}, "run.export": {"run_id": run_id}, "agent.get": {"agent_id": "editor"}}
     before = daemon.call("status")
     for _ in range(20):
-        for method, params in {**LOOKS, **of_a_run}.items():
+        for method, params in {**LOOKS, **of_one}.items():
             daemon.call(method, **params)
         daemon.call("wait", run_id=run_id, status="paused")
+        daemon.call("wait", agent_id="editor", status="idle")
         daemon.call("run.import", text="{", more=True)  # not the last piece: nothing has happened yet
         with daemon.connect() as line:  # refused ones neither, nor a connection that says nothing
             line.ask("wait", state="SLEEP", timeout_s=0)
             line.ask("wait", run_id=run_id, timeout_s=0)
+            line.ask("wait", agent_id="editor", status="busy", timeout_s=0)
             line.ask("run.get", run_id="../x")
+            line.ask("agent.get", agent_id="nobody")
+            line.ask("agent.heartbeat", agent_id="nobody")
             line.ask("log", after=10_000)
             line.ask("nosuch")
             line.send(b"nonsense\n")

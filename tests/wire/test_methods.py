@@ -28,10 +28,11 @@ STATUS = {
     "ledger_seq": int,
     "next": dict,
     "holds": list,
+    "agents": dict,
     "runs": dict,
     "sleep": dict,
     "supervisor": str,
-    "next_wake_ts": type(None),
+    "next_wake_ts": type(None),  # where there is no slot
     "resumes_ts": str | None,
     "shadow_run": bool,
     "home": str,
@@ -56,6 +57,7 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
     status = line.call("status")
     _shaped(status, STATUS)
     assert all(_is_time(status[name]) for name in ("since_ts", "started_ts", "last_activity_ts"))
+    assert status["agents"] == dict.fromkeys(wire.AGENT_STATUSES, 0)
     assert status["runs"] == dict.fromkeys(wire.RUN_STATUSES, 0)
     assert set(status["next"]) == {"state", "in_s", "at", "blocked_by"}
     assert set(status["sleep"]) == {"last_cycle", "progress", "quarantine", "next", "debt_s"}

@@ -29,6 +29,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "run.remove": {"run_id": "0"},
     "run.export": {"run_id": "0"},
     "run.import": {"text": "{}"},
+    "agent.register": {"agent_id": "a"},
+    "agent.heartbeat": {"agent_id": "a"},
+    "agent.transition": {"agent_id": "a", "to": "exhausted"},
+    "agent.get": {"agent_id": "a"},
+    "agent.forget": {"agent_id": "a"},
+    "slot.add": {"agent_id": "a", "type": "work", "at": "2026-11-21T18:00:00Z"},
+    "slot.take": {"slot_id": "0"},
+    "slot.finish": {"slot_id": "0"},
+    "slot.cancel": {"slot_id": "0"},
 }
 
 
@@ -41,7 +50,7 @@ def _refused(line: LineClient, method: str, params: dict[str, Any], field: str) 
 
 
 @pytest.mark.parametrize(
-    "method", ["", "Status", "status ", "agent.list", "run.begin", "__class__", "x" * 100_000, "é\t"]
+    "method", ["", "Status", "status ", "agent.begin", "run.begin", "__class__", "x" * 100_000, "é\t"]
 )
 def test_an_unknown_method_is_answered_with_those_there_are(line: LineClient, method: str) -> None:
     error = line.ask(method)["error"]

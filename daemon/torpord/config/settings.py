@@ -56,6 +56,8 @@ KEYS: Mapping[tuple[str, str], Key] = {
     ("sleep", "when.power"): Key("power", values.one_of("any", "mains")),
     ("sleep", "when.max_cpu"): Key("max_cpu", values.percent),
     ("sleep", "when.between"): Key("between", values.window),
+    ("agents", "heartbeat_timeout"): Key("heartbeat_timeout_s", values.timeout),
+    ("agents", "default_recovery"): Key("default_recovery_s", values.duration),
     ("ledger", "keep"): Key("ledger_keep_s", values.duration),
     ("runs", "keep"): Key("runs_keep_s", values.duration),
     ("runs", "keep_count"): Key("runs_keep_count", values.whole_number(MAX_RUNS_KEPT)),

@@ -14,6 +14,8 @@ from torpord.core import durations
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+LEAST_TIMEOUT_S = 0.1
+
 Command = str | tuple[str, ...]
 # Where in the settings: the keys down to it, and in an array of tables the place from 0.
 Place = tuple[str | int, ...]
@@ -37,6 +39,14 @@ def duration(value: Any) -> float:
         return durations.seconds(value)
     except ValueError:
         raise BadValueError('a duration of up to a year, such as "90s", "5m" or "1h30m"') from None
+
+
+def timeout(value: Any) -> float:
+    """Read how long to wait for a word of somebody: with none at all nobody could ever be there."""
+    found = duration(value)
+    if found < LEAST_TIMEOUT_S:
+        raise BadValueError('a duration from "100ms" to a year, such as "2m"')
+    return found
 
 
 def flag(value: Any) -> bool:

@@ -17,6 +17,7 @@ _MOMENT_CHARS = 64
 MAX_HEADERS = 128
 MAX_HEADER_CHARS = 1024
 MAX_WORDS = 64
+MAX_COMMAND_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,14 @@ class CommandLine:
             return Text().takes(value) and not value.isspace()
         if not isinstance(value, list) or not 0 < len(value) <= MAX_WORDS or value[0] == "":
             return False
-        return all(each == "" or Text().takes(each) for each in value)
+        # An argument may be empty. All of them together have a bound, too: they are shown in a reply, with much else.
+        return all(each == "" or Text().takes(each) for each in value) and sum(map(len, value)) <= MAX_COMMAND_CHARS
 
     def __str__(self) -> str:
-        return f"a command: {Text()} for the shell, or a list of 1 to {MAX_WORDS} such texts"
+        return (
+            f"a command: {Text()} for the shell, or a list of 1 to {MAX_WORDS} such texts, {MAX_COMMAND_CHARS}"
+            " characters together"
+        )
 
 
 @dataclass(frozen=True, slots=True)

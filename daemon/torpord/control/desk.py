@@ -14,11 +14,15 @@ from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
+from torpord.core.records import AgentRecord
 from torpord.core.runs import ENDED, RunStatus
 from torpord.core.world import World
 from torpord.store.store import Store
 from torpord.store.thread import Runner
 from torpord.writer import Writer
+
+# Several things may happen to an agent in one commit, and a status that it had only within it counts, too.
+_PASSED = {"agent_offline": "offline", "agent_exhausted": "exhausted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,17 @@ class RunWatcher:
     wanted: frozenset[RunStatus]
     seen: anyio.Event = field(default_factory=anyio.Event)
     status: RunStatus | None = None
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class AgentWatcher:
+    """Somebody who waits for an agent to be in a status; `seen` is set, too, when the agent is forgotten."""
+
+    agent_id: str
+    wanted: str
+    seen: anyio.Event = field(default_factory=anyio.Event)
+    reached: bool = False
     seq: int = 0
 
 
@@ -87,6 +102,7 @@ class Desk:
         self.usage = usage
         self.watchers: list[Watcher] = []
         self.run_watchers: list[RunWatcher] = []
+        self.agent_watchers: list[AgentWatcher] = []
         self.workers: Workers | None = None
         self.imports = Imports()
         self.draining = ""  # why the daemon is on its way out, once it cannot turn back
@@ -109,6 +125,21 @@ class Desk:
         for watcher in self.run_watchers:
             if watcher.run_id == run_id and status is not None and (status in watcher.wanted or status in ENDED):
                 watcher.status, watcher.seq = status, seq
+                watcher.seen.set()
+
+    def agent_changed(self, record: AgentRecord, seq: int) -> None:
+        """Tell those who wait for an agent what it is now, and what this record made of it for a moment."""
+        for watcher in self.agent_watchers:
+            if watcher.agent_id != record.agent_id:
+                continue
+            agent = self.world.agents.by_id.get(record.agent_id)
+            passed = _PASSED.get(record.kind)
+            if record.kind == "agent_doing" and agent is not None and agent.online:
+                passed = getattr(record, "doing", None)
+            if not watcher.reached and (passed == watcher.wanted or (agent and agent.status == watcher.wanted)):
+                watcher.reached, watcher.seq = True, seq
+                watcher.seen.set()
+            if agent is None:
                 watcher.seen.set()
 
     def drain(self, reason: str) -> None:

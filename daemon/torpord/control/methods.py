@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 
 from torpor import wire
+from torpord.control.agent_methods import AGENT_ROWS
+from torpord.control.agent_params import Anything
 from torpord.control.calls import Call, Method
 from torpord.control.named_process import named
 from torpord.control.params import Client, Flag, Number, OneOf, Param, RefusedError, Text, Value, Words, check
@@ -98,10 +100,11 @@ def _status(call: Call) -> dict[str, Any]:
         "ledger_seq": world.ledger_seq,
         "next": report.next_state(world, now),
         "holds": _holds(call, most=100),
+        "agents": dict(zip(wire.AGENT_STATUSES, world.agents.counts, strict=True)),
         "runs": world.runs.counts(),
         "sleep": report.sleep_view(world, now),
         "supervisor": process.supervisor,
-        "next_wake_ts": None,  # nothing plans a wake but slots
+        "next_wake_ts": report.iso(world.agents.next_wake_ts),
         "resumes_ts": report.resumes_ts(world),
         "shadow_run": world.policy.shadow_run,
         "home": desk.identity.home,
@@ -156,11 +159,12 @@ ROWS = (
     Method("subscribe", "follow the ledger", {"after": _SEQ, "kinds": Param(Words())}),
     Method(
         "wait",
-        "answer once a state is reached, or a run is in a status",
+        "answer once a state is reached, or a run or an agent is in a status",
         {
             "state": Param(OneOf(wire.STATES)),
             "run_id": Param(Text(64)),
-            "status": Param(OneOf(wire.RUN_STATUSES)),
+            "agent_id": Param(Text(wire.MAX_AGENT_ID_CHARS)),
+            "status": Param(OneOf((*wire.RUN_STATUSES, *wire.AGENT_STATUSES))),
             "timeout_s": Param(Number(0, YEAR_S)),
         },
         before=waits_for_one,
@@ -192,6 +196,7 @@ ROWS = (
     Method("stop", "exit, and stay down until it is started", change=lambda call: ev.StopWanted(call.cause, "stop")),
     Method("reload", "read the settings again", change=_reload),
     *RUN_ROWS,
+    *AGENT_ROWS,
 )
 
 METHODS: Mapping[str, Method] = {row.name: row for row in ROWS}
@@ -227,7 +232,7 @@ def change(row: Method, call: Call) -> Change:
         request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
     except orjson.JSONEncodeError as error:
         # Only objects that take anything can be the cause: everything else was checked to be flat.
-        field = next((name for name in params if isinstance(row.params[name].kind, Value)), "")
+        field = next((name for name in params if isinstance(row.params[name].kind, Value | Anything)), "")
         message = f"{field} cannot be kept under a key: {error}"
         raise RefusedError(Refusal("invalid_params", message, {"field": field})) from error
     bare = Call(call.desk, params, call.cause, call.connection, call.left_wall_s)

@@ -1,4 +1,4 @@
-"""`wait`: for a state of the daemon, or a status of a run; answered at once where it holds already."""
+"""`wait`: for a state of the daemon, a status of a run or of an agent; answered at once where it holds already."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import anyio
 
+from torpor import wire
 from torpord.control.calls import Call
-from torpord.control.desk import Desk, RunWatcher, Watcher
+from torpord.control.desk import AgentWatcher, Desk, RunWatcher, Watcher
 from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
@@ -17,10 +18,18 @@ from torpord.core.runs import ENDED, RunStatus
 
 def waits_for_one(call: Call) -> None:
     """Refuse a `wait` for nothing, or for two things at once."""
-    named = [name for name in ("state", "run_id") if name in call.params]
-    if len(named) != 1 or ("status" in call.params and "run_id" not in call.params):
-        message = "wait takes either state, or run_id with or without status"
+    params = call.params
+    named = [name for name in ("state", "run_id", "agent_id") if name in params]
+    if len(named) != 1 or ("status" in params and named == ["state"]):
+        message = "wait takes either state, or run_id with or without status, or agent_id with status"
         raise RefusedError(Refusal("invalid_params", message, {"field": named[-1] if named else "state"}))
+    if named == ["agent_id"] and "status" not in params:
+        message = f"wait for an agent needs status: one of {', '.join(wire.AGENT_STATUSES)}"
+        raise RefusedError(Refusal("invalid_params", message, {"field": "status"}))
+    words = wire.RUN_STATUSES if named == ["run_id"] else wire.AGENT_STATUSES
+    if isinstance(params.get("status"), str) and params["status"] not in words:
+        message = f"status of wait for {named[0]} takes one of {', '.join(words)}"
+        raise RefusedError(Refusal("invalid_params", message, {"field": "status"}))
 
 
 async def wait(desk: Desk, params: Mapping[str, Any]) -> Any:
@@ -28,6 +37,8 @@ async def wait(desk: Desk, params: Mapping[str, Any]) -> Any:
     try:
         if "state" in params:
             return await _state(desk, State(params["state"]), params.get("timeout_s"))
+        if "agent_id" in params:
+            return await _agent(desk, params["agent_id"], params["status"], params.get("timeout_s"))
         wanted = frozenset({RunStatus(params["status"])}) if "status" in params else ENDED
         return await _run(desk, params["run_id"], wanted, params.get("timeout_s"))
     except RefusedError as refused:
@@ -71,6 +82,31 @@ async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s:
     if desk.draining:
         return desk.goes_down()
     return Refusal("timeout", f"{timeout_s:g} s passed and the run is {status}", {"status": status.value})
+
+
+async def _agent(desk: Desk, agent_id: str, wanted: str, timeout_s: float | None) -> Any:
+    agent = desk.world.agents.by_id.get(agent_id)
+    if agent is None:
+        message = f"no agent {agent_id} is known: agent.register comes first"
+        return Refusal("not_found", message, {"field": "agent_id", "agent_id": agent_id})
+    if agent.status == wanted:
+        return {"agent_id": agent_id, "status": wanted, "seq": desk.world.ledger_seq}
+    watcher = AgentWatcher(agent_id, wanted)
+    desk.agent_watchers.append(watcher)
+    try:
+        await _seen(desk, watcher.seen, timeout_s)
+    finally:
+        desk.agent_watchers.remove(watcher)
+    if watcher.reached:
+        return {"agent_id": agent_id, "status": wanted, "seq": watcher.seq}
+    agent = desk.world.agents.by_id.get(agent_id)
+    if agent is None:
+        message = f"the agent {agent_id} was forgotten while it was waited for"
+        return Refusal("not_found", message, {"field": "agent_id", "agent_id": agent_id})
+    if desk.draining:
+        return desk.goes_down()
+    now = agent.status.value
+    return Refusal("timeout", f"{timeout_s:g} s passed and the agent is {now}, not {wanted}", {"status": now})
 
 
 async def _seen(desk: Desk, seen: anyio.Event, timeout_s: float | None) -> None:

@@ -58,6 +58,10 @@ def next_state(world: World, now: Now) -> dict[str, Any]:
     """Say which state comes next by itself: in how many seconds, at what time, and what stands in the way now."""
     below = _BELOW.get(world.lifecycle.state)
     blocked = [f"{h.who}: {h.why}" for h in islice(world.holds.by_id.values(), 20)]
+    if world.agents.working or world.agents.waking:
+        from torpord.core.agent_report import busy_agents  # noqa: PLC0415 - most daemons at rest have no agents
+
+        blocked += [f"{each['who']}: {each['why']}" for each in busy_agents(world, 20)]
     blocked += [f"{run.flow}: {run_text(run)}" for run in islice(world.runs.busy, 20)]
     blocked += [f"{each['name']}: {each['found']}" for each in world.sleep.postponed]
     if world.lifecycle.state is State.SLEEP:
@@ -119,6 +123,10 @@ def sleep_view(world: World, now: Now) -> dict[str, Any]:
 def why(world: World, now: Now) -> dict[str, Any]:
     """Explain the state: what keeps the daemon as awake as it is, what comes next, and what that waits for."""
     awake = [_hold_reason(hold, now) for hold in islice(world.holds.by_id.values(), 100)]
+    if world.agents.working or world.agents.waking:
+        from torpord.core.agent_report import awake_reasons  # noqa: PLC0415 - most daemons at rest have no agents
+
+        awake += awake_reasons(world, 100)
     awake += [_run_reason(run, now) for run in islice(world.runs.busy, 100)]
     state, activity = world.lifecycle.state, world.activity
     if state in (State.WAKE, State.DROWSY):
@@ -236,5 +244,15 @@ def _exit_reasons(world: World, now: Now) -> list[dict[str, Any]]:
             until = iso(now.wall_s + at - now.awake_s)
             text = "it was used since it fell asleep, or has only just been started"
             reasons.append(_reason("grace", "lifecycle", text, since, until))
-    reasons += [_reason("forbidden", "exit", text, since, None) for text in world.lifecycle.blocked_by]
-    return reasons
+    return reasons + [_forbidden(world, text, now) for text in world.lifecycle.blocked_by]
+
+
+def _forbidden(world: World, text: str, now: Now) -> dict[str, Any]:
+    """Explain what forbids the exit: a planned wake, or what the shell found."""
+    if world.agents.wakes:
+        from torpord.core.agent_report import planned_reason  # noqa: PLC0415 - most daemons at rest have no slots
+
+        planned = planned_reason(world, text, now)
+        if planned is not None:
+            return planned
+    return _reason("forbidden", "exit", text, iso(world.lifecycle.since_ts), None)

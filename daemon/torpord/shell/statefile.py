@@ -38,7 +38,7 @@ def document(world: World, pid: int | None) -> dict[str, Any]:
         "generation": world.process.generation,
         "pid": pid,
         "reason": world.process.leaving or world.lifecycle.reason,
-        "next_wake_ts": None,  # nothing plans a wake but slots
+        "next_wake_ts": report.iso(world.agents.next_wake_ts),
         "resumes_ts": report.resumes_ts(world),
         "supervisor": world.process.supervisor,
         "last_cycle": report.last_cycle(world),
