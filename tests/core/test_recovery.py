@@ -175,10 +175,10 @@ def test_a_text_without_end_is_read_in_no_time() -> None:
         assert told(Said(message=text * 100)).at_wall_s <= NOW_S + LONGEST_S
 
 
-PIECES = st.sampled_from(
-    "resets|try again|retry|at|in|1768482000|9:50pm|(UTC)|(Europe/|Mon|Feb 29|:61|2026-01-15T12|:00Z|6m0s|999999999d"
-    "|ns|(|)|5-hour limit|12am|\u2019|٣|-1|0".split("|")
-) | st.just("|")
+PIECES = st.sampled_from([
+    "resets", "try again", "retry", "at", "in", "|", "1768482000", "9:50pm", "(UTC)", "(Europe/", "Mon", "Feb 29", ":61",
+    "2026-01-15T12", ":00Z", "6m0s", "999999999d", "ns", "(", ")", "5-hour limit", "12am", "\u2019", "٣", "-1", "0",
+])  # fmt: skip
 WORDS = st.lists(PIECES | st.text(max_size=4), max_size=12).map(" ".join)
 NAMES = st.sampled_from([name for case in HEADERS for name in case["headers"]]) | st.text(max_size=30)
 VALUES = st.sampled_from([value for case in HEADERS for value in case["headers"].values()])

@@ -40,8 +40,10 @@ def test_a_zone_by_its_name_also_an_old_one(name: str) -> None:
         "x" * 5_000,
         "a\0b",
         "\ud800",
-    ]
-    + ["zone.tab", ".", " "],
+        "zone.tab",
+        ".",
+        " ",
+    ],
 )
 def test_what_is_no_zone_is_none(name: str) -> None:
     assert zone(name) is None
