@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from core.life import SHELL, Life
+from store.earlier import dumped, store_of_version
 from torpord.core import events as ev
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.moment import Now
@@ -20,29 +21,13 @@ from torpord.store import codec, migrations
 from torpord.store import store as module
 from torpord.store.store import Batch, Store, StoreUnreadableError, line
 
-VERSION_1 = pathlib.Path(__file__).with_name("version_1.sql")
-
 
 @pytest.fixture
 def path(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A store of version 1, as the code of that time left it: closed, in WAL mode."""
+    """A store of version 1."""
     path = tmp_path / "torpor.db"
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.executescript(VERSION_1.read_text())
-    db.execute("PRAGMA user_version = 1")
-    db.close()
+    store_of_version(1, path)
     return path
-
-
-def dumped(path: pathlib.Path) -> tuple[int, list[str]]:
-    db = sqlite3.connect(path)
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        return version, list(db.iterdump())
-    finally:
-        db.close()
 
 
 def test_the_world_is_as_it_was(path: pathlib.Path) -> None:
