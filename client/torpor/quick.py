@@ -1,4 +1,4 @@
-"""`torpor send EVENT` while the daemon is up, and nothing else: the way that hooks run all the time.
+"""`torpor send EVENT` while the daemon is up, and `torpor hook`: the ways that hooks run all the time.
 
 All that is imported here is loaded by the interpreter anyway, but for `_socket`: `socket` costs as much again as the
 whole call, `json` and `argparse` more. Whatever is not the plain case (other options, other characters, a daemon that
@@ -28,12 +28,34 @@ def main(argv: list[str]) -> "NoReturn":
     try:
         if len(argv) > 2 and argv[1] == "send":
             _quick(argv[2:])
+        elif (hook := _hook_in(argv)) is not None:
+            _hook(hook)
         from torpor.cli import main as whole  # noqa: PLC0415 - see the docstring
 
         status = whole(argv[1:])
     except KeyboardInterrupt:
         status = _BY_CTRL_C
     sys.exit(status)
+
+
+def _hook_in(argv: list[str]) -> list[str] | None:
+    """Return the arguments of `torpor hook`, in whatever order; None where it is another command, or prints."""
+    at = 1
+    while at < len(argv) and argv[at].partition("=")[0] in ("--home", "--timeout"):
+        at += 1 if "=" in argv[at] else 2
+    if at >= len(argv) or argv[at] != "hook":
+        return None
+    args = [*argv[1:at], *argv[at + 1 :]]
+    return None if {"--print-settings", "--help", "-h"}.intersection(args) else args
+
+
+def _hook(args: list[str]) -> "NoReturn":
+    try:
+        from torpor.hook import main as hook  # noqa: PLC0415 - see the docstring
+
+        hook(args)
+    finally:
+        os._exit(0)  # a part of torpor that is broken is not the agent's trouble, either
 
 
 def _quick(args: list[str]) -> None:
