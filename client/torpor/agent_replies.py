@@ -59,10 +59,10 @@ class SlotTaken(Word):
     slot: Slot
 
 
-class Agent(TypedDict):
-    """One agent. `source`: who said what it is; `slot_id`: the one it has taken; `holds`: ids of those it has.
+class AgentFacts(TypedDict):
+    """What is known of an agent. `source`: who said what it is; `slot_id`: the one it has taken; `holds`: their ids.
 
-    `doing` is what it last said, also while it is offline.
+    `doing` is what it last said, also while it is offline. `next_slot_ts`: when the next of its slots is due.
     """
 
     agent_id: str
@@ -79,15 +79,22 @@ class Agent(TypedDict):
     parent_id: str | None
     pid: int | None
     slot_id: str | None
-    slots: Any
+    next_slot_ts: str | None
     holds: list[str]
 
 
-class WholeAgent(Agent):
+class Agent(AgentFacts):
+    """One agent in a list. `slots`: how many it has, the one it has taken among them."""
+
+    slots: int
+
+
+class WholeAgent(AgentFacts):
     """An agent with what it gave about itself. `slots`: the first hundred of its slots."""
 
     wake_command: str | list[str] | None
     meta: Any
+    slots: list[Slot]
 
 
 class WholeAgentIs(TypedDict):

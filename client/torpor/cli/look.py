@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from torpor.cli.present import Present
     from torpor.replies import Reason, Status, Why
 
 _SHOWN_HOLDS = 10
@@ -23,13 +24,28 @@ def status(args: argparse.Namespace) -> int:
     with Client(args.home, timeout=args.timeout) as client:
         try:
             found = client.status()
+            present = asked(client, found) if not args.json else None
         except Down as down:
             known = presence.last_known(client.home) or {}
             text = "\n".join(told_down(str(down), known))
             show.say(args, text, {"up": False, "state": known.get("current_state"), **known, "home": client.home})
             return wire.EX_DOWN
-    show.say(args, "\n".join(told_up(found)), {"up": True, **found})
+    show.say(args, "\n".join(told_up(found, present)), {"up": True, **found})
     return wire.EX_OK
+
+
+def asked(client: Client, found: Status) -> Present | None:
+    """Return who is there, and what wakes the daemon next; None where the status says that there is nothing of it."""
+    if not has_agents(found):
+        return None
+    from torpor.cli import present  # noqa: PLC0415 - where there are agents
+
+    return present.ask(client, found)
+
+
+def has_agents(found: Status) -> bool:
+    """Say whether there is more to be asked than the status: agents, or a planned wake."""
+    return bool(any((found.get("agents") or {}).values()) or found.get("next_wake_ts"))
 
 
 def why(args: argparse.Namespace) -> int:
@@ -40,8 +56,8 @@ def why(args: argparse.Namespace) -> int:
     return wire.EX_OK
 
 
-def told_up(found: Status) -> list[str]:
-    """Return the lines that describe a daemon that is up."""
+def told_up(found: Status, there: Present | None = None) -> list[str]:
+    """Return the lines that describe a daemon that is up; `there`: what was asked for besides its status."""
     lines = [f"{found['state']} since {show.moment(found['since_ts'])} ({show.ago(found['since_ts'])})"]
     lines.append(f"  next      {_next(found['next'])}")
     if found["last_activity_ts"] is not None:
@@ -52,6 +68,10 @@ def told_up(found: Status) -> list[str]:
         lines.append(f"  hold      {hold['who']}: {hold['why']} ({until})")
     if len(found["holds"]) > _SHOWN_HOLDS:
         lines.append(f"  hold      and {len(found['holds']) - _SHOWN_HOLDS} more or beyond")
+    if there is not None:
+        from torpor.cli import present  # noqa: PLC0415 - where there are agents
+
+        lines += present.lines(found, there)
     if runs := ", ".join(f"{count} {status}" for status, count in (found.get("runs") or {}).items() if count):
         lines.append(f"  runs      {runs}")
     lines += cycles.lines(found["sleep"])
@@ -92,8 +112,12 @@ def _next(found: Mapping[str, Any] | None) -> str:
         return "nothing"
     # `at`, not `in_s`: what is shown may have been asked for a while ago (`watch`).
     when = f"in {show.until(found['at'])}" if found.get("at") else "not by itself"
-    blocked = ", ".join(str(each) for each in found.get("blocked_by") or ())
+    blocked = ", ".join(map(_blocking, found.get("blocked_by") or ()))
     return f"{found['state']} {when}" + (f"; in the way: {blocked}" if blocked else "")
+
+
+def _blocking(found: Any) -> str:
+    return f"{found.get('who')}: {found.get('why')}" if isinstance(found, dict) else str(found)
 
 
 def _explained(found: Why) -> list[str]:

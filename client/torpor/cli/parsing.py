@@ -85,7 +85,8 @@ def parse(command: Command, argv: list[str]) -> argparse.Namespace:
         parser.add_argument(*argument.names, **_settings(argument))
     if not command.runs:
         return parser.parse_args(argv)
-    parser.usage = f"torpor {command.name} [options] -- CMD..."
+    positions = "".join(f" {each.metavar}" for each in command.arguments if not each.names[0].startswith("-"))
+    parser.usage = f"torpor {command.name} [options]{positions} -- CMD..."
     own, other = _split(argv)
     args = parser.parse_args(own)
     if not other:

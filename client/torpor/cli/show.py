@@ -17,6 +17,7 @@ _DATA_CHARS = 200  # of a record's data in a line for people; --json has all of 
 _SECONDS_MATTER_S = 120.0  # of a time that is no farther away
 _NOT_FOR_PEOPLE = ("policy", "boot_id", "rebase_s", "suspended_s")  # the daemon's own; --json has them
 _OF_RUNS = ("run_", "step_", "call_", "flow_", "worker_")
+_OF_AGENTS = ("agent_", "slot_")
 
 
 def say(args: argparse.Namespace, line: str, found: Mapping[str, Any]) -> None:
@@ -87,6 +88,10 @@ def record(found: Mapping[str, Any]) -> str:
     data, what = dict(found["data"]), str(found["kind"])
     if what.startswith(_OF_RUNS) and "run_id" in data:
         rest = f"{data['run_id']}  {run_words.one_line(run_words.record(what, data), _DATA_CHARS)}".rstrip()
+    elif what.startswith(_OF_AGENTS) and "agent_id" in data:
+        from torpor.cli import agent_words  # noqa: PLC0415 - where there are agents
+
+        rest = run_words.one_line(agent_words.record(what, data), _DATA_CHARS)
     else:
         if what == "state_transition":
             what = f"{data.pop('from', '?')} -> {data.pop('to', '?')}"

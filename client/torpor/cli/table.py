@@ -6,64 +6,18 @@ loads only what it needs. A name of two words belongs to a group (`GROUPS`); the
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from torpor import durations, wire
-
-
-def _duration(text: str) -> float:
-    try:
-        return durations.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _directory(text: str) -> str:
-    if not text:
-        raise ValueError("an empty name is no directory")
-    return text
-
-
-def _state(text: str) -> str:
-    return text.upper()
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of anything: write 0 or more in digits")
-    return int(text)
-
-
-def _moment(text: str) -> datetime:
-    """Read a time: ISO 8601, local where it names no offset, or a length of time before now."""
-    try:
-        before_s = durations.parse(text)
-    except ValueError:
-        before_s = None
-    try:
-        if before_s is None:
-            return _written(text)
-        return datetime.now(UTC) - timedelta(seconds=before_s)
-    except OverflowError:
-        raise ValueError(f"{text!r} is before the year 1") from None  # the parser knows ValueError only
-
-
-def _written(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        message = f"{text!r} is no time: write 2026-11-21T09:00, or 2h for two hours ago"
-        raise argparse.ArgumentTypeError(message) from None
+from torpor import wire
+from torpor.cli import typed
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument. A name with a dash is an option, and a flag where `reads` is None; one without is a position.
 
-    `optional`: a position that may be left out. `is_file`, `is_flow`: a shell completes their names.
+    `optional`: a position that may be left out. `is_file`, `is_flow`, `is_agent`: a shell completes their names.
     """
 
     names: tuple[str, ...]
@@ -76,6 +30,7 @@ class Argument:
     optional: bool = False
     is_file: bool = False
     is_flow: bool = False
+    is_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +46,8 @@ class Command:
 
 
 _HOME_HELP = "the daemon's home (TORPOR_HOME, else this platform's default)"
-HOME = Argument(("--home",), _HOME_HELP, _directory, "DIR")
-TIMEOUT = Argument(("--timeout",), "how long to wait for all of it, 30s by default", _duration, "T", default=30.0)
+HOME = Argument(("--home",), _HOME_HELP, typed.directory, "DIR")
+TIMEOUT = Argument(("--timeout",), "how long to wait for all of it, 30s by default", typed.duration, "T", default=30.0)
 JSON = Argument(("--json",), "print JSON", None)
 
 _EVENTS = "request_arrived (somebody needs it), heartbeat_refresh (still there), wake_signal, force_sleep"
@@ -100,14 +55,16 @@ _EVENT = Argument(("event",), _EVENTS, metavar="EVENT", choices=wire.EVENTS)
 _KEY = Argument(("--key",), "apply it once, however often it is sent with this key", metavar="K")
 _NOW = Argument(("--now",), "give the sleep cycle no time to end", None)
 _FOLLOW = Argument(("-f", "--follow"), "go on with what happens from now on", None)
-_SINCE = Argument(("--since",), "only from this time on: ISO 8601, or 2h for two hours ago", _moment, "T")
+_SINCE = Argument(("--since",), "only from this time on: ISO 8601, or 2h for two hours ago", typed.moment, "T")
 _KIND = Argument(
     ("--kind",), "only records of this kind, client/PROTOCOL.md lists them; may be repeated", metavar="K", repeats=True
 )
-_STATE = Argument(("state",), "WAKE, DROWSY, SLEEP or HIBERNATION", _state, "STATE", choices=wire.STATES)
-_WAIT_LIMIT = Argument(("--timeout",), "how long to wait, without a limit by default; then exit 75", _duration, "T")
+_STATE = Argument(("state",), "WAKE, DROWSY, SLEEP or HIBERNATION", typed.state, "STATE", choices=wire.STATES)
+_WAIT_LIMIT = Argument(
+    ("--timeout",), "how long to wait, without a limit by default; then exit 75", typed.duration, "T"
+)
 _WHY = Argument(("--why",), "the reason to show, by default the command", metavar="W")
-_TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", _duration, "T")
+_TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", typed.duration, "T")
 _SHELL = Argument(
     ("shell",), "the shell to make it for: bash, zsh or fish", metavar="SHELL", choices=("bash", "zsh", "fish")
 )
@@ -123,17 +80,17 @@ _START_KEY = Argument(("--key",), "begin it once, however often it is asked for 
 _STATE_TO_BEGIN = Argument(("--state",), "begin at this state instead of the initial one", metavar="S")
 _PURPOSE = Argument(("--purpose",), "what it is for, for people", metavar="P")
 _SESSION = Argument(("--session",), "the session it belongs to, for your own use", metavar="ID")
-_MAX_STEPS = Argument(("--max-steps",), "fail after so many steps, 1000 by default", _count, "N")
+_MAX_STEPS = Argument(("--max-steps",), "fail after so many steps, 1000 by default", typed.count, "N")
 _THEN_FOLLOW = Argument(("--follow",), "then do as `runs follow`", None)
 _THEN_WAIT = Argument(("--wait",), "return when it has ended: exit 0 completed, 1 failed or cancelled", None)
 _END_LIMIT_HELP = "how long to wait for its end, without a limit by default; then exit 75"
-_START_LIMIT = Argument(("--timeout",), f"with --wait or --follow {_END_LIMIT_HELP}", _duration, "T")
-_END_LIMIT = Argument(("--timeout",), _END_LIMIT_HELP, _duration, "T")
+_START_LIMIT = Argument(("--timeout",), f"with --wait or --follow {_END_LIMIT_HELP}", typed.duration, "T")
+_END_LIMIT = Argument(("--timeout",), _END_LIMIT_HELP, typed.duration, "T")
 _OF_STATUS = Argument(
     ("--status",), "only those that are " + ", ".join(wire.RUN_STATUSES), metavar="S", choices=wire.RUN_STATUSES
 )
 _OF_FLOW = Argument(("--flow",), "only those of this flow", metavar="F")
-_LIMIT = Argument(("-n", "--limit"), "the newest N, 30 by default; 0: all", _count, "N", default=30)
+_LIMIT = Argument(("-n", "--limit"), "the newest N, 30 by default; 0: all", typed.count, "N", default=30)
 _NEW_FLOW = Argument(("--flow",), "the flow of a run that does not know its own", metavar="F")
 _NEW_STATE = Argument(("--state",), "the state to go on at, where its own is not there any more", metavar="S")
 _TO_FILE = Argument(
@@ -141,7 +98,38 @@ _TO_FILE = Argument(
 )
 _FROM_FILE = Argument(("file",), "what was exported, - for standard input", metavar="FILE", is_file=True)
 
+_AGENT = Argument(("name",), "the agent's name, one of your choice", metavar="NAME", is_agent=True)
+_AGENT_STATUS = Argument(
+    ("--status",), "only those that are " + ", ".join(wire.AGENT_STATUSES), metavar="S", choices=wire.AGENT_STATUSES
+)
+_ALL_AGENTS = Argument(("--all",), "also those that have been offline for over a day", None)
+_DOING = Argument(("--doing",), "what it is doing: " + ", ".join(wire.DOINGS), metavar="D", choices=wire.DOINGS)
+_REASON = Argument(("--reason",), "the reason to record", metavar="R")
+_EXHAUST_REASON = Argument(
+    ("--reason",), "rate_limit, the default, or billing", metavar="R", choices=wire.EXHAUST_REASONS
+)
+_TIME = "ISO 8601, 15:20, or 2h for two hours from now"
+_UNTIL = Argument(("--until",), f"until when: {_TIME}", typed.time_to_come, "T")
+_AFTER = Argument(("--after",), "for how long", typed.duration, "D")
+_MESSAGE = Argument(("--message",), "what its provider said, with a time somewhere in it", metavar="M")
+_FORCE = Argument(("--force",), "also where that is earlier than what is known", None)
+_HARNESS = Argument(("harness",), "whose hooks: claude-code", metavar="HARNESS", choices=("claude-code",))
+_PRINT_SETTINGS = Argument(("--print-settings",), "print the settings to paste instead", None)
+
+_SLOT = Argument(("slot",), "its id, or the first characters of it (4 or more)", metavar="SLOT")
+_OF_AGENT = Argument(("--agent",), "only those of this agent", metavar="NAME", is_agent=True)
+_SLOT_TYPE = Argument(
+    ("--type",), "work, the default, or on_call: to be there", metavar="T", choices=wire.SLOT_TYPES, default="work"
+)
+_AT = Argument(("--at",), f"when it is due, now by default: {_TIME}", typed.time_to_come, "T")
+_FOR = Argument(("--for",), "how long it is meant to take; nothing ends by that", typed.duration, "D")
+_PRIORITY = Argument(("--priority",), "the highest is offered first, 0 by default", int, "N")
+_PAYLOAD = Argument(("--payload",), "what it is about: JSON, @FILE or @- for what is there", metavar="JSON|@FILE")
+_ADD_KEY = Argument(("--key",), "plan it once, however often it is asked for with this key", metavar="K")
+
 GROUPS = {
+    "agent": "who is there: list agents, and say what one of them is doing",
+    "slot": "work planned for agents: list it, plan it, take it, end it",
     "runs": "executions of flows: list, show, start, steer and follow them",
     "flows": "what can be run: list, show and draw it; needs no daemon",
 }
@@ -162,6 +150,27 @@ COMMANDS = (
     Command("watch", "see it live: redrawn on a terminal, else a line a transition", "watch:watch"),
     Command("wait", "return once it is in a state", "waiting:wait", (_STATE, _WAIT_LIMIT)),
     Command("hold", "keep it awake while another command runs", "hold:hold", (_WHY, _TTL), prints=False, runs=True),
+    Command("agent ls", "list the agents: what each is doing, and until when", "agents:ls",
+            (_AGENT_STATUS, _ALL_AGENTS)),
+    Command("agent show", "show all that is known of an agent, and its slots", "agents:show_agent", (_AGENT,)),
+    Command("agent beat", "say that it is there; exit 3 where torpor is down and it does nothing", "agents:beat",
+            (_AGENT, _DOING)),
+    Command("agent busy", "say that it works", "agents:busy", (_AGENT, _REASON)),
+    Command("agent idle", "say that it does nothing, or that its quota is back", "agents:idle", (_AGENT, _REASON)),
+    Command("agent exhausted", "say that its quota is used up, and until when", "agents:exhausted",
+            (_AGENT, _EXHAUST_REASON, _UNTIL, _AFTER, _MESSAGE, _FORCE)),
+    Command("agent offline", "say that it leaves", "agents:offline", (_AGENT, _REASON)),
+    Command("agent forget", "forget it, and cancel its slots", "agents:forget", (_AGENT,)),
+    Command("agent wrap", "run a command as an agent: busy while it runs, offline after", "wrap:wrap", (_AGENT,),
+            prints=False, runs=True),
+    Command("slot ls", "list the slots, the next one first", "slots:ls", (_OF_AGENT,)),
+    Command("slot add", "plan work for an agent", "slots:add",
+            (_AGENT, _SLOT_TYPE, _AT, _FOR, _PRIORITY, _PAYLOAD, _ADD_KEY)),
+    Command("slot take", "take one that is due: its agent begins to work", "slots:take", (_SLOT,)),
+    Command("slot finish", "end one that was taken", "slots:finish", (_SLOT,)),
+    Command("slot cancel", "take one back", "slots:cancel", (_SLOT, _REASON)),
+    Command("hook", "tell torpor what an agent's hook says, on standard input; never fails", "hook:hook",
+            (_HARNESS, _PRINT_SETTINGS), prints=False),
     Command("runs ls", "list runs, the newest first", "runs:ls", (_OF_STATUS, _OF_FLOW, _LIMIT)),
     Command("runs show", "show a run: where it stands, its steps, calls and errors", "run_page:show_run", (_RUN,)),
     Command("runs start", "begin a run of a flow", "runs:start",

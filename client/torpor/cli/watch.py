@@ -19,11 +19,13 @@ from torpor.errors import Down
 if TYPE_CHECKING:
     import argparse
 
+    from torpor.cli.present import Present
     from torpor.replies import Record, Status
 
 _LOOK_EVERY_S = 0.25
 _REDRAW_EVERY_S = 1.0
 _SHOWN_RECORDS = 12
+_OF_AGENTS = ("agent_", "slot_", "hold_")
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
 _OTHER_SCREEN, _OWN_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
@@ -70,6 +72,8 @@ class _Screen:
         self._records: collections.deque[Record] = collections.deque(maxlen=_SHOWN_RECORDS)
         self._happened = asyncio.Event()
         self._found: Status | None = None
+        self._present: Present | None = None
+        self._agents_moved = True
         self._told_down = ""
 
     async def live(self) -> None:
@@ -98,6 +102,8 @@ class _Screen:
                 async for record in self._client.subscribe(after=seen):
                     seen = record["seq"]
                     self._records.append(record)
+                    if record["kind"].startswith(_OF_AGENTS):
+                        self._agents_moved = True
                     self._happened.set()
             except Down:
                 # The screen says it, and goes on saying it until there is a daemon again.
@@ -113,12 +119,29 @@ class _Screen:
     async def _look(self) -> None:
         try:
             self._found, self._told_down = await self._client.status(), ""
+            if not look.has_agents(self._found):
+                self._present = None
+            elif self._agents_moved:
+                self._agents_moved = False  # before it is asked: what moves meanwhile is asked for again
+                self._present = await self._asked(self._found)
         except Down as down:
-            self._found, self._told_down = None, str(down)
+            self._found, self._agents_moved, self._told_down = None, True, str(down)
+
+    async def _asked(self, found: Status) -> Present:
+        from torpor.cli import present  # noqa: PLC0415 - where there are agents
+
+        asking = present.questions(found)
+        try:
+            method, params = next(asking)
+            while True:
+                method, params = asking.send(await getattr(self._client, method)(**params))
+        except StopIteration as end:
+            told: Present = end.value
+            return told
 
     def _draw(self) -> None:
         if self._found is not None:
-            lines = look.told_up(self._found)
+            lines = look.told_up(self._found, self._present)
         else:
             lines = look.told_down(self._told_down, presence.last_known(self._client.home) or {})
         columns, rows = shutil.get_terminal_size()

@@ -1,0 +1,130 @@
+"""slot: work that is planned for agents: list it, plan it, take it, end it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torpor import durations, wire
+from torpor.cli import agent_words, show, streams
+from torpor.cli.parsing import UsageError
+from torpor.client import Client
+from torpor.errors import Refused
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from torpor.agent_replies import Slot, SlotAdded
+
+T = TypeVar("T")
+
+_HEADINGS = ("SLOT", "AGENT", "TYPE", "DUE", "STATUS", "PRIORITY", "FOR")
+_FEWEST_CHARS = 4  # of an id that is cut short, as for runs
+_SHOWN_MATCHES = 3
+
+
+def ls(args: argparse.Namespace) -> int:
+    """List the slots, the next one first."""
+    with Client(args.home, timeout=args.timeout) as client:
+        slots = sorted(_every(client, args.agent), key=lambda slot: datetime.fromisoformat(slot["due_ts"]))
+    if args.json:
+        show.print_json({"slots": slots})
+    elif slots:
+        rows = [_HEADINGS, *map(_row, slots)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+            print(streams.fitted(line.rstrip()))
+    else:
+        print(f"no slots of {args.agent}" if args.agent else "no slots: `torpor slot add NAME --at T` plans one")
+    return wire.EX_OK
+
+
+def _row(slot: Slot) -> tuple[str, ...]:
+    lasts = durations.show(slot["duration_s"]) if slot["duration_s"] else ""
+    due = show.soon(slot["due_ts"])
+    named = slot["slot_id"], agent_words.name(slot["agent_id"])
+    return *named, slot["type"], due, slot["status"], str(slot["priority"] or ""), lasts
+
+
+def _every(client: Client, agent_id: str | None = None) -> Iterator[Slot]:
+    cursor: str | None = None
+    while True:
+        page = client.slot_list(agent_id=agent_id, cursor=cursor, limit=1000)
+        yield from page["slots"]
+        cursor = page["cursor"]
+        if cursor is None:
+            return
+
+
+def add(args: argparse.Namespace) -> int:
+    """Plan work for an agent; one that is not known is made known for it."""
+    from torpor.cli import agents  # noqa: PLC0415 - the other commands do without
+
+    payload = None if args.payload is None else _payload(args.payload)
+    at = args.at or datetime.now(UTC)
+    more: dict[str, Any] = {"duration_s": vars(args)["for"], "priority": args.priority, "payload": payload}
+    with Client(args.home, timeout=args.timeout) as client:
+        found = agents.known(client, args.name, lambda: client.slot_add(args.name, args.type, at, key=args.key, **more))
+    show.say(args, f"{found['slot_id']}: {_planned(found)}", found)
+    return wire.EX_OK
+
+
+def _planned(found: SlotAdded) -> str:
+    if datetime.fromisoformat(found["due_ts"]) <= datetime.now(UTC):
+        return "due now"
+    told = f"due {show.soon(found['due_ts'])}"
+    return told if found["armed"] else f"{told}; nothing starts torpor for it where it is down by then"
+
+
+def _payload(written: str) -> Any:
+    """Return the JSON that an option means: itself, or what is in @FILE. Raises UsageError."""
+    from torpor.cli import runs  # noqa: PLC0415 - reading files, only where there is one
+
+    text, source = (runs.read_text(written[1:]), written[1:]) if written.startswith("@") else (written, "--payload")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"what is in {source} is no JSON: {error}", wire.EX_DATAERR) from error
+
+
+def take(args: argparse.Namespace) -> int:
+    """Take a slot that is due, for its agent."""
+    with Client(args.home, timeout=args.timeout) as client:
+        found = _ask_of(client, args.slot, client.slot_take)
+    show.say(args, f"{found['slot']['slot_id']}: taken, {agent_words.word(found)}", found)
+    return wire.EX_OK
+
+
+def finish(args: argparse.Namespace) -> int:
+    """End a slot that was taken."""
+    with Client(args.home, timeout=args.timeout) as client:
+        found = _ask_of(client, args.slot, client.slot_finish)
+    show.say(args, agent_words.word(found), found)
+    return wire.EX_OK
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """Take a slot back."""
+    with Client(args.home, timeout=args.timeout) as client:
+        found = _ask_of(client, args.slot, lambda slot_id: client.slot_cancel(slot_id, reason=args.reason))
+    show.say(args, f"{found['slot_id']}: cancelled", found)
+    return wire.EX_OK
+
+
+def _ask_of(client: Client, name: str, ask: Callable[[str], T]) -> T:
+    """Return what `ask` answers for the slot that `name` means: its id, else the first characters of one id."""
+    try:
+        return ask(name)
+    except Refused as refusal:
+        if refusal.name != "not_found" or len(name) < _FEWEST_CHARS:
+            raise
+        found = [slot["slot_id"] for slot in _every(client) if slot["slot_id"].startswith(name)]
+        if not found or name in found:
+            raise
+    if len(found) > 1:
+        first = ", ".join(found[:_SHOWN_MATCHES]) + (", ..." if len(found) > _SHOWN_MATCHES else "")
+        raise Refused("invalid_params", f"{len(found)} slots begin with {name!r}: {first}: write more of the id")
+    return ask(found[0])
