@@ -176,7 +176,8 @@ def test_a_text_without_end_is_read_in_no_time() -> None:
 
 
 PIECES = st.sampled_from([
-    "resets", "try again", "retry", "at", "in", "|", "1768482000", "9:50pm", "(UTC)", "(Europe/", "Mon", "Feb 29", ":61",
+    "resets", "try again", "retry", "at", "in", "|", "1768482000", "9:50pm", "(UTC)", "(Europe/", "Mon", "Feb 29",
+    ":61",
     "2026-01-15T12", ":00Z", "6m0s", "999999999d", "ns", "(", ")", "5-hour limit", "12am", "\u2019", "٣", "-1", "0",
 ])  # fmt: skip
 WORDS = st.lists(PIECES | st.text(max_size=4), max_size=12).map(" ".join)
