@@ -102,3 +102,37 @@ def test_fish_tells_a_groups_start_from_the_other() -> None:
     assert "--max-steps" not in _fish("torpor start --")
     assert {"failed", "paused"} <= _fish("torpor runs ls --status ")
     assert _fish("torpor flows g") == {"graph"}
+
+
+@pytest.fixture
+def some_agents(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a `torpor` on the path that knows agents, one of which bears a shell's words for a name."""
+    names = ("codex", "claude-code:3f2a", "claude-code:3f2a/sub", "claude-code:77", "$(touch evil)", "it's two")
+    agents = ", ".join(f'{{"agent_id": "{name}", "status": "idle", "parent_id": "nobody"}}' for name in names)
+    (tmp_path / "agents").write_text(f'{{"agents": [{agents}], "long_offline": 0}}')
+    (tmp_path / "torpor").write_text(f"#!/bin/sh\ncat {tmp_path}/agents\n")
+    (tmp_path / "torpor").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("some_agents")
+def test_agents_are_completed(tmp_path: pathlib.Path) -> None:
+    assert _completed("torpor", "agent", "show", "co") == {"codex"}
+    assert {"codex", "claude-code:3f2a"} <= _completed("torpor", "agent", "busy", "")
+    assert "codex" in _completed("torpor", "slot", "add", "")
+    assert "codex" in _completed("torpor", "slot", "ls", "--agent", "")
+    assert _completed("torpor", "agent", "busy", "--rea") == {"--reason"}
+    assert _completed("torpor", "slot", "take", "co") == set()
+    assert {"codex", "claude-code:77"} <= _fish("torpor agent show ")
+    assert {"codex", "claude-code:77"} <= _fish("torpor slot ls --agent ")
+    assert "codex" not in _fish("torpor slot take ")
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.usefixtures("some_agents")
+def test_bash_gets_what_follows_a_colon() -> None:
+    # As it parts the words of a line: at colons, too.
+    assert _completed("torpor", "agent", "show", "claude-code", ":", "3") == {"3f2a", "3f2a/sub"}
+    assert _completed("torpor", "agent", "show", "claude-code", ":") == {"3f2a", "3f2a/sub", "77"}
+    assert _completed("torpor", "agent", "show", "nobody", ":", "3") == set()

@@ -25,6 +25,16 @@ def completion(args: argparse.Namespace) -> int:
 _FLOWS = """_torpor_flows() {
     torpor flows --json --timeout 2 2>/dev/null | grep -o '"name": *"[^"]*"' | cut -d '"' -f 4
 }"""
+# The names of agents, where torpor is up: asking wakes nobody. Only those in which no shell sees anything else: a name
+# is whatever its agent says, and a shell may evaluate what it completes with.
+_AGENTS = """_torpor_agents() {
+    torpor agent ls --json --timeout 2 2>/dev/null |
+        grep -o '"agent_id": *"[A-Za-z0-9_.:/@+-]*"' | cut -d '"' -f 4
+}"""
+_ZSH_AGENTS = ' ${(f)"$(_torpor_agents)"}'
+_FISH_AGENTS = """function __torpor_agents
+    torpor agent ls --json --timeout 2 2>/dev/null | string match -rga '"agent_id": *"([A-Za-z0-9_.:/@+-]*)"'
+end"""
 _ZSH_FLOWS = ' ${(f)"$(_torpor_flows)"}'
 _FISH_FLOWS = """function __torpor_flows
     command -q torpor; and torpor flows --json --timeout 2 2>/dev/null | string match -rga '"name": *"([^"]*)"'
@@ -52,6 +62,10 @@ def _takes_flows(command: Command) -> bool:
     return any(argument.is_flow for argument in arguments_of(command))
 
 
+def _takes_agents(command: Command) -> bool:
+    return any(argument.is_agent for argument in arguments_of(command))
+
+
 def _subcommands(group: str) -> list[str]:
     return [row.name.split()[1] for row in members(group)]
 
@@ -63,7 +77,8 @@ def _words(row: Command) -> str:
 def _bash() -> str:
     arms = "\n".join(
         f"        {_quoted(row.name)}) words={_quoted(_words(row))}"
-        f"{'; files=-f' if _takes_files(row) else ''}{'; flows=1' if _takes_flows(row) else ''} ;;"
+        f"{'; files=-f' if _takes_files(row) else ''}{'; flows=1' if _takes_flows(row) else ''}"
+        f"{'; agents=1' if _takes_agents(row) else ''} ;;"
         for row in COMMANDS
     )
     group_arms = "\n".join(
@@ -73,10 +88,12 @@ def _bash() -> str:
     names = " ".join([*(row.name for row in singles()), *GROUPS])
     # The loop finds the command, one word or a group's two, and for `hold` the place where another command's line
     # begins.
+    # Bash parts words at a colon, which names of agents have: then it wants only what follows it.
     return f"""{_FLOWS}
+{_AGENTS}
 _torpor() {{
     local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command=''
-    local words='' files='' flows='' at
+    local words='' files='' flows='' agents='' at before=''
     for ((at = 1; at < COMP_CWORD; at++)); do
         case "${{COMP_WORDS[at]}}" in
         --) COMPREPLY=($(compgen -c -f -- "$current")); return ;;
@@ -102,7 +119,16 @@ _torpor() {{
     if [[ "$flows" && "$current" != -* ]]; then
         words="$words $(_torpor_flows)"
     fi
-    COMPREPLY=($(compgen $files -W "$words" -- "$current"))
+    if [[ "$agents" && "$current" != -* ]]; then
+        words="$words $(_torpor_agents)"
+        for ((at = COMP_CWORD; at > 1; at--)); do
+            [[ "${{COMP_WORDS[at]}}" == *: || "${{COMP_WORDS[at - 1]}}" == *: ]] || break
+            before="${{COMP_WORDS[at - 1]}}$before"
+        done
+        [[ "$current" != *: ]] || {{ before="$before$current"; current=''; }}
+    fi
+    COMPREPLY=($(compgen $files -W "$words" -- "$before$current"))
+    [ -z "$before" ] || COMPREPLY=("${{COMPREPLY[@]#"$before"}}")
 }}
 complete -F _torpor torpor"""
 
@@ -110,7 +136,8 @@ complete -F _torpor torpor"""
 def _zsh() -> str:
     rows = {row.name: row.help for row in singles()} | GROUPS
     arms = "\n".join(
-        f"        {_quoted(row.name)}) choices=({_words(row)}{_ZSH_FLOWS if _takes_flows(row) else ''})"
+        f"        {_quoted(row.name)}) choices=({_words(row)}{_ZSH_FLOWS if _takes_flows(row) else ''}"
+        f"{_ZSH_AGENTS if _takes_agents(row) else ''})"
         f"{'; _files' if _takes_files(row) else ''} ;;"
         for row in COMMANDS
     )
@@ -122,6 +149,7 @@ def _zsh() -> str:
     )
     return f"""#compdef torpor
 {_FLOWS}
+{_AGENTS}
 _torpor() {{
     local -a commands choices
     local command="${{words[2]}}"
@@ -157,7 +185,7 @@ def _described(rows: Mapping[str, str]) -> str:
 
 
 def _fish() -> str:
-    lines = ["complete -c torpor -f", _FISH_FLOWS]
+    lines = ["complete -c torpor -f", _FISH_FLOWS, _FISH_AGENTS]
     for name, text in ({row.name: row.help for row in singles()} | GROUPS).items():
         lines.append(f"complete -c torpor -n __fish_use_subcommand -a {name} -d {_quoted(text)}")
     groups = " ".join(GROUPS)
@@ -184,6 +212,8 @@ def _fish_arguments(row: Command, seen: str) -> list[str]:
     for argument in arguments_of(row):
         options = [name for name in argument.names if name.startswith("--")]
         choices = f" -a '{' '.join(argument.choices)}'" if argument.choices else ""
+        if argument.is_agent:
+            choices = " -a '(__torpor_agents)'"
         if choices and not options:
             lines.append(f"complete -c torpor {seen}{choices}")
         for name in options:
