@@ -1,27 +1,208 @@
-"""What agents say of themselves, and what is said of them: granted or refused, and what follows from it."""
+"""What clients say of agents: granted or refused, and what follows from it. Of slots, that is `slot_requests`.
+
+Whatever an agent says of itself is a sign of life, so who was offline is judged as what it was, and is online with what
+it said. A refused word leaves nothing behind, not even that.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from torpor import wire
+from torpord.core import agent_events as ae
+from torpord.core import agent_moves, agent_table, agent_times, offering
 from torpord.core import agent_records as ar
-from torpord.core.agents import Agent
-from torpord.core.draft import Draft, Reply
+from torpord.core.agent_report import word
+from torpord.core.agent_table import Act
+from torpord.core.agents import Agent, Card, Doing, Status
+from torpord.core.decide import touch
+from torpord.core.descent import move
+from torpord.core.draft import Draft, Refusal, Reply
 from torpord.core.events import AgentEvent
+from torpord.core.lifecycle import Trigger
+from torpord.core.report import iso
 
 
-def decided(draft: Draft, event: AgentEvent) -> Reply:  # noqa: ARG001
+def decided(draft: Draft, event: AgentEvent) -> Reply:
     """Decide an event about agents or slots."""
-    raise AssertionError(f"no arm for the event {type(event).__name__}")
+    match event:
+        case ae.AgentBeat():
+            return _beat(draft, event)
+        case ae.AgentMoveWanted():
+            return _move_wanted(draft, event)
+        case ae.AgentRegisterWanted():
+            return _register(draft, event)
+        case ae.AgentForgetWanted():
+            return _forget(draft, event)
+        case ae.AgentProcessEnded():
+            agent_times.seen_to_end(draft, event)
+        case ae.AgentsExpired():
+            agent_times.expired(draft, event.agent_ids)
+        case _:
+            from torpord.core import slot_requests  # noqa: PLC0415  # it imports this module, for `present`
 
-
-def deadline_passed(draft: Draft, name: str) -> None:  # noqa: ARG001
-    """Pass a deadline of agents, for as many of them as one decision takes."""
-    raise AssertionError(f"no arm for the deadline {name!r}")
+            return slot_requests.decided(draft, event)
+    return None
 
 
 def present(draft: Draft, agent: Agent, *, active: bool = False) -> Agent:
     """Record that an agent was heard of, which brings one that was offline back. Returns it as it is then.
 
-    For every granted word of an agent about itself, before what the word says is recorded.
+    For every granted word of an agent about itself, before what the word says is recorded. `active`: this is its use
+    of the daemon, and no `touch` says so.
     """
     draft.record(ar.AgentSeen(agent.agent_id, active) if agent.online else ar.AgentOnline(agent.agent_id))
     return draft.world.agents.by_id[agent.agent_id]
+
+
+def _beat(draft: Draft, event: ae.AgentBeat) -> Reply:
+    agent = draft.world.agents.by_id.get(event.agent_id)
+    if agent is None:
+        return _unknown(event.agent_id)
+    act, to = Act.SAME, Status.IDLE
+    if event.doing is not None:
+        to = Status(event.doing)
+        act = agent_table.act(agent, to, by_heartbeat=True)
+        if act is Act.CONFLICT:
+            return _conflict(agent, to)
+    # It is presence alone, and no use of the daemon, unless the agent works: before it, or from it on.
+    works = agent.exhaustion is None and agent.doing is not Doing.IDLE
+    begins = act is Act.DISPROVE or (act is Act.DOING and to is not Status.IDLE)
+    active = agent.working or begins or (works and act is Act.SAME)
+    only_seen = agent.online and act is Act.SAME
+    if active and not only_seen:
+        touch(draft, Trigger.REQUEST_ARRIVED)
+    _carry_out(draft, agent, act, to, active=active and only_seen)
+    if active and only_seen:
+        move(draft, Trigger.REQUEST_ARRIVED)
+    return _word(draft, agent)
+
+
+def _move_wanted(draft: Draft, event: ae.AgentMoveWanted) -> Reply:
+    agent = draft.world.agents.by_id.get(event.agent_id)
+    if agent is None:
+        return _unknown(event.agent_id)
+    act = agent_table.act(agent, event.to)
+    if act is Act.CONFLICT:
+        return _conflict(agent, event.to)
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    if act in (Act.EXHAUST, Act.MERGE):
+        present(draft, agent)
+        _reported(draft, event)
+    else:
+        _carry_out(draft, agent, act, event.to, reason=event.reason)
+    return _word(draft, agent)
+
+
+def _carry_out(draft: Draft, agent: Agent, act: Act, to: Status, *, reason: str = "", active: bool = False) -> None:
+    """Record that an agent was heard of, and what its word leads to, if that is no report."""
+    agent_id = agent.agent_id
+    if act is Act.RETURN and agent_table.was(agent) in (Status.BUSY, Status.ON_CALL):
+        agent_moves.do(draft, agent_id, Doing.IDLE, reason=reason)  # first: it is not back at work for an instant
+    if to is Status.OFFLINE:
+        draft.record(ar.AgentSeen(agent_id))
+    else:
+        present(draft, agent, active=active)
+    match act:
+        case Act.DOING:
+            agent_moves.do(draft, agent_id, Doing(to), reason=reason)
+        case Act.RECOVER:
+            draft.record(ar.AgentRecovered(agent_id, "said"))
+        case Act.DISPROVE:
+            draft.record(ar.AgentRecovered(agent_id, "said"))
+            agent_moves.do(draft, agent_id, Doing(to), reason=reason)
+        case Act.LEAVE:
+            agent_moves.leave(draft, agent_id, "said", reason)
+        case Act.SAME | Act.RETURN:
+            pass
+        case _:
+            raise AssertionError(f"nothing carries out {act!r}")
+
+
+def _reported(draft: Draft, event: ae.AgentMoveWanted) -> None:
+    """Take in that an agent's quota is used up, or once more that it is."""
+    policy, known = draft.world.policy, draft.world.agents.by_id[event.agent_id].exhaustion
+    recovery_ts, source = draft.now.wall_s + policy.default_recovery_s, "estimated"
+    if event.recovery is not None:
+        recovery_ts, source = event.recovery.at_wall_s, event.recovery.source
+    if known is None or agent_moves.counts(recovery_ts, source, known, force=event.force):
+        reason = event.reason or wire.EXHAUST_REASONS[0]
+        agent_moves.exhaust(draft, event.agent_id, reason, recovery_ts, source)
+
+
+def _register(draft: Draft, event: ae.AgentRegisterWanted) -> Reply:
+    agents = draft.world.agents
+    agent = agents.by_id.get(event.agent_id)
+    if agent is None and len(agents.by_id) >= wire.MAX_AGENTS:
+        message = f"there are {wire.MAX_AGENTS} agents already: forget some (agent.list names them)"
+        return Refusal("too_many", message, {"agents": wire.MAX_AGENTS})
+    before = Card() if agent is None else agent.said
+    card = _card(event, before)
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    if agent is not None:
+        present(draft, agent)
+    if agent is None or card != before:
+        draft.record(agent_moves.registered(event.agent_id, card))
+    now = draft.world.agents.by_id[event.agent_id]
+    if (card.pid, card.pid_start) != (before.pid, before.pid_start):
+        agent_moves.watch(draft, now)
+    # How often to beat: two may be lost.
+    answer = _word(draft, agent or Agent(event.agent_id, online=False))
+    return {**answer, "heartbeat_s": draft.world.policy.heartbeat_timeout_s / 3}
+
+
+def _card(event: ae.AgentRegisterWanted, before: Card) -> Card:
+    """Return an agent's card with what was said: what was not is as it was."""
+    pid, start = (before.pid, before.pid_start) if event.pid is ae.UNSET else (event.pid, event.pid_start)
+    return Card(
+        parent_id=before.parent_id if event.parent_id is ae.UNSET else event.parent_id,
+        pid=pid,
+        pid_start=None if pid is None else start,
+        wake_command=before.wake_command if event.wake_command is ae.UNSET else event.wake_command or None,
+        meta=before.meta if event.meta is ae.UNSET else event.meta or "",
+    )
+
+
+def _forget(draft: Draft, event: ae.AgentForgetWanted) -> Reply:
+    if event.agent_id not in draft.world.agents.by_id:
+        return _unknown(event.agent_id)
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    agent_moves.forget(draft, event.agent_id, "asked")
+    return {"agent_id": event.agent_id, "forgotten": True}
+
+
+def _word(draft: Draft, before: Agent) -> dict[str, Any]:
+    """Answer an agent's word: what it is, and what it is offered; all of it, if it has just come back or is free."""
+    agent = draft.world.agents.by_id[before.agent_id]
+    slots: list[dict[str, object]] = []
+    if agent.slots and agent.online:
+        everything = not before.online or (before.slot_id is not None and agent.slot_id is None)
+        slots = offering.offered_to(draft, agent, everything=everything)
+    return word(draft.world, agent.agent_id, changed=agent is not before, slots=slots, now=draft.now)
+
+
+def _unknown(agent_id: str) -> Refusal:
+    message = f"no agent {agent_id!r} is known: agent.register comes first"
+    return Refusal("not_found", message, {"agent_id": agent_id})
+
+
+def _conflict(agent: Agent, to: Status) -> Refusal:
+    """Refuse a word: name the status its agent is in, and those that the word needs."""
+    now, needs = agent_table.was(agent), agent_table.needs(to)
+    until = agent.exhaustion
+    needed = " or ".join(needs)
+    how = "is" if agent.online else "went offline while it was"
+    message = f"agent {agent.agent_id!r} {how} {now}: {to} needs {needed}: say {needs[0]} first"
+    if until is not None:
+        message = (
+            f"agent {agent.agent_id!r} is exhausted until {iso(until.recovery_ts)} (known from: {until.source}): "
+            f"{to} needs {needed}; it is idle by itself then, or when it is told so by agent.transition"
+        )
+    data = {
+        "agent_id": agent.agent_id,
+        "status": now.value,
+        "needs": [status.value for status in needs],
+        "until": iso(until.recovery_ts) if until else None,
+        "exhausted_at": iso(until.at_ts) if until else None,
+    }
+    return Refusal("conflict", message, data)

@@ -29,6 +29,7 @@ _CLIENTS = (
     re.RunWanted,
     re.RunOrdered,
     re.RunImportWanted,
+    ev.AgentWord,
 )
 
 
@@ -67,6 +68,8 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             return _stop_wanted(draft, event)
         case ev.SettingsRead():
             return _settings_read(draft, event)
+        case ev.AgentEvent():
+            return _of_agents(draft, event)
         case re.StepReported():
             return step_reports.step_reported(draft, event)
         case re.CallReported():
@@ -103,6 +106,12 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
         case _:
             raise AssertionError(f"decide has no arm for the event {type(event).__name__}")
     return None
+
+
+def _of_agents(draft: Draft, event: ev.AgentEvent) -> Reply:
+    from torpord.core.agent_requests import decided  # noqa: PLC0415  # most daemons have no agents
+
+    return decided(draft, event)
 
 
 def _run_asked(draft: Draft, event: re.RunWanted | re.RunOrdered | re.RunImportWanted) -> Reply:
@@ -244,6 +253,10 @@ def _deadline_passed(draft: Draft, event: ev.DeadlinePassed) -> None:
             _end_holds(draft, [hold_id for end, hold_id in sorted(ends) if end <= draft.now.awake_s], "expired")
         case "retry_due":
             running.retry_due(draft)
+        case "recovery_due" | "presence_due" | "slots_due" | "offers_due":
+            from torpord.core import agent_times  # noqa: PLC0415  # most daemons have no agents
+
+            agent_times.deadline_passed(draft, event.deadline)
         case "cycle_due":
             begin_cycle(draft)
             running.schedule(draft)
@@ -280,6 +293,10 @@ def _process_started(draft: Draft, event: ev.ProcessStarted) -> None:
             _end_holds(draft, [hold.hold_id], "process_ended")
         elif hold.pid is not None and hold.pid_start is not None:
             draft.effects.append(fx.WatchProcess(hold.hold_id, hold.pid, hold.pid_start))
+    if draft.world.agents.by_id:
+        from torpord.core import agent_times  # noqa: PLC0415  # most daemons have no agents
+
+        agent_times.process_started(draft, event)
     running.process_started(draft)
     # A start is itself a demand, with one exception: a service manager that restarts after a crash wants nothing.
     if event.start_cause != "crash" or draft.world.lifecycle.state is State.HIBERNATION:

@@ -285,6 +285,11 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
             hold if hold.until_awake_s is None else replace(hold, until_awake_s=hold.until_awake_s + shift)
             for hold in holds.by_id.values()
         )
+    agents = world.agents
+    if agents.by_id:
+        from torpord.core.agent_history import restarted  # noqa: PLC0415  # most daemons have no agents
+
+        agents = restarted(agents, entry, record)
     runs = world.runs
     for run in runs.live.values() if shift else ():
         runs = runs.with_(shifted(run, shift))
@@ -305,4 +310,5 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         cycle=cycle,
         sleep=Sleep(),
         runs=runs,
+        agents=agents,
     )

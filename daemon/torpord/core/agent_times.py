@@ -1,0 +1,82 @@
+"""What happens to agents without a word of theirs: times pass, processes end, a daemon begins."""
+
+from __future__ import annotations
+
+from itertools import islice, takewhile
+
+from torpord.core import agent_events as ae
+from torpord.core import agent_moves, offering
+from torpord.core import agent_records as ar
+from torpord.core.agents import SLICE
+from torpord.core.draft import Draft
+from torpord.core.events import ProcessStarted
+from torpord.core.replacing import replace
+
+
+def deadline_passed(draft: Draft, name: str) -> None:
+    """Pass a deadline of agents or slots, for as many of them as one decision takes."""
+    match name:
+        case "recovery_due":
+            for agent_id in draft.world.agents.recoveries.due(draft.now.wall_s, SLICE):
+                draft.record(ar.AgentRecovered(agent_id, "reached"))
+        case "presence_due":
+            _presence_due(draft)
+        case "slots_due" | "offers_due":
+            offering.due(draft, name)
+        case _:
+            raise AssertionError(f"agents have no arm for the deadline {name!r}")
+
+
+def _presence_due(draft: Draft) -> None:
+    """Let those go that were silent for too long, and look at the others again when theirs would be."""
+    world, now_s = draft.world, draft.now.awake_s
+    timeout_s, floor_s = world.policy.heartbeat_timeout_s, world.process.presence_from_awake_s
+    # Reckoned as the deadline is, to the last bit: else one that is due by rounding alone would be due for ever.
+    due = takewhile(lambda item: item[0] + timeout_s <= now_s, world.agents.presence)
+    looked: list[str] = []
+    for _, agent_id in list(islice(due, SLICE)):
+        if world.agents.effective_seen(agent_id, floor_s) + timeout_s <= now_s:
+            agent_moves.leave(draft, agent_id, "timeout")
+        else:
+            looked.append(agent_id)
+    if looked:
+        draft.record(ar.PresenceLooked(tuple(looked)))
+
+
+def process_ended(draft: Draft, agent_id: str) -> None:
+    """Let an agent go whose process has ended; one that had gone before is tied to it no more."""
+    agent = draft.world.agents.by_id[agent_id]
+    if agent.online:
+        agent_moves.leave(draft, agent_id, "process_ended")
+    else:
+        rest = replace(agent.said, pid=None, pid_start=None)
+        draft.record(agent_moves.registered(agent_id, rest))
+
+
+def seen_to_end(draft: Draft, event: ae.AgentProcessEnded) -> None:
+    """Take in that a process has ended: it may be one that its agent has long replaced by another."""
+    agent = draft.world.agents.by_id.get(event.agent_id)
+    if agent is not None and (agent.said.pid, agent.said.pid_start) == (event.pid, event.start):
+        process_ended(draft, event.agent_id)
+
+
+def expired(draft: Draft, agent_ids: tuple[str, ...]) -> None:
+    """Forget those of these that have been offline for longer than the ledger remembers, and have nothing to do."""
+    for agent_id in agent_ids:
+        agent = draft.world.agents.by_id.get(agent_id)
+        if agent is None or agent.online or agent.slots:
+            continue
+        if draft.now.wall_s - agent.since_ts > draft.world.policy.ledger_keep_s:
+            agent_moves.forget(draft, agent_id, "expired")
+
+
+def process_started(draft: Draft, event: ProcessStarted) -> None:
+    """Take agents up where the last daemon left them: what it had started ended with it."""
+    for agent_id in event.dead_agents:
+        if agent_id in draft.world.agents.tied:
+            process_ended(draft, agent_id)
+    for agent_id in sorted(draft.world.agents.waking.keys()):
+        slot_id = draft.world.agents.by_id[agent_id].waking or ""
+        draft.record(ar.AgentWakeEnded(agent_id, slot_id, "the daemon ended"))
+    for agent_id in sorted(draft.world.agents.tied.keys()):
+        agent_moves.watch(draft, draft.world.agents.by_id[agent_id])
