@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import structlog
@@ -29,7 +29,7 @@ from torpord.core.events import DeadlinePassed, SettingsRead, StopWanted
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
-from torpord.core.records import Entry, HoldReleased, StateTransition, StopRequested
+from torpord.core.records import AgentRecord, Entry, HoldReleased, StateTransition, StopRequested
 from torpord.core.run_history import run_status
 from torpord.core.run_records import RunRecord
 from torpord.core.world import World
@@ -55,7 +55,14 @@ from torpord.store.store import Line, Store
 from torpord.store.thread import StoreThread
 from torpord.writer import Writer
 
+if TYPE_CHECKING:
+    from torpord.shell.waking import Waking
+
 log = structlog.get_logger("torpord")
+
+
+# The parts of the world that lifecycle_state.json shows something of, beside the next planned wake.
+_IN_STATE_FILE = ("lifecycle", "activity", "process", "cycle", "policy", "runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,7 @@ class Daemon:
         """Serve until an exit is decided and carried out. Raises SetupError where the start cannot be stored."""
         self._build(world)
         async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
             self._holders = Holders(self._writer, tasks)
             self._server = Server(self._listener, self._desk, tasks)
             self._exit = Exit(
@@ -173,6 +181,7 @@ class Daemon:
         return await self._exit.run()
 
     def _build(self, world: World) -> None:
+        self._waking: Waking | None = None
         raise_descriptor_limit()
         self._writer = Writer(self._store, self._runner, self._clock, self, world)
         self._tail = Tail(world.ledger_seq)
@@ -180,7 +189,7 @@ class Daemon:
             self._identity, self._writer, self._store, self._runner, self._tail, self._clock.now, self._reread, usage
         )
         self._spool = Spool(self._options.home, self._desk)
-        extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
+        extra = self._extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
         self._hooks = Hooks(lambda: self._settings.hooks, extra)
         self._hooks.writer = self._writer
         self._workers = Workers(
@@ -226,8 +235,10 @@ class Daemon:
                 self._desk.reached(State(entry.record.to), entry.seq)
             elif isinstance(entry.record, RunRecord):
                 self._desk.run_changed(entry.record.run_id, run_status(entry.record), entry.seq)
+            elif isinstance(entry.record, AgentRecord):
+                self._agent_changed(entry.record, entry.seq)
             elif isinstance(entry.record, HoldReleased):
-                self._holders.forget(entry.record.hold_id)
+                self._holders.forget("hold", entry.record.hold_id)
             elif isinstance(entry.record, StopRequested):
                 # That it is to stay down must be known before the answer is: the process may die on its way out.
                 self._keeper.write_now()
@@ -242,9 +253,21 @@ class Daemon:
             self._desk.reached(after.lifecycle.state, after.ledger_seq)
         self._moved(before, after)
 
+    def _agent_changed(self, record: AgentRecord, seq: int) -> None:
+        agent = self._writer.world.agents.by_id.get(record.agent_id)
+        if agent is None or agent.said.pid is None:
+            self._holders.forget("agent", record.agent_id)
+        if self._waking is not None and (agent is None or agent.waking is None):
+            self._waking.forget(record.agent_id)
+        if self._desk.agent_watchers:
+            self._desk.agent_changed(record, seq)
+
     def _moved(self, before: World, after: World) -> None:
         moved = before.lifecycle is not after.lifecycle
-        self._keeper.mark(urgent=moved)
+        # What heartbeats bring comes by the thousand, and the file shows nothing of most of it.
+        planned = before.agents.next_wake_ts != after.agents.next_wake_ts
+        if planned or any(getattr(before, part) is not getattr(after, part) for part in _IN_STATE_FILE):
+            self._keeper.mark(urgent=moved)
         if moved:
             self._notifier.status(self._told())
 
@@ -264,11 +287,26 @@ class Daemon:
                     self._workers.stop(effect)
                 case fx.RunHook():
                     self._hooks.want(effect)
-                case fx.WatchProcess():
+                case fx.WatchProcess() | fx.WatchAgent():
                     self._holders.watch(effect)
+                case fx.RunWakeCommand():
+                    self._wake(effect)
                 case fx.UseSettings():
                     self._settings = self._fresh
                     configure(self._fresh.log_level, self._fresh.log_format)
+
+    def _wake(self, effect: fx.RunWakeCommand) -> None:
+        from torpord.core.agent_events import WakeCommandEnded  # noqa: PLC0415 - it is there: it decided the effect
+
+        try:
+            from torpord.shell.waking import Waking  # noqa: PLC0415 - a daemon without wake commands does without
+        except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
+            cause, problem = {"source": "wake_command"}, f"it cannot be started: {error}"
+            self._writer.owe(WakeCommandEnded(cause, effect.agent_id, effect.slot_id, problem))
+            return
+        if self._waking is None:
+            self._waking = Waking(self._writer, self._tasks, self._extra)
+        self._waking.start(effect)
 
     def rearmed(self, wall_s: float | None) -> None:
         """Set the alarm of the wall clock."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
@@ -75,11 +77,15 @@ def sleep_due(draft: Draft, event: ev.DeadlinePassed) -> None:
 def hibernate_due(draft: Draft, event: ev.DeadlinePassed) -> None:
     """Hibernate, unless something forbids the exit: then stay in SLEEP and name it."""
     world = draft.world
-    if event.forbids_exit != world.lifecycle.blocked_by:
-        draft.record(r.HibernationBlocked(event.forbids_exit))
-    if event.forbids_exit:
-        again_s = draft.now.awake_s + max(RECHECK_S, world.policy.hibernate_grace_s)
-        draft.record(r.HibernationRechecked(again_s))
+    forbids = (*event.forbids_exit, *_planned(draft))
+    if forbids != world.lifecycle.blocked_by:
+        draft.record(r.HibernationBlocked(forbids))
+    if forbids:
+        again_s = max(RECHECK_S, world.policy.hibernate_grace_s)
+        if not event.forbids_exit and world.agents.next_wake_ts is not None:
+            # Until then nothing else can make a difference, but for what moves the wake: that asks for a look at once.
+            again_s = max(1.0, world.agents.next_wake_ts - draft.now.wall_s)
+        draft.record(r.HibernationRechecked(draft.now.awake_s + again_s))
         return
     if draft.now.awake_s < hibernate_at(world):
         return
@@ -93,16 +99,44 @@ def hibernate_due(draft: Draft, event: ev.DeadlinePassed) -> None:
         move(draft, Trigger.HIBERNATION_GRACE_EXPIRED, frozenset({Guard.GRACE_OVER}))
 
 
+def _planned(draft: Draft) -> tuple[str, ...]:
+    if draft.world.agents.next_wake_ts is None:
+        return ()
+    from torpord.core.planned import planned  # noqa: PLC0415 - a daemon without slots does without
+
+    return planned(draft.world, draft.now)
+
+
 def outstanding(world: World) -> tuple[fx.Effect, ...]:
     """Return the effects a world still asks for: what to do again where it is not known whether they were begun."""
-    watches = tuple(
-        fx.WatchProcess(hold.hold_id, hold.pid, hold.pid_start)
-        for hold in world.holds.by_id.values()
-        if hold.pid is not None and hold.pid_start is not None
-    )
+    watches = (*_watches(world), *_watched_agents(world))
     if world.process.leaving:
         return (*watches, fx.GoDown(world.process.leaving))
     if world.lifecycle.state is State.HIBERNATION and not world.policy.shadow_run:
         return (*watches, fx.GoDown("hibernate"))
     workers = tuple(fx.StartWorker(run.run_id, run.worker) for run in world.runs.live.values() if run.worker)
-    return (*watches, *workers)
+    return (*watches, *workers, *_wake_commands(world))
+
+
+def _watches(world: World) -> Iterator[fx.Effect]:
+    for hold in world.holds.by_id.values():
+        if hold.pid is not None and hold.pid_start is not None:
+            yield fx.WatchProcess(hold.hold_id, hold.pid, hold.pid_start)
+
+
+def _watched_agents(world: World) -> Iterator[fx.Effect]:
+    for agent_id in sorted(world.agents.tied.keys()):
+        card = world.agents.by_id[agent_id].said
+        if card.pid is not None and card.pid_start is not None:
+            yield fx.WatchAgent(agent_id, card.pid, card.pid_start)
+
+
+def _wake_commands(world: World) -> Iterator[fx.Effect]:
+    if not world.agents.waking:
+        return
+    from torpord.core.offering import wake_effect  # noqa: PLC0415 - likewise
+
+    for agent_id in sorted(world.agents.waking.keys()):
+        effect = wake_effect(world, world.agents.by_id[agent_id])
+        if effect is not None:
+            yield effect

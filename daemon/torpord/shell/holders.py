@@ -1,4 +1,4 @@
-"""The processes that holds hang on: each is watched until it ends, or its hold does."""
+"""The processes that holds and agents hang on: each is watched until it ends, or nothing hangs on it any more."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from torpord.core.effects import WatchProcess
-from torpord.core.events import HolderEnded
+from torpord.core.effects import WatchAgent, WatchProcess
+from torpord.core.events import Event, HolderEnded
 from torpord.host import processes
 from torpord.writer import Writer
 
 log = structlog.get_logger("torpord.holders")
 
 RETRY_S = 5.0
+
+# What hangs on a process: "hold" or "agent", and its id.
+Key = tuple[str, str]
 
 
 class Holders:
@@ -22,22 +25,28 @@ class Holders:
     def __init__(self, writer: Writer, tasks: TaskGroup) -> None:
         self._writer = writer
         self._tasks = tasks
-        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._watched: dict[Key, tuple[processes.ProcessIdentity, anyio.CancelScope]] = {}
 
-    def watch(self, effect: WatchProcess) -> None:
-        """Begin to watch."""
-        if effect.hold_id not in self._scopes:
-            self._scopes[effect.hold_id] = anyio.CancelScope()
-            self._tasks.start_soon(self._watch, effect, self._scopes[effect.hold_id])
+    def watch(self, effect: WatchProcess | WatchAgent) -> None:
+        """Begin to watch; in the place of another process of the same agent, if there was one."""
+        key = ("hold", effect.hold_id) if isinstance(effect, WatchProcess) else ("agent", effect.agent_id)
+        identity = processes.ProcessIdentity(effect.pid, effect.start)
+        if key in self._watched and self._watched[key][0] == identity:
+            return
+        self.forget(*key)
+        scope = anyio.CancelScope()
+        self._watched[key] = (identity, scope)
+        self._tasks.start_soon(self._watch, effect, identity, scope)
 
-    def forget(self, hold_id: str) -> None:
-        """Stop watching: the hold is gone."""
-        scope = self._scopes.pop(hold_id, None)
+    def forget(self, kind: str, name: str) -> None:
+        """Stop watching: the "hold" or "agent" of this id is gone, or hangs on no process."""
+        _, scope = self._watched.pop((kind, name), (None, None))
         if scope is not None:
             scope.cancel()
 
-    async def _watch(self, effect: WatchProcess, scope: anyio.CancelScope) -> None:
-        identity = processes.ProcessIdentity(effect.pid, effect.start)
+    async def _watch(
+        self, effect: WatchProcess | WatchAgent, identity: processes.ProcessIdentity, scope: anyio.CancelScope
+    ) -> None:
         with scope:
             while True:
                 try:
@@ -46,4 +55,13 @@ class Holders:
                 except OSError as error:  # no descriptor left: others end, and then there is one
                     log.warning("cannot_watch", pid=effect.pid, error=str(error))
                     await anyio.sleep(RETRY_S)
-            self._writer.owe(HolderEnded({"source": "process", "pid": effect.pid}, effect.hold_id))
+            self._writer.owe(_ended(effect))
+
+
+def _ended(effect: WatchProcess | WatchAgent) -> Event:
+    cause = {"source": "process", "pid": effect.pid}
+    if isinstance(effect, WatchProcess):
+        return HolderEnded(cause, effect.hold_id)
+    from torpord.core.agent_events import AgentProcessEnded  # noqa: PLC0415 - a daemon without agents does without
+
+    return AgentProcessEnded(cause, effect.agent_id, effect.pid, effect.start)

@@ -54,12 +54,17 @@ class Hooks:
             await self._news.wait()
 
     async def _run(self, effect: RunHook, command: Command) -> None:
-        from torpord.shell.commands import run_command  # noqa: PLC0415 - a daemon without hooks does without
-
         shown = command if isinstance(command, str) else " ".join(command)
-        limit_s = LAST_LIMIT_S if effect.hook == "on_hibernate" else LIMIT_S
-        told = orjson.dumps(effect.transition) + b"\n"
-        problem = await run_command(command, told, {**os.environ, **self._extra}, limit_s, reap_group=True)
+        problem = await self._problem(effect, command)
         if problem and self.writer is not None:
             cause = {"source": "hook", "name": effect.hook}
             self.writer.owe(HookProblem(cause, effect.hook, shown[:1024], problem))
+
+    async def _problem(self, effect: RunHook, command: Command) -> str:
+        try:
+            from torpord.shell.commands import run_command  # noqa: PLC0415 - a daemon without hooks does without
+        except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
+            return f"it cannot be started: {error}"
+        limit_s = LAST_LIMIT_S if effect.hook == "on_hibernate" else LIMIT_S
+        told = orjson.dumps(effect.transition) + b"\n"
+        return await run_command(command, told, {**os.environ, **self._extra}, limit_s, reap_group=True)

@@ -25,7 +25,29 @@ TROUBLE = frozenset(
     }
 )
 # These come by the thousand: the ledger has them all.
-DETAILS = frozenset({"step_started", "step_ended", "call_begun", "call_ended"})
+DETAILS = frozenset(
+    {
+        "agent_doing",
+        "agent_forgotten",
+        "agent_offline",
+        "agent_online",
+        "agent_recovered",
+        "agent_registered",
+        "agent_wake_ended",
+        "agent_wake_started",
+        "call_begun",
+        "call_ended",
+        "slot_added",
+        "slot_cancelled",
+        "slot_deferred",
+        "slot_finished",
+        "slot_offered",
+        "slot_taken",
+        "slot_waiting",
+        "step_ended",
+        "step_started",
+    }
+)
 
 
 def write(entries: Sequence[Entry], *, details: bool) -> None:

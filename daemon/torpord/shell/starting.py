@@ -19,7 +19,8 @@ log = structlog.get_logger("torpord")
 
 
 def process_started(world: World, policy: Policy, cause: str, supervisor: str) -> ProcessStarted:
-    """Build the event of this start. Looks at each process that a hold hangs on."""
+    """Build the event of this start. Looks at each process that a hold or an agent hangs on."""
+    tied = list(map(world.agents.by_id.__getitem__, sorted(world.agents.tied.keys())))
     holds = [hold for hold in world.holds.by_id.values() if hold.pid is not None and hold.pid_start is not None]
     return ProcessStarted(
         {"source": cause, "pid": os.getppid()},
@@ -30,6 +31,7 @@ def process_started(world: World, policy: Policy, cause: str, supervisor: str) -
         boot_id=processes.boot_id(),
         policy=policy,
         dead_holds=tuple(hold.hold_id for hold in holds if not lives(hold.pid, hold.pid_start)),
+        dead_agents=tuple(a.agent_id for a in tied if not lives(a.said.pid, a.said.pid_start)),
     )
 
 

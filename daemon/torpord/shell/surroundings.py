@@ -51,8 +51,7 @@ class Surroundings:
 
     def environment(self) -> dict[str, str]:
         """Return a worker's environment."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
-        return {**own, **self.extra}
+        return environment(self.extra)
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Read from the store, however long the disk takes."""
@@ -68,6 +67,12 @@ class Surroundings:
         left = list(self.places.glob(f"{_WORK_DIR_PREFIX}*"))
         if left:
             await self.runner.run(lambda: _remove(left))
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of what the daemon starts: its own, and what is given here."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+    return {**own, **extra}
 
 
 def _remove(folders: Sequence[Path]) -> None:
