@@ -16,7 +16,7 @@ from torpord.core import events as ev
 from torpord.core.draft import Refusal
 from torpord.core.nesting import MAX_NESTING, is_too_deep
 
-MAX_AHEAD_S = 366 * 86_400.0
+YEAR_S = 366 * 86_400.0
 # Of what a provider wrote: it is read for a time, and not kept.
 MAX_MESSAGE_CHARS = 16_384
 SLOT_STATUSES = ("planned", "waiting", "offered", "taken")
@@ -113,16 +113,12 @@ def _slot_add(call: Call) -> ev.Event:
     from torpord.core.agent_events import SlotWanted  # noqa: PLC0415 - see above
 
     params = call.params
-    at_ts = wall_s(params["at"])
-    if at_ts > call.desk.now().wall_s + MAX_AHEAD_S:
-        message = "at is more than 366 days ahead: add the slot when it is nearer"
-        raise RefusedError(Refusal("invalid_params", message, {"field": "at"}))
     return SlotWanted(
         call.cause,
         slot_id=os.urandom(8).hex(),
         agent_id=params["agent_id"],
         type=params["type"],
-        at_ts=at_ts,
+        at_ts=wall_s(params["at"]),
         duration_s=params.get("duration_s"),
         priority=params.get("priority", 0),
         payload=_json(call, "payload", wire.MAX_PAYLOAD_BYTES) if params.get("payload") is not None else None,
@@ -214,7 +210,7 @@ AGENT_ROWS = (
             "agent_id": _AGENT_ID,
             "type": Param(OneOf(wire.SLOT_TYPES), required=True),
             "at": Param(Moment(), required=True),
-            "duration_s": Param(Number(0, MAX_AHEAD_S)),
+            "duration_s": Param(Number(0, YEAR_S)),
             "priority": Param(Number(-1000, 1000, whole=True)),
             "payload": Param(Anything()),
         },

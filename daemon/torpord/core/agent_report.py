@@ -46,7 +46,8 @@ def due_slots(agents: Agents, agent: Agent, now: Now) -> Iterator[Slot]:
     """Give the slots of an agent that wait to be taken."""
     for slot_id in agent.slots:
         slot = agents.slots[slot_id]
-        if slot.state is not SlotState.TAKEN and slot.due_s <= now.wall_s:
+        # One that was offered, or waits to be, has been due, and stays so when the wall clock is set back.
+        if slot.due_s <= now.wall_s if slot.state is SlotState.PLANNED else slot.state is not SlotState.TAKEN:
             yield slot
 
 
