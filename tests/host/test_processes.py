@@ -7,6 +7,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import anyio
@@ -102,7 +103,7 @@ async def test_waiting_that_is_cancelled_gives_its_descriptor_back() -> None:
 
 @linux
 @pytest.mark.asyncio
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EINVAL])
 async def test_without_pidfd_it_looks_every_now_and_then(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def forbidden(_pid: int) -> int:
         raise OSError(number, os.strerror(number))
@@ -117,6 +118,44 @@ async def test_without_pidfd_it_looks_every_now_and_then(monkeypatch: pytest.Mon
                 tasks.start_soon(processes.ended, identity)
                 await anyio.wait_all_tasks_blocked()
                 process.kill()
+
+
+@linux
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+async def test_what_will_pass_is_told(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Who waits can try again; looking needs a descriptor as well."""
+
+    def none_left(_pid: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    mine = processes.identify(os.getpid())
+    assert mine is not None
+    monkeypatch.setattr("os.pidfd_open", none_left)
+    with anyio.fail_after(5), pytest.raises(OSError, match=os.strerror(number)):
+        await processes.ended(mine)
+
+
+@linux
+@pytest.mark.asyncio
+async def test_the_end_of_a_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread's id is in /proc like a process's, and no descriptor can be had for it."""
+    monkeypatch.setattr(processes, "_POLL_S", 0.01)
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        identity = processes.identify(thread.native_id)
+        assert identity is not None
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(10):
+                tasks.start_soon(processes.ended, identity)
+                await anyio.wait_all_tasks_blocked()
+                over.set()
+    finally:
+        over.set()
+        thread.join()
 
 
 @linux

@@ -21,7 +21,7 @@ import psutil  # type: ignore[import-untyped]
 
 from torpord.host.alarm import Ring
 from torpord.host.faults import SetupError
-from torpord.host.processes import Peer, ProcessIdentity, is_alive
+from torpord.host.processes import Peer, ProcessIdentity, ended_by_looking, is_alive
 from torpord.host.watch import LOOK_AGAIN
 
 if TYPE_CHECKING:
@@ -60,18 +60,41 @@ def sockets_of_launchd(name: str) -> list[int]:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Return the identity of the process that has this pid now; None if there is none, or one that has ended."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return None
-        return ProcessIdentity(pid, repr(process.create_time()))
-    except psutil.NoSuchProcess:
+    """Return the identity of the process that has this pid now; None if there is none, or one that has ended.
+
+    By sysctl(3), KERN_PROC_PID. Not by psutil: its `create_time` follows each step of the wall clock (from 7.1 on), and
+    after one every process would be another. The kernel's own stays what it was. Raises OSError.
+    """
+    if not 0 < pid < 1 << 31:
         return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    which = (ctypes.c_int * 4)(1, 14, 1, pid)  # <sys/sysctl.h>: CTL_KERN, KERN_PROC, KERN_PROC_PID
+    buffer = ctypes.create_string_buffer(4096)
+    size = ctypes.c_size_t(len(buffer))
+    if libc.sysctl(which, 4, buffer, ctypes.byref(size), None, 0) != 0:
+        if ctypes.get_errno() == errno.ESRCH:
+            return None
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return _identity(pid, buffer.raw[: size.value])
+
+
+def _identity(pid: int, kinfo: bytes) -> ProcessIdentity | None:
+    # A struct extern_proc (<sys/proc.h>) of 64-bit systems is first in a struct kinfo_proc: p_starttime at byte 0,
+    # p_stat at 36, p_pid at 40. No bytes at all: there is no such process.
+    if not kinfo:
+        return None
+    seconds, microseconds, status, found = struct.unpack_from("=qi24xb3xi", kinfo)
+    if found != pid:
+        raise OSError(errno.EPROTO, f"sysctl tells of process {found} where {pid} was asked for")
+    zombie = 5  # SZOMB, as psutil names it STATUS_ZOMBIE
+    return None if status == zombie else ProcessIdentity(pid, f"{seconds}.{microseconds:06}")
 
 
 async def ended(identity: ProcessIdentity) -> None:
-    """Return once that very process has ended: kqueue(2), EVFILT_PROC."""
+    """Return once that very process has ended: kqueue(2), EVFILT_PROC. Raises OSError where no descriptor is left.
+
+    Where it may not be watched (another user's) it looks every second.
+    """
     queue = select.kqueue()
     try:
         exits = select.kevent(identity.pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
@@ -79,6 +102,10 @@ async def ended(identity: ProcessIdentity) -> None:
             queue.control([exits], 0, 0)
         except ProcessLookupError:
             return
+        except OSError as error:
+            await ended_by_looking(identity, error)
+            return
+        # Only now: a successor that got the pid before is what the kernel would tell of.
         if is_alive(identity):
             await anyio.wait_readable(queue.fileno())
     finally:

@@ -55,8 +55,8 @@ def is_alive(identity: ProcessIdentity) -> bool:
 async def ended(identity: ProcessIdentity) -> None:
     """Return once that very process has ended, at once if it has. Costs no wake-up before.
 
-    Raises OSError where no descriptor is left. Where the system has no pidfd_open (Linux before 5.3, or a sandbox that
-    forbids it) it looks every second.
+    Raises OSError where no descriptor is left. Where the system cannot tell it looks every second: it has no pidfd_open
+    (Linux before 5.3, or a sandbox that forbids it), or the pid is a thread's that is not its process's first.
     """
     if sys.platform == "darwin":
         await macos.ended(identity)
@@ -66,10 +66,7 @@ async def ended(identity: ProcessIdentity) -> None:
     except ProcessLookupError:
         return
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
-            raise
-        while is_alive(identity):  # noqa: ASYNC110 - nobody here could set an event
-            await anyio.sleep(_POLL_S)
+        await ended_by_looking(identity, error)
         return
     try:
         # Only now: a successor that got the pid before the open is what the descriptor would stand for.
@@ -77,6 +74,17 @@ async def ended(identity: ProcessIdentity) -> None:
             await anyio.wait_readable(fd)
     finally:
         os.close(fd)
+
+
+async def ended_by_looking(identity: ProcessIdentity, error: OSError) -> None:
+    """Return once that process has ended, looking every second, as the system tells nobody for this reason.
+
+    Raises the reason where it will pass: no descriptor or memory is left, and who waits should try again.
+    """
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise error
+    while is_alive(identity):  # noqa: ASYNC110 - nobody here could set an event
+        await anyio.sleep(_POLL_S)
 
 
 async def child_ended(pid: int) -> None:
