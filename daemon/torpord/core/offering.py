@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torpord.core import agent_records as ar
 from torpord.core import effects as fx
-from torpord.core.agent_report import slot_view
-from torpord.core.agents import SLICE, Agent, Agents, Slot, SlotState
+from torpord.core.agent_report import due_slots, slot_view
+from torpord.core.agents import SLICE, Agent, Slot, SlotState
 from torpord.core.descent import move
 from torpord.core.draft import Draft
 from torpord.core.lifecycle import State, Trigger
@@ -47,7 +47,7 @@ def offered_to(draft: Draft, agent: Agent, *, everything: bool = False) -> list[
     agent = draft.world.agents.by_id[agent.agent_id]
     if not agent.slots or agent.exhaustion is not None:
         return []
-    for slot in due_slots(draft.world.agents, agent, draft.now):
+    for slot in list(due_slots(draft.world.agents, agent, draft.now)):
         if _is_ready(slot, draft.now):
             _offer(draft, slot, "agent")
     found = [slot for slot in due_slots(draft.world.agents, agent, draft.now) if everything or not slot.told]
@@ -56,19 +56,6 @@ def offered_to(draft: Draft, agent: Agent, *, everything: bool = False) -> list[
     if news:
         draft.record(ar.SlotsTold(agent.agent_id, news))
     return [slot_view(slot, draft.world, draft.now) for slot in shown]
-
-
-def due_slots(agents: Agents, agent: Agent, now: Now) -> list[Slot]:
-    """Return the slots of an agent that it may take: by their time, or because they were offered already."""
-    slots = [agents.slots[slot_id] for slot_id in agent.slots]
-    return [slot for slot in slots if is_due(slot, now)]
-
-
-def is_due(slot: Slot, now: Now) -> bool:
-    """Whether a slot may be taken. One that was offered stays so when the wall clock is set back."""
-    if slot.state is SlotState.PLANNED:
-        return slot.due_s <= now.wall_s
-    return slot.state is not SlotState.TAKEN
 
 
 def wake_ended(draft: Draft, agent_id: str, slot_id: str, problem: str) -> None:

@@ -8,7 +8,7 @@ from torpor import wire
 from torpord.core import agent_events as ae
 from torpord.core import agent_records as ar
 from torpord.core import offering
-from torpord.core.agent_report import slot_view, word
+from torpord.core.agent_report import due_slots, slot_view, word
 from torpord.core.agent_requests import present
 from torpord.core.agents import DOING_OF_SLOT, Agent, Doing, Slot, SlotState, Status
 from torpord.core.decide import touch
@@ -108,7 +108,7 @@ def _not_taken(draft: Draft, slot: Slot, agent: Agent) -> Refusal | None:
         message = f"agent {agent.agent_id!r} is exhausted until {until}, and its slots are deferred to then"
         more = {"agent_status": Status.EXHAUSTED.value, "until": until, "due_ts": iso(slot.due_s)}
         return Refusal("conflict", message, {**known, **more})
-    if not offering.is_due(slot, draft.now):
+    if slot not in due_slots(draft.world.agents, agent, draft.now):
         message = f"slot {slot.slot_id} is not due before {iso(slot.due_s)}: take it then"
         return Refusal("conflict", message, {**known, "due_ts": iso(slot.due_s)})
     if agent.slot_id is not None:
@@ -132,7 +132,7 @@ def _finish(draft: Draft, event: ae.SlotFinishWanted) -> Reply:
     agent = present(draft, draft.world.agents.by_id[slot.agent_id])
     draft.record(ar.SlotFinished(agent.agent_id, slot.slot_id))
     agent = draft.world.agents.by_id[agent.agent_id]
-    if not offering.due_slots(draft.world.agents, agent, draft.now):
+    if next(due_slots(draft.world.agents, agent, draft.now), None) is None:
         _rests(draft, agent)
     offered = offering.offered_to(draft, agent, everything=True)
     return word(draft.world, agent.agent_id, changed=True, slots=offered, now=draft.now)
