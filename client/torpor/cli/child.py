@@ -1,4 +1,8 @@
-"""Running another command as if nobody stood in between: its terminal, its signals, its exit status."""
+"""Running another command as if nobody stood in between: its terminal, its signals, its stops, its exit status.
+
+It shares our process group and terminal, so what a terminal sends reaches it anyway. What is sent to us alone we pass
+on; when it stops, we stop by the same signal, so that a shell sees its job stop; when we go on, so does it.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,14 @@ if TYPE_CHECKING:
 
 # As env(1), nice(1), timeout(1) and the shell.
 _OWN_FAILURE, _CANNOT_EXECUTE, _NOT_FOUND, _BY_SIGNAL = 125, 126, 127, 128
-# A terminal sends these to its whole foreground group, and so to the command as well.
-_TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
-_PASSED_ON = _TERMINAL | {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM}
+_STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+# A terminal sends these to its whole foreground group (SIGTTIN and SIGTTOU to a background one), and so to the command
+# as well. SIGINFO is macOS's Ctrl-T.
+_TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGWINCH, *_STOPS}
+_TERMINAL |= {signal.SIGINFO} if hasattr(signal, "SIGINFO") else set()
+# Never waited for: they cannot be, or tell of a fault of this process, or are about the command itself.
+_OWN = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL,
+        signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}  # fmt: skip
 # Python ignores these two for itself; a command expects what it would find without us.
 _RESTORED = {signal.SIGPIPE, signal.SIGXFSZ}
 
@@ -30,9 +39,11 @@ def run(command: list[str], beside: Callable[[], None] | None, after: Callable[[
     Where a signal ended it, the same signal ends this process. 126: it cannot be executed, 127: there is none.
     """
     # Taken in turn by sigwait below. What the caller had ignored (nohup, a shell's `&`) stays ignored for both.
-    passed_on = {each for each in _PASSED_ON if signal.getsignal(each) is not signal.SIG_IGN}
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on | {signal.SIGCHLD})
+    passed_on = {each for each in signal.valid_signals() - _OWN if signal.getsignal(each) is not signal.SIG_IGN}
+    for number in (signal.SIGCHLD, signal.SIGCONT):
+        # Blocked and waited for, it is never called; but some systems throw away what nobody handles by default.
+        signal.signal(number, lambda *_: None)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on | {signal.SIGCHLD, signal.SIGCONT})
     try:
         pid = os.posix_spawnp(command[0], command, os.environ, setsigmask=before, setsigdef=_RESTORED)
     except OSError as error:
@@ -42,10 +53,11 @@ def run(command: list[str], beside: Callable[[], None] | None, after: Callable[[
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_EXECUTE
     except ValueError as error:  # a NUL in an argument, an empty name
         after()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         streams.complain(f"cannot run {command[0]!r}: {error}")
         return _OWN_FAILURE
     if beside is not None:
-        threading.Thread(target=beside, name="torpor-hold", daemon=True).start()
+        threading.Thread(target=beside, name="torpor-beside", daemon=True).start()
     status = _wait_for(pid, passed_on)
     after()
     signal.pthread_sigmask(signal.SIG_SETMASK, before | passed_on)  # what comes now was for the command
@@ -55,15 +67,53 @@ def run(command: list[str], beside: Callable[[], None] | None, after: Callable[[
 
 
 def _wait_for(pid: int, passed_on: set[signal.Signals]) -> int:
-    """Pass signals on to the command until it ends, and return its wait status."""
+    """Pass signals on to the command until it ends, stop and go on with it, and return its wait status."""
+    is_to_go_on = False
     while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
+        found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        if found and os.WIFSTOPPED(status):
+            is_to_go_on = _stopped_as(os.WSTOPSIG(status))
+        elif found and os.WIFCONTINUED(status):
+            is_to_go_on = False  # by whoever continued us: a shell continues its whole job
+        elif found:
             return status
-        number, from_terminal = _next_signal(passed_on | {signal.SIGCHLD})
-        if number != signal.SIGCHLD and not from_terminal:
-            with contextlib.suppress(ProcessLookupError):  # it ended in this instant
-                os.kill(pid, number)
+        elif is_to_go_on:
+            is_to_go_on = False
+            _send(pid, signal.SIGCONT)
+        else:
+            number, from_terminal = _next_signal(passed_on | {signal.SIGCHLD})
+            if number != signal.SIGCHLD and not from_terminal:
+                _send(pid, number)
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended in this instant
+        os.kill(pid, number)
+
+
+def _stopped_as(number: int) -> bool:
+    """Stop by the signal that stopped the command: a shell tells its user which. Say whether we were continued.
+
+    A stop may come to nothing (SIGTSTP does where no shell is there to continue the group): then the command stays
+    stopped, and is waited for as before.
+    """
+    _take_continue()
+    if number in _STOPS and signal.getsignal(number) is not signal.SIG_IGN:
+        os.kill(os.getpid(), number)
+        # It waits here, with the one that the terminal may have sent; this is the moment that it stops us.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    else:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return _take_continue()
+
+
+def _take_continue() -> bool:
+    """Say whether somebody has continued us since this was last asked."""
+    if signal.SIGCONT not in signal.sigpending():
+        return False
+    signal.sigwait({signal.SIGCONT})
+    return True
 
 
 def _next_signal(awaited: set[signal.Signals]) -> tuple[int, bool]:
