@@ -9,13 +9,16 @@ import orjson
 
 from torpord.core import records as r
 from torpord.core.kinds import parse
+from torpord.core.persistent import Map
 from torpord.core.world import World, evolve
 
-# What a folded ledger does not give: times of activity and of looking again, and how often there was any. These fields
-# and no others; `test_ledger.py` shows for each of them that it must be left out.
+# What a folded ledger does not give: times of activity, of heartbeats and of looking again, and how often there was
+# any. These fields and no others, and whether an agent has heard of an offer; `test_ledger.py` shows for each of them
+# that it must be left out.
 NOT_IN_THE_LEDGER = {
     "activity": ("last_ts", "event_seq", "idle_since_awake_s", "by"),
     "sleep": ("unreadable", "recheck_awake_s", "recheck_wall_s", "blocked_recheck_awake_s"),
+    "agents": ("seen", "presence"),
 }
 
 
@@ -40,4 +43,6 @@ def in_the_ledger(world: World) -> World:
         blank = type(had)()
         kept = replace(had, **{name: getattr(blank, name) for name in names})
         world = replace(world, **{part: kept})
-    return world
+    agents = world.agents
+    untold = Map.of((slot.slot_id, replace(slot, told=False)) for slot in agents.slots.values())
+    return replace(world, agents=replace(agents, slots=untold))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from core import run_moves
+from core import agent_words, run_moves
 from core.life import CLIENT, DUE, POLICY, SHELL, Life
 from torpord.core import events as ev
 from torpord.core.deadlines import deadlines
@@ -39,6 +39,7 @@ POLICIES = (
 PASSES_S = (0.0, 1.0, 5.0, 60.0, 299.0, 300.0, 1_500.0, 1_800.0, 4_000.0, 100_000.0)
 WALL_STEPS_S = (0.0, 0.0, 0.0, 0.0, 1.0, 3_600.0, -3_600.0, 90_000.0, -400 * 86_400.0)
 CAUSES = ("spawn", "connect", "wake.signal", "crash", "crash", "crash", "manual", "wake.d")
+OF_AGENTS = ("recovery_due", "presence_due", "slots_due", "offers_due")
 FORBIDS: tuple[tuple[str, ...], ...] = ((), (), ("no way back",), ("no way back", "wake.d/x.json"), ("wake.d/x.json",))
 
 
@@ -79,7 +80,7 @@ def _next_deadline(life: Life, a: int, b: int) -> None:
 
 
 def _any_deadline(life: Life, a: int, b: int) -> None:
-    names = ("hold_expired", "drowsy_due", "sleep_due", "hibernate_due", "retry_due", "cycle_due")
+    names = ("hold_expired", "drowsy_due", "sleep_due", "hibernate_due", "retry_due", "cycle_due", *OF_AGENTS)
     name = names[a % len(names)]
     facts = {"conditions": conditions(life, b), "forbids_exit": FORBIDS[b % len(FORBIDS)]}
     life.do(ev.DeadlinePassed({**DUE, "deadline": name}, name, **facts))  # type: ignore[arg-type]
@@ -87,13 +88,16 @@ def _any_deadline(life: Life, a: int, b: int) -> None:
 
 def _start(life: Life, a: int, b: int) -> None:
     dead = tuple(hold_id for i, hold_id in enumerate(life.world.holds.by_id) if b >> i & 1)
-    life.start(cause=CAUSES[a % len(CAUSES)], dead_holds=dead)
+    gone = tuple(sorted(life.world.agents.tied.keys()))[: b % 3]
+    life.start(cause=CAUSES[a % len(CAUSES)], dead_holds=dead, dead_agents=gone)
 
 
 def _reboot(life: Life, a: int, b: int) -> None:
     life.now = replace(life.now, awake_s=10.0 + b)
     dead = tuple(hold_id for hold_id, hold in life.world.holds.by_id.items() if hold.pid is not None)
-    life.start(cause=CAUSES[a % len(CAUSES)], boot_id=f"boot-{len(life.turns)}", dead_holds=dead)
+    gone = tuple(sorted(life.world.agents.tied.keys()))
+    boot_id = f"boot-{len(life.turns)}"
+    life.start(cause=CAUSES[a % len(CAUSES)], boot_id=boot_id, dead_holds=dead, dead_agents=gone)
 
 
 def _step(life: Life, a: int, _: int) -> None:
@@ -172,12 +176,14 @@ WAYS: dict[str, tuple[Callable[[Life, int, int], object], int]] = {
     "leave": (_leave, 1),
     "reboot": (_reboot, 1),
     **run_moves.WAYS,
+    **agent_words.WAYS,
 }
 
 
-def _moves(runs: int) -> st.SearchStrategy[Move]:
-    """Give moves in which those of runs come so many times as often as they do by themselves."""
-    names = [what for what, (_, often) in WAYS.items() for _ in range(often * (runs if what in run_moves.WAYS else 1))]
+def _moves(runs: int = 1, agents: int = 1) -> st.SearchStrategy[Move]:
+    """Give moves in which those of runs, or of agents, come so many times as often as they do by themselves."""
+    more = dict.fromkeys(run_moves.WAYS, runs) | dict.fromkeys(agent_words.WAYS, agents)
+    names = [what for what, (_, often) in WAYS.items() for _ in range(often * more.get(what, 1))]
     return st.tuples(st.sampled_from(names), st.integers(0, 9), st.integers(0, 9))
 
 
@@ -192,9 +198,13 @@ def play(policy: int, moves: list[Move]) -> Life:
 
 # With no least size Hypothesis makes lists of five, and none of them gets beyond its first sleep.
 lives: st.SearchStrategy[Life] = st.builds(
-    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(runs=1), min_size=25, max_size=60)
+    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(), min_size=25, max_size=60)
 )
 # What is about runs needs lives in which they come far: past their failures, retries and joins.
 lives_of_runs: st.SearchStrategy[Life] = st.builds(
     play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(runs=5), min_size=25, max_size=60)
+)
+# Likewise for agents.
+lives_of_agents: st.SearchStrategy[Life] = st.builds(
+    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(agents=6), min_size=25, max_size=60)
 )

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from core.model_worker import CYCLE, FLOWS, ModelWorker, failed, visits_so_far
+from torpord.core import agent_events as ae
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import run_events as re
+from torpord.core.agents import Agent, Doing, Status
 from torpord.core.deadlines import Clock, Deadline, deadlines
 from torpord.core.decide import decide
 from torpord.core.draft import Decision
@@ -21,6 +23,7 @@ from torpord.core.lifecycle import State, Trigger
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.records import Entry, Started, StateTransition
+from torpord.core.recovery import Recovery
 from torpord.core.run_history import evolve_run
 from torpord.core.run_records import RunRecord, RunRemoved
 from torpord.core.runs import MAIN, Place, Run
@@ -248,6 +251,42 @@ class Life:
             if all(self.goes_on(run_id) is None for run_id in list(self.workers)):
                 return
         raise AssertionError("the workers never come to rest")
+
+    # Agents.
+
+    def register(self, agent_id: str = "a", **said: Any) -> Decision:
+        """Let an agent register."""
+        return self.do(ae.AgentRegisterWanted(CLIENT, agent_id, **said))
+
+    def beat(self, agent_id: str = "a", doing: Doing | None = None) -> Decision:
+        """Send an agent's heartbeat."""
+        return self.do(ae.AgentBeat(CLIENT, agent_id, doing))
+
+    def tell(self, to: str, agent_id: str = "a", **said: Any) -> Decision:
+        """Send an agent's word about itself."""
+        return self.do(ae.AgentMoveWanted(CLIENT, agent_id, Status(to), **said))
+
+    def exhaust(self, in_s: float, source: str = "headers", agent_id: str = "a", **said: Any) -> Decision:
+        """Report that an agent's quota is used up, until so long from now."""
+        return self.tell("exhausted", agent_id, recovery=Recovery(self.now.wall_s + in_s, source), **said)
+
+    def slot(self, in_s: float, slot_id: str = "s1", agent_id: str = "a", **said: Any) -> Decision:
+        """Plan a slot, of work unless it is told another."""
+        return self.do(
+            ae.SlotWanted(CLIENT, slot_id, agent_id, **{"type": "work", **said}, at_ts=self.now.wall_s + in_s)
+        )
+
+    def take(self, slot_id: str = "s1") -> Decision:
+        """Let a slot be taken."""
+        return self.do(ae.SlotTakeWanted(CLIENT, slot_id))
+
+    def agent(self, agent_id: str = "a") -> Agent:
+        """Return an agent as it is."""
+        return self.world.agents.by_id[agent_id]
+
+    def status(self, agent_id: str = "a") -> str:
+        """Return an agent's status."""
+        return self.agent(agent_id).status.value
 
     # The sleep cycle, which is a run.
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.folding import fold, in_the_ledger, read_back
-from core.histories import FORBIDS, conditions, lives, tried
+from core.histories import FORBIDS, OF_AGENTS, conditions, lives, lives_of_agents, tried
 from core.life import CLIENT, DUE, SHELL, Life
+from torpord.core import agent_events as ae
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
@@ -28,14 +29,14 @@ ENDLESS = ("loop", "forks")
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_folding_every_record_gives_the_world(life: Life) -> None:
     assert fold(life.entries) == life.world
     assert fold(read_back(entry) for entry in life.entries) == life.world
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_folding_the_ledger_gives_the_world_but_for_activity(life: Life) -> None:
     ledger = [read_back(entry) for entry in life.entries if entry.record.ledgered]
     assert in_the_ledger(fold(ledger)) == in_the_ledger(life.world)
@@ -51,7 +52,7 @@ def test_the_ledger_has_no_gap_and_only_history(life: Life) -> None:
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_a_refusal_changes_nothing(life: Life) -> None:
     for turn in life.turns:
         if isinstance(turn.decision.reply, Refusal):
@@ -60,7 +61,7 @@ def test_a_refusal_changes_nothing(life: Life) -> None:
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_the_same_again_decides_the_same(life: Life) -> None:
     for turn in life.turns:
         before = copy.deepcopy(turn.event)
@@ -104,13 +105,16 @@ def test_transitions_go_down_by_neighbours_and_up_to_wake_only(life: Life) -> No
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_whoever_is_busy_finds_it_awake_and_a_wish_waits_for_nothing_else(life: Life) -> None:
     for turn in life.turns:
         world = turn.decision.world
+        agents = list(world.agents.by_id.values())
         working = [run for run in world.runs.live.values() if run.is_busy]
-        assert world.busy == bool(world.holds.by_id or working)
-        if world.holds.by_id:
+        working += [agent for agent in agents if agent.waking]
+        at_work = [agent for agent in agents if agent.status in ("busy", "on_call")]
+        assert world.busy == bool(world.holds.by_id or working or at_work)
+        if world.holds.by_id or at_work:
             assert world.lifecycle.state is State.WAKE
         elif not working and world.lifecycle.wish and not world.process.leaving:
             assert world.lifecycle.state in (State.SLEEP, State.HIBERNATION)
@@ -153,7 +157,11 @@ def facts(life: Life, choice: int) -> dict[str, object]:
 
 
 @tried
-@given(lives, st.lists(st.integers(0, 9), min_size=ENOUGH_DEADLINES, max_size=ENOUGH_DEADLINES), st.integers(0, 10**6))
+@given(
+    lives | lives_of_agents,
+    st.lists(st.integers(0, 9), min_size=ENOUGH_DEADLINES, max_size=ENOUGH_DEADLINES),
+    st.integers(0, 10**6),
+)
 def test_a_deadline_that_is_decided_moves_or_goes(life: Life, choices: list[int], later_s: int) -> None:
     life.advance(float(later_s))
     for choice in choices:
@@ -173,6 +181,8 @@ def test_nobody_is_ever_stuck(life: Life) -> None:
         life.start(cause="manual")
     for hold_id in list(life.world.holds.by_id):
         life.release(hold_id)
+    for _, agent_id in list(life.world.agents.ids):
+        life.do(ae.AgentForgetWanted(CLIENT, agent_id)) if life.agent(agent_id).waking else life.tell("idle", agent_id)
     for run in list(life.world.runs.live.values()):
         if run.flow in ENDLESS and not run.cycle and run.status is not RunStatus.FAILED:
             life.order("cancel", run.run_id)
@@ -183,7 +193,11 @@ def test_nobody_is_ever_stuck(life: Life) -> None:
         life.pass_(life.next_deadline().name)
     assert life.state == "HIBERNATION"
     far_s = life.now.awake_s + life.world.policy.planned_reach_s
-    left = [deadline for deadline in deadlines(life.world) if deadline.name != "retry_due" or deadline.at_s <= far_s]
+    left = [
+        deadline
+        for deadline in deadlines(life.world)
+        if deadline.name not in OF_AGENTS and (deadline.name != "retry_due" or deadline.at_s <= far_s)
+    ]
     assert left == [], "nothing is left that would wake the process; a late attempt is made after the next start"
     life.do(ev.ClientTrigger(CLIENT, Trigger.REQUEST_ARRIVED))
     assert life.state is State.WAKE

@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 
 from hypothesis import given
 
-from core.histories import lives, tried
+from core.histories import OF_AGENTS, lives, lives_of_agents, tried
 from core.life import Life, Turn
+from torpord.core import agent_events as ae
 from torpord.core import events as ev
 from torpord.core import records as r
 from torpord.core import run_events as re
+from torpord.core.agents import Agent
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import Trigger
 from torpord.core.runs import Run
+
+# Deadlines that are not the lifecycle's own: it moves in them only by a wish that had waited for their like.
+OF_OTHERS = ("hold_expired", "retry_due", *OF_AGENTS)
 
 
 @dataclass(slots=True)
@@ -27,7 +32,7 @@ class Reckoning:
     boot_id: str = ""
     wanted: bool = False
     held: set[str] = field(default_factory=set)
-    working: set[str] = field(default_factory=set)  # runs that do something, or shall
+    working: set[str] = field(default_factory=set)  # runs that do something, or shall; agents at work, or being woken
 
     def note(self, turn: Turn) -> None:
         """Take a turn in, after it was judged."""
@@ -43,7 +48,9 @@ class Reckoning:
                 self.held.add(record.hold_id)
             elif isinstance(record, r.HoldReleased):
                 self.held.remove(record.hold_id)
-        self.working = {run.run_id for run in turn.decision.world.runs.live.values() if works(run)}
+        world = turn.decision.world
+        self.working = {run.run_id for run in world.runs.live.values() if works(run)}
+        self.working |= {agent_id for agent_id, agent in world.agents.by_id.items() if at_work(agent) or agent.waking}
         if was_busy and not self.held and not self.working:
             self.idle_since_s = now_s
         if isinstance(event, ev.HibernateWanted) and not isinstance(turn.decision.reply, Refusal):
@@ -72,6 +79,11 @@ def works(run: Run) -> bool:
     return {place.status for place in run.places} - {"forked", "at_join", "failed"} != {"waiting"}
 
 
+def at_work(agent: Agent | None) -> bool:
+    """Say whether an agent works, as far as anybody knows."""
+    return agent is not None and agent.online and agent.exhaustion is None and agent.doing != "idle"
+
+
 def used(turn: Turn) -> bool:
     """Say whether an event was somebody's use of the daemon."""
     match turn.event:
@@ -82,6 +94,11 @@ def used(turn: Turn) -> bool:
         case ev.HoldRequested() | ev.HoldReleaseRequested():
             return True
         case re.RunWanted() | re.RunOrdered() | re.RunImportWanted():
+            return True
+        case ae.AgentBeat(agent_id=agent_id):
+            before, after = turn.before.agents.by_id.get(agent_id), turn.decision.world.agents.by_id.get(agent_id)
+            return at_work(before) or at_work(after)
+        case ev.AgentWord():
             return True
         case ev.SettingsRead(by_request=by_request):
             return by_request
@@ -96,9 +113,10 @@ def judge(turn: Turn, known: Reckoning, record: r.StateTransition) -> None:
     event, now_s, policy = turn.event, turn.now.awake_s, turn.before.policy
     idle_s = now_s - known.idle_since_s
     if record.to == "WAKE":
-        assert used(turn)
+        woken = any(each.record.kind == "agent_wake_started" for each in turn.decision.entries)
+        assert used(turn) or woken
         return
-    if not isinstance(event, ev.DeadlinePassed) or event.deadline in ("hold_expired", "retry_due"):
+    if not isinstance(event, ev.DeadlinePassed) or event.deadline in OF_OTHERS:
         forced = isinstance(event, ev.ClientTrigger) and event.trigger is Trigger.FORCE_SLEEP
         assert forced or known.wanted or isinstance(event, ev.HibernateWanted)
         assert record.to != "HIBERNATION", "to end the process is never done at once, but by its deadline"
@@ -118,20 +136,20 @@ def judge(turn: Turn, known: Reckoning, record: r.StateTransition) -> None:
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_it_never_sinks_too_early_nor_while_busy(life: Life) -> None:
     known = Reckoning()
     for turn in life.turns:
         moved = [entry.record for entry in turn.decision.entries if isinstance(entry.record, r.StateTransition)]
         for record in moved:
             judge(turn, known, record)
-        if isinstance(turn.event, ev.DeadlinePassed) and turn.event.deadline not in ("hold_expired", "retry_due"):
+        if isinstance(turn.event, ev.DeadlinePassed) and turn.event.deadline not in OF_OTHERS:
             assert len(moved) <= 1, "a deadline that was overrun moves one state"
         known.note(turn)
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_only_use_counts_and_looking_is_none(life: Life) -> None:
     for turn in life.turns:
         before, after = turn.before.activity, turn.decision.world.activity
