@@ -25,6 +25,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "run.retry": {"run_id": "0"},
     "run.remove": {"run_id": "0"},
     "run.import": {"text": "{}"},
+    "agent.register": {"agent_id": "a", "meta": {"b": 1, "a": [0.5, None]}},
+    "agent.heartbeat": {"agent_id": "a", "doing": "busy"},
+    "agent.transition": {"agent_id": "a", "to": "exhausted", "retry_after": 600},
+    "agent.forget": {"agent_id": "a"},
+    "slot.add": {"agent_id": "a", "type": "work", "at": "2026-01-01T00:00:00Z", "payload": {"b": 1, "a": [0.5, None]}},
+    "slot.take": {},
+    "slot.finish": {},
+    "slot.cancel": {"reason": "r"},
 }
 
 
@@ -32,18 +40,27 @@ def test_every_changing_method_is_here() -> None:
     assert set(CHANGES) == {row.name for row in ROWS if row.change}
 
 
-@pytest.mark.parametrize("method", ["event", "hold.acquire", "hold.release", "reload"])
+OF_AGENTS = [name for name in CHANGES if name.startswith(("agent.", "slot."))]
+
+
+@pytest.mark.parametrize("method", ["event", "hold.acquire", "hold.release", "reload", *OF_AGENTS])
 def test_the_same_key_gets_the_first_result_and_changes_nothing(daemon: RunningDaemon, method: str) -> None:
     params = dict(CHANGES[method])
     if method == "hold.release":
         params["hold_id"] = daemon.call("hold.acquire", who="w", why="y", ttl_s=60)["hold_id"]
+    if method in OF_AGENTS:
+        daemon.call("agent.register", agent_id="a")
+    if method in ("slot.take", "slot.finish", "slot.cancel"):
+        params["slot_id"] = daemon.call("slot.add", **CHANGES["slot.add"])["slot_id"]
+    if method == "slot.finish":
+        daemon.call("slot.take", slot_id=params["slot_id"])
     first = daemon.call(method, key="k", **params)
     assert "replayed" not in first
     before = daemon.call("status")
     for _ in range(3):
         assert daemon.call(method, key="k", **params) == {**first, "replayed": True}
     after = daemon.call("status")
-    unchanged = ("ledger_seq", "wrapper_event_seq", "last_activity_ts", "holds")
+    unchanged = ("ledger_seq", "wrapper_event_seq", "last_activity_ts", "holds", "agents", "next_wake_ts")
     assert [after[name] for name in unchanged] == [before[name] for name in unchanged]
 
 

@@ -102,7 +102,7 @@ class Desk:
         self.usage = usage
         self.watchers: list[Watcher] = []
         self.run_watchers: list[RunWatcher] = []
-        self.agent_watchers: list[AgentWatcher] = []
+        self.agent_watchers: dict[str, list[AgentWatcher]] = {}  # by agent: many of them may time out at once
         self.workers: Workers | None = None
         self.imports = Imports()
         self.draining = ""  # why the daemon is on its way out, once it cannot turn back
@@ -129,17 +129,14 @@ class Desk:
 
     def agent_changed(self, record: AgentRecord, seq: int) -> None:
         """Tell those who wait for an agent what it is now, and what this record made of it for a moment."""
-        for watcher in self.agent_watchers:
-            if watcher.agent_id != record.agent_id:
-                continue
-            agent = self.world.agents.by_id.get(record.agent_id)
-            passed = _PASSED.get(record.kind)
-            if record.kind == "agent_doing" and agent is not None and agent.online:
-                passed = getattr(record, "doing", None)
+        agent = self.world.agents.by_id.get(record.agent_id)
+        passed = _PASSED.get(record.kind)
+        if record.kind == "agent_doing" and agent is not None and agent.online:
+            passed = getattr(record, "doing", None)
+        for watcher in self.agent_watchers.get(record.agent_id, ()):
             if not watcher.reached and (passed == watcher.wanted or (agent and agent.status == watcher.wanted)):
                 watcher.reached, watcher.seq = True, seq
-                watcher.seen.set()
-            if agent is None:
+            if watcher.reached or agent is None:
                 watcher.seen.set()
 
     def drain(self, reason: str) -> None:

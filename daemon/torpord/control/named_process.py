@@ -16,5 +16,11 @@ def named(pid: int) -> ProcessIdentity:
         message = f"process {pid} cannot be looked at now ({error.strerror}): ask again when there are descriptors"
         raise RefusedError(Refusal("too_many", message, {"field": "pid"})) from error
     if identity is None:
-        raise RefusedError(Refusal("invalid_params", f"there is no process {pid}", {"field": "pid"}))
+        raise RefusedError(
+            Refusal(
+                "invalid_params",
+                f"there is no process of pid {pid}: it has ended, or runs where it is not seen",
+                {"field": "pid"},
+            )
+        )
     return identity

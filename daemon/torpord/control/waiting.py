@@ -92,11 +92,14 @@ async def _agent(desk: Desk, agent_id: str, wanted: str, timeout_s: float | None
     if agent.status == wanted:
         return {"agent_id": agent_id, "status": wanted, "seq": desk.world.ledger_seq}
     watcher = AgentWatcher(agent_id, wanted)
-    desk.agent_watchers.append(watcher)
+    beside = desk.agent_watchers.setdefault(agent_id, [])
+    beside.append(watcher)
     try:
         await _seen(desk, watcher.seen, timeout_s)
     finally:
-        desk.agent_watchers.remove(watcher)
+        beside.remove(watcher)
+        if not beside:
+            del desk.agent_watchers[agent_id]
     if watcher.reached:
         return {"agent_id": agent_id, "status": wanted, "seq": watcher.seq}
     agent = desk.world.agents.by_id.get(agent_id)
