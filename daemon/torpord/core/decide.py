@@ -134,6 +134,10 @@ def busy_because(world: World) -> list[dict[str, str]]:
     """Name what is busy, the first hundred of each kind: what a `conflict` and a waiting `hibernate` show."""
     holds = islice(world.holds.by_id.values(), 100)
     named = [{"kind": "hold", "hold_id": h.hold_id, "who": h.who, "why": h.why} for h in holds]
+    if world.agents.working or world.agents.waking:
+        from torpord.core.agent_report import busy_agents  # noqa: PLC0415  # most daemons have no agents
+
+        named += busy_agents(world, 100)
     runs = islice(world.runs.busy, 100)
     return named + [
         {"kind": "run", "run_id": u.run_id, "who": u.flow, "why": f"run {u.run_id} is at {u.at or u.status}"}
@@ -168,7 +172,8 @@ def _client_trigger(draft: Draft, event: ev.ClientTrigger) -> Reply:
 def _busy(world: World) -> Refusal:
     reasons = busy_because(world)
     named = ", ".join(f"{each['who']} ({each['why']})" for each in reasons[:3])
-    unnamed = len(world.holds.by_id) + sum(1 for _ in world.runs.busy) - 3
+    agents = len(world.agents.working) + len(world.agents.waking)
+    unnamed = len(world.holds.by_id) + agents + sum(1 for _ in world.runs.busy) - 3
     more = f" and {unnamed} more" if unnamed > 0 else ""
     message = (
         f"it cannot sleep while it is busy with {named}{more}: wait until they are done, or use hibernate, which waits"
