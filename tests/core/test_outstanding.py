@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from torpord.core import effects as fx
+from torpord.core.agents import Agent, Agents, Card, Seen, Slot, SlotState
 from torpord.core.descent import outstanding
 from torpord.core.lifecycle import State
 from torpord.core.policy import Policy
@@ -55,3 +56,25 @@ def test_a_hold_by_a_process_asks_for_its_watch_and_no_other_does() -> None:
     assert outstanding(held(pid=7, pid_start="99")) == (fx.WatchProcess("h", 7, "99"),)
     assert outstanding(held(connection=3)) == ()
     assert outstanding(held(until_awake_s=9.0)) == ()
+
+
+def test_an_agent_by_a_process_asks_for_its_watch() -> None:
+    tied = Agent("a", card=Card(pid=7, pid_start="99"))
+    world = replace(UP, agents=Agents.of([tied, Agent("b")], dict.fromkeys("ab", Seen(0.0, 0.0, 0.0))))
+    assert outstanding(world) == (fx.WatchAgent("a", 7, "99"),)
+    leaving = replace(world, process=replace(UP.process, leaving="stop"))
+    assert outstanding(leaving) == (fx.WatchAgent("a", 7, "99"), fx.GoDown("stop"))
+
+
+def test_a_wake_command_under_way_asks_for_its_end_and_not_on_the_way_out() -> None:
+    offered = Slot("s", "a", "work", 50.0, state=SlotState.OFFERED, offers=1, again_awake_s=60.0)
+    planned = Slot("t", "a", "work", 60.0)
+    woken = Agent("a", online=False, card=Card(wake_command="come"), slots=("s", "t"), waking="s")
+    agents = Agents.of([woken], {"a": Seen(0.0, 0.0, 0.0)}, [offered, planned])
+    world = replace(UP, agents=agents)
+    (effect,) = outstanding(world)
+    assert isinstance(effect, fx.RunWakeCommand)
+    assert (effect.agent_id, effect.slot_id, effect.command) == ("a", "s", "come")
+    assert [slot["slot_id"] for slot in effect.slots] == ["s"]
+    leaving = replace(world, process=replace(UP.process, leaving="stop"))
+    assert outstanding(leaving) == (fx.GoDown("stop"),)
