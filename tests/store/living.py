@@ -6,8 +6,12 @@ import contextlib
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from core.life import Life, Turn
+from torpord.core.agenda import Agenda
+from torpord.core.persistent import Map
+from torpord.core.world import World
 from torpord.store.store import Batch, Store, line
 
 
@@ -35,3 +39,16 @@ def store_of(store: Store, life: Life) -> Store:
     for first in range(0, len(life.turns), 5):
         commit(store, life.turns[first : first + 5])
     return store
+
+
+def assert_stored(store: Store, world: World) -> None:
+    """Check that a store holds a world, as a daemon finds it that knows when each agent was heard of.
+
+    The awake clock of that is in no store. And a load files each agent's presence at the time it counts from, where a
+    living world may still have it at an earlier one.
+    """
+    agents, floor_s = world.agents, world.process.presence_from_awake_s
+    seen = {name: was._replace(filed_s=agents.effective_seen(name, floor_s)) for name, was in agents.seen.items()}
+    presence = Agenda.of((seen[name].filed_s, name) for _, name in agents.presence)
+    filed = replace(world, agents=replace(agents, seen=Map.of(seen), presence=presence))
+    assert store.load(lambda name: agents.seen[name].awake_s) == filed

@@ -13,7 +13,7 @@ from core.histories import lives_of_runs
 from core.life import CLIENT, Life, started
 from core.model_worker import FLOWS, visits_so_far
 from core.run_moves import imported
-from store.living import a_store, commit, store_of
+from store.living import a_store, assert_stored, commit, store_of
 from torpord.core import run_events as re
 from torpord.core import run_records as rr
 from torpord.core.runs import ENDED, MAIN, Run
@@ -36,7 +36,7 @@ def test_after_each_commit_the_store_has_the_world(life: Life, at_once: int) -> 
             turns = life.turns[first : first + at_once]
             commit(store, turns)
             if first % 5 == 0 or first + at_once >= len(life.turns):
-                assert store.load() == turns[-1].decision.world
+                assert_stored(store, turns[-1].decision.world)
         found = {run_id: runs.find(store.connection, run_id) for run_id in life.stored}
         assert found == life.stored, "also those that have ended"
         assert store.found_runs([*life.stored, "none"]) == life.stored

@@ -1,0 +1,117 @@
+"""What the store keeps of agents and slots: rows that are, after each commit, what the world has of them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.histories import lives_of_agents
+from core.life import Life, Turn, started
+from store.living import a_store, assert_stored, commit, store_of
+from torpord.core.agents import Agents, Card, Doing, Exhaustion, Seen, SlotState
+from torpord.store.store import StoreUnreadableError
+
+# A history is some forty commits: a tenth of a second.
+some = settings(
+    max_examples=40, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def batches(turns: Sequence[Turn], at_once: int) -> list[list[Turn]]:
+    """Cut a life into batches as the writer does: what may wait is stored with what comes next."""
+    found: list[list[Turn]] = [[]]
+    for turn in turns:
+        found[-1].append(turn)
+        waits = all(entry.record.deferred for entry in turn.decision.entries)
+        if not waits and len(found[-1]) >= at_once:
+            found.append([])
+    return [batch for batch in found if batch]
+
+
+@some
+@given(lives_of_agents, st.integers(1, 4))
+def test_after_each_commit_the_store_has_the_world(life: Life, at_once: int) -> None:
+    with a_store() as store:
+        store.load()
+        for number, turns in enumerate(batches(life.turns, at_once)):
+            commit(store, turns)
+            if number % 5 == 0:
+                assert_stored(store, turns[-1].decision.world)
+        assert_stored(store, life.world)
+
+
+def everything() -> Life:
+    """A life in which every field of an agent and of a slot says something."""
+    life = started()
+    life.register("a", parent_id="b", pid=7, pid_start="77", wake_command=("wake", "it"), meta='{"x":1}')
+    life.register("b", wake_command="wake")
+    life.register("c")
+    life.slot(0.0, "s1", "a", type="on_call", duration_s=60.0, priority=-3, payload='[1,"\\u2026"]')
+    life.slot(0.0, "s2", "b")
+    life.slot(500.0, "s3", "a")
+    life.beat("a")
+    life.take("s1")
+    life.pass_("slots_due")
+    life.exhaust(300.0, agent_id="c", reason="billing")
+    life.slot(10.0, "s4", "c")
+    life.exhaust(400.0, agent_id="c")
+    return life
+
+
+def test_each_field_comes_back(record_property: object) -> None:
+    life = everything()
+    with a_store() as store:
+        found = store_of(store, life).load().agents
+        assert_stored(store, life.world)
+    assert found.by_id["a"].doing is Doing.ON_CALL
+    assert found.by_id["a"].slots == ("s1", "s3")
+    assert found.by_id["a"].slot_id == "s1"
+    assert found.by_id["a"].card == Card("b", 7, "77", ("wake", "it"), '{"x":1}')
+    assert found.by_id["b"].waking == "s2"
+    ends_ts = life.now.wall_s + 400.0
+    assert found.by_id["c"].exhaustion == Exhaustion(life.now.wall_s, "rate_limit", ends_ts, "headers")
+    assert found.slots["s1"].state is SlotState.TAKEN
+    assert found.slots["s2"].offers == 1
+    assert found.slots["s4"].until_ts == ends_ts
+    assert [slot_id for _, slot_id in found.wakes] == ["s4", "s3"]
+
+
+def test_presence_counts_from_the_start_that_is_stored() -> None:
+    life = everything()
+    life.advance(50.0)
+    life.beat("c")
+    with a_store() as store:
+        agents = store_of(store, life).load().agents
+    floor_s = life.world.process.presence_from_awake_s
+    assert agents.seen["c"] == Seen(0.0, life.now.wall_s, floor_s)
+    assert list(agents.presence) == [(floor_s, name) for name in "abc"]
+
+
+def test_an_offer_is_taken_back_by_the_next_start() -> None:
+    life = everything()
+    assert life.world.agents.slots["s2"].state is SlotState.OFFERED
+    with a_store() as store:
+        store_of(store, life)
+        before = len(life.turns)
+        life.start()
+        assert life.world.agents.slots["s2"].state is SlotState.PLANNED
+        commit(store, life.turns[before:])
+        assert_stored(store, life.world)
+
+
+def test_rows_that_are_none_are_told(tmp_path: object) -> None:
+    for damage in ("UPDATE agents SET doing = 'dancing'", "DELETE FROM presence", "UPDATE slots SET state = 'x'"):
+        with a_store() as store:
+            store_of(store, everything()).connection.execute(damage)
+            with pytest.raises(StoreUnreadableError, match="does not parse"):
+                store.load()
+            assert gc.isenabled()
+
+
+def test_a_store_without_agents_has_none() -> None:
+    with a_store() as store:
+        assert store_of(store, started()).load().agents == Agents()
