@@ -240,7 +240,8 @@ def _exit_reasons(world: World, now: Now) -> list[dict[str, Any]]:
         reasons.append({**_run_reason(run, now), "kind": kind})
     elif world.cycle.phase == "ended":
         at = hibernate_at(world)
-        if at > now.awake_s:
+        # What forbids the exit is looked at again later, too: that is no grace, and named below.
+        if at > now.awake_s and not world.lifecycle.blocked_by:
             until = iso(now.wall_s + at - now.awake_s)
             text = "it was used since it fell asleep, or has only just been started"
             reasons.append(_reason("grace", "lifecycle", text, since, until))
