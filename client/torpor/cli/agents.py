@@ -129,7 +129,7 @@ def exhausted(args: argparse.Namespace) -> int:
     if len(given) > 1:
         raise UsageError("--until, --after and --message say the same thing: give one of them")
     told = {"reason": args.reason, "force": args.force, **given}
-    return _said(args, lambda client: client.agent_transition(args.name, "exhausted", **told))
+    return _said(args, lambda client: client.agent_transition(args.name, "exhausted", **told), same=", as it was")
 
 
 def offline(args: argparse.Namespace) -> int:
@@ -148,10 +148,10 @@ def forget(args: argparse.Namespace) -> int:
     return wire.EX_OK
 
 
-def _said(args: argparse.Namespace, say: Callable[[Client], Word]) -> int:
+def _said(args: argparse.Namespace, say: Callable[[Client], Word], *, same: str = "") -> int:
     with Client(args.home, timeout=args.timeout) as client:
         found = known(client, args.name, lambda: say(client))
-    show.say(args, agent_words.word(found), found)
+    show.say(args, agent_words.word(found) + ("" if found["changed"] else same), found)
     return wire.EX_OK
 
 

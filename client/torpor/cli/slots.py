@@ -76,7 +76,7 @@ def _planned(found: SlotAdded) -> str:
     if datetime.fromisoformat(found["due_ts"]) <= datetime.now(UTC):
         return "due now"
     told = f"due {show.soon(found['due_ts'])}"
-    return told if found["armed"] else f"{told}; nothing starts torpor for it where it is down by then"
+    return told if found["armed"] else f"{told}; where torpor is down by then, at its next start"
 
 
 def _payload(written: str) -> Any:
