@@ -51,7 +51,7 @@ def wrap(args: argparse.Namespace) -> int:
 
 
 def _tell(name: str, trouble: Error) -> None:
-    streams.complain(f"torpor did not know of agent {name} all the time: {trouble}")
+    streams.complain(f"agent {name} was not known all the time: {trouble}")
 
 
 class Wrapped:
@@ -146,7 +146,9 @@ class Wrapped:
         try:
             if presence.is_up(self._place.home):
                 return _BETWEEN_LIVES_S
-            if presence.was_stopped(presence.last_known(self._place.home)):
+            known = presence.last_known(self._place.home)
+            if presence.was_stopped(known):
+                self._trouble = Down(presence.told_down(self._place.home, known))
                 return _LOOK_EVERY_S
         except Error as error:
             self._trouble = error

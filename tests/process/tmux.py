@@ -1,0 +1,86 @@
+"""A shell in a real terminal: tmux, with the test at the keyboard and before the screen."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHELL = "bash"
+# Two screens that are equal this often in a row are a screen on which nothing moves any more.
+_STILL = 5
+# The pid of a job in the background.
+_PID = re.compile(r"^(\[\d+\]) \d+$", re.MULTILINE)
+
+
+def need_tmux() -> None:
+    """Skip the test where there is no tmux, or no shell with jobs to run in it."""
+    for program in ("tmux", SHELL, "less"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: .ci/run installs it")
+
+
+class Pane:
+    """A shell of 80 by 24 characters. `begin`: lines it runs first, with nothing to be seen of them."""
+
+    def __init__(self, folder: pathlib.Path, environ: Mapping[str, str], begin: str) -> None:
+        self._socket = folder / "tmux"
+        settings, first = folder / "tmux.conf", folder / "rc"
+        settings.write_text("set -g status off\nset -g default-terminal screen\nset -g escape-time 0\n")
+        first.write_text(f"PS1='$ '\nunset PROMPT_COMMAND HISTFILE\nulimit -c 0\n{begin}\n")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("TMUX", "TORPOR", "LESS"))}
+        subprocess.run(
+            ["tmux", "-S", str(self._socket), "-f", str(settings), "new-session", "-d", "-x", "80", "-y", "24",
+             SHELL, "--noprofile", "--rcfile", str(first), "-i"],
+            env={**clean, **environ}, check=True, timeout=20, cwd=folder,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tmux("kill-server")
+
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-S", str(self._socket), *words], capture_output=True, text=True, timeout=20, check=False
+        )
+        return done.stdout
+
+    def press(self, keys: str) -> None:
+        """Press keys, by tmux's names for them, parted by blanks."""
+        self._tmux("send-keys", *keys.split())
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        self._tmux("send-keys", "-l", line)
+        self._tmux("send-keys", "Enter")
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Make the window another size."""
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def screen(self) -> str:
+        """Return what is to be seen, but for pids, and the cursor's place."""
+        seen = _PID.sub(r"\1", self._tmux("capture-pane", "-p").rstrip())
+        return f"{seen}\n@{self._tmux('display-message', '-p', '#{cursor_x},#{cursor_y}').strip()}"
+
+    def settled(self, word: str, before: str = "") -> str:
+        """Return the screen once `word` is on it, it is not what it was before, and nothing moves any more."""
+        seen = [""] * _STILL
+
+        def still() -> str:
+            seen[:] = [*seen[1:], self.screen()]
+            return seen[0] if word in seen[0] and {seen[0]} == set(seen) - {before} else ""
+
+        return until(still, what=f"a screen with {word!r}, not\n{self.screen()}")
