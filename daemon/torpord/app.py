@@ -249,6 +249,10 @@ class Daemon:
         if after.ledger_seq != self._tail.head:
             self._tail.reset(after.ledger_seq)
         self._workers.reconcile()
+        if self._waking is not None:
+            self._waking.reconcile()
+        for agent_id in self._desk.agent_watchers:
+            self._desk.agent_changed(AgentRecord(agent_id), after.ledger_seq)
         if before.lifecycle.state is not after.lifecycle.state:
             self._desk.reached(after.lifecycle.state, after.ledger_seq)
         self._moved(before, after)
@@ -257,7 +261,7 @@ class Daemon:
         agent = self._writer.world.agents.by_id.get(record.agent_id)
         if agent is None or agent.said.pid is None:
             self._holders.forget("agent", record.agent_id)
-        if self._waking is not None and (agent is None or agent.waking is None):
+        if self._waking is not None and record.kind in ("agent_wake_ended", "agent_forgotten"):
             self._waking.forget(record.agent_id)
         if self._desk.agent_watchers:
             self._desk.agent_changed(record, seq)

@@ -25,6 +25,8 @@ async def run_command(
     would kill it; so what it says is heard by nobody. Out of time, or cancelled, both are ended with all they started.
     """
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    if not argv:
+        return "it cannot be started: it names no program"
     try:
         process = await anyio.open_process(
             argv,

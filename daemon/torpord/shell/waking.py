@@ -42,6 +42,14 @@ class Waking:
         """Hear that a command's end is durable: the next one is another."""
         self._asked.pop(agent_id, None)
 
+    def reconcile(self) -> None:
+        """Forget those the world knows nothing of: the store was read anew, and their end may have been in it."""
+        by_id = self._writer.world.agents.by_id
+        for agent_id, slot_id in list(self._asked.items()):
+            agent = by_id.get(agent_id)
+            if agent is None or agent.waking != slot_id:
+                self.forget(agent_id)
+
     async def _run(self, effect: RunWakeCommand) -> None:
         own = {"TORPOR_AGENT_ID": effect.agent_id, "TORPOR_SLOT_ID": effect.slot_id}
         told = orjson.dumps({"agent_id": effect.agent_id, "slots": effect.slots}) + b"\n"
