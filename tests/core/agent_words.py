@@ -21,14 +21,14 @@ _DOINGS = (None, None, *Doing)
 
 def a_name(life: Life, choice: int) -> str:
     """Choose an agent that is known, mostly; any of them may have been forgotten."""
-    names = [*(name for _, name in life.world.agents.ids), *NAMES[:1], NOBODY]
-    return names[choice % len(names)]
+    names = [name for _, name in life.world.agents.ids] or [NOBODY]
+    return NOBODY if choice == 9 else names[choice % len(names)]
 
 
 def a_slot(life: Life, choice: int) -> str:
     """Choose one of the slots; "none" where there is none, and sometimes where there is."""
-    ids = [*sorted(life.world.agents.slots.keys()), "none"]
-    return ids[choice % len(ids)]
+    ids = sorted(life.world.agents.slots.keys()) or ["none"]
+    return "none" if choice == 9 else ids[choice % len(ids)]
 
 
 def _register(life: Life, a: int, b: int) -> None:
@@ -43,8 +43,14 @@ def _register(life: Life, a: int, b: int) -> None:
     life.register(NAMES[a % len(NAMES)], **ways[b % len(ways)])
 
 
+def all_register(life: Life) -> None:
+    """Let there be one of each kind of agent."""
+    for place in range(len(NAMES)):
+        _register(life, place, place)
+
+
 def _tell(life: Life, a: int, b: int) -> None:
-    life.tell((*Status, *Status)[b % 10], a_name(life, a), reason="rate_limit" if b % 2 else "")
+    life.tell((*Status, "idle", "idle", "busy", "busy")[b % 9], a_name(life, a), reason="rate_limit" if b % 2 else "")
 
 
 def _report(life: Life, a: int, b: int) -> None:
@@ -58,10 +64,12 @@ def _slot(life: Life, a: int, b: int) -> None:
 
 def _slot_word(life: Life, a: int, b: int) -> None:
     slot_id = a_slot(life, a)
-    taken = [agent.slot_id for agent in life.world.agents.by_id.values() if agent.slot_id]
+    agents = life.world.agents
+    taken = [agent.slot_id for agent in agents.by_id.values() if agent.slot_id]
+    due = [slot.slot_id for slot in agents.slots.values() if slot.state in ("offered", "waiting")]
     ways: tuple[Callable[[], ae.AgentWord], ...] = (
         lambda: ae.SlotTakeWanted(CLIENT, slot_id),
-        lambda: ae.SlotTakeWanted(CLIENT, slot_id),
+        lambda: ae.SlotTakeWanted(CLIENT, min(due, default=slot_id)),
         lambda: ae.SlotTakeWanted(CLIENT, slot_id, a_name(life, b)),
         lambda: ae.SlotFinishWanted(CLIENT, min(taken, default=slot_id)),
         lambda: ae.SlotFinishWanted(CLIENT, slot_id),
@@ -73,7 +81,8 @@ def _slot_word(life: Life, a: int, b: int) -> None:
 def _seen_of(life: Life, a: int, b: int) -> None:
     """Let something be seen of agents that they did not say."""
     agents = life.world.agents
-    name = a_name(life, a)
+    woken = sorted(agents.waking.keys())
+    name = woken[0] if woken and b % 4 == 0 else a_name(life, a)
     agent = agents.by_id.get(name)
     pid, start = (agent.said.pid, agent.said.pid_start) if agent else (None, None)
     waking = agent.waking if agent and agent.waking else "none"
@@ -101,8 +110,8 @@ WAYS: dict[str, tuple[Callable[[Life, int, int], object], int]] = {
     "beats": (_beats, 1),
     "tell": (_tell, 1),
     "report": (_report, 1),
-    "slot": (_slot, 1),
-    "slot_word": (_slot_word, 1),
+    "slot": (_slot, 2),
+    "slot_word": (_slot_word, 3),
     "seen_of": (_seen_of, 1),
     "forget": (lambda life, a, b: life.do(ae.AgentForgetWanted(CLIENT, a_name(life, a))) if b > 6 else None, 1),
 }

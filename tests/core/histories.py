@@ -180,10 +180,17 @@ WAYS: dict[str, tuple[Callable[[Life, int, int], object], int]] = {
 }
 
 
-def _moves(runs: int = 1, agents: int = 1) -> st.SearchStrategy[Move]:
-    """Give moves in which those of runs, or of agents, come so many times as often as they do by themselves."""
-    more = dict.fromkeys(run_moves.WAYS, runs) | dict.fromkeys(agent_words.WAYS, agents)
-    names = [what for what, (_, often) in WAYS.items() for _ in range(often * more.get(what, 1))]
+def _moves(runs: int = 1) -> st.SearchStrategy[Move]:
+    """Give moves in which those of runs come so many times as often as they do by themselves."""
+    names = [what for what, (_, often) in WAYS.items() for _ in range(often * (runs if what in run_moves.WAYS else 1))]
+    return st.tuples(st.sampled_from(names), st.integers(0, 9), st.integers(0, 9))
+
+
+def _moves_of_agents() -> st.SearchStrategy[Move]:
+    """Give moves of agents, and of what concerns them: time, deadlines, starts."""
+    names = [what for what, (_, often) in agent_words.WAYS.items() for _ in range(often)]
+    names += ["pass", "pass", "next_deadline", "next_deadline", "next_deadline", "start", "reboot", "any_deadline"]
+    names += ["hibernate", "trigger", "hold", "release", "cycle", "settings", "sundry"]
     return st.tuples(st.sampled_from(names), st.integers(0, 9), st.integers(0, 9))
 
 
@@ -204,7 +211,17 @@ lives: st.SearchStrategy[Life] = st.builds(
 lives_of_runs: st.SearchStrategy[Life] = st.builds(
     play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(runs=5), min_size=25, max_size=60)
 )
-# Likewise for agents.
+
+
+def play_with_agents(policy: int, moves: list[Move]) -> Life:
+    """Live a history in which four agents are there from the first start on."""
+    life = play(policy, [])
+    agent_words.all_register(life)
+    for what, a, b in moves:
+        WAYS[what][0](life, a, b)
+    return life
+
+
 lives_of_agents: st.SearchStrategy[Life] = st.builds(
-    play, st.integers(0, len(POLICIES) - 1), st.lists(_moves(agents=6), min_size=25, max_size=60)
+    play_with_agents, st.integers(0, len(POLICIES) - 1), st.lists(_moves_of_agents(), min_size=25, max_size=60)
 )

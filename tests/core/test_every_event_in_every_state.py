@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from core.life import CLIENT, POLICY, SHELL, Life, at, kinds
 from core.model_worker import ERROR, FLOWS, ModelWorker, failed
+from torpord.core import agent_events as ae
 from torpord.core import events as ev
 from torpord.core import run_events as re
+from torpord.core.agents import Agent, Agents, Card, Doing, Seen, Status
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.policy import Policy
 from torpord.core.runs import Place, Run, RunStatus
@@ -71,6 +74,18 @@ def model(life: Life) -> ModelWorker:
 
 def deadline(name: str) -> Callable[[Life], ev.Event]:
     return lambda _: ev.DeadlinePassed({"source": "deadline"}, name)
+
+
+def knowing(event: ev.Event, **agent: Any) -> Callable[[Life], ev.Event]:
+    """Let an agent be known that is heard of just now, without its having used the daemon."""
+
+    def make(life: Life) -> ev.Event:
+        known = Agent("a", **{"since_ts": life.now.wall_s, **agent})
+        seen = Seen(life.now.awake_s, life.now.wall_s, life.now.awake_s)
+        life.world = replace(life.world, agents=Agents.of([known], {"a": seen}))
+        return event
+
+    return make
 
 
 OTHER_SETTINGS = replace(POLICY, min_up_s=6.0)
@@ -160,6 +175,46 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         lambda life: model(life).gone(),
         stays("") | {"SLEEP": ("worker_ended step_failed run_started", "StartWorker", "SLEEP")},
     ),
+    "agent.register": (lambda _: ae.AgentRegisterWanted(CLIENT, "b"), then(RISE, "agent_registered")),
+    "agent.heartbeat of nobody": (lambda _: ae.AgentBeat(CLIENT, "b"), stays("")),
+    "agent.heartbeat": (knowing(ae.AgentBeat(CLIENT, "a")), stays("agent_seen")),
+    "agent.heartbeat busy": (knowing(ae.AgentBeat(CLIENT, "a", Doing.BUSY)), then(RISE, "agent_seen agent_doing")),
+    "agent.heartbeat of one that was at work": (
+        knowing(ae.AgentBeat(CLIENT, "a"), online=False, doing=Doing.BUSY),
+        then(RISE, "agent_online"),
+    ),
+    "agent.heartbeat idle of one that was at work": (
+        knowing(ae.AgentBeat(CLIENT, "a", Doing.IDLE), online=False, doing=Doing.BUSY),
+        stays("agent_doing agent_online"),
+    ),
+    "agent.transition": (
+        knowing(ae.AgentMoveWanted(CLIENT, "a", Status.EXHAUSTED)),
+        then(RISE, "agent_seen agent_exhausted"),
+    ),
+    "agent.transition to the same": (knowing(ae.AgentMoveWanted(CLIENT, "a", Status.IDLE)), then(RISE, "agent_seen")),
+    "agent.forget": (knowing(ae.AgentForgetWanted(CLIENT, "a")), then(RISE, "agent_forgotten")),
+    "an agent's process ends": (
+        knowing(ae.AgentProcessEnded(SHELL, "a", 7, "1"), card=Card(pid=7, pid_start="1")),
+        stays("agent_offline"),
+    ),
+    "another process of an agent ends": (
+        knowing(ae.AgentProcessEnded(SHELL, "a", 7, "1"), card=Card(pid=7, pid_start="2")),
+        stays(""),
+    ),
+    "an agent was silent for very long": (
+        knowing(ae.AgentsExpired(SHELL, ("a", "b")), online=False, since_ts=0.0),
+        stays("agent_forgotten"),
+    ),
+    "an agent is there again": (knowing(ae.AgentsExpired(SHELL, ("a",)), since_ts=0.0), stays("")),
+    "a wake command ends": (
+        knowing(ae.WakeCommandEnded(SHELL, "a", "s"), waking="s"),
+        stays("agent_wake_ended"),
+    ),
+    "slot.add": (knowing(ae.SlotWanted(CLIENT, "s", "a", "work", 9e9)), stays("")),
+    "slot.take of none": (lambda _: ae.SlotTakeWanted(CLIENT, "none"), stays("")),
+    "slot.finish of none": (lambda _: ae.SlotFinishWanted(CLIENT, "none"), stays("")),
+    "slot.cancel of none": (lambda _: ae.SlotCancelWanted(CLIENT, "none"), stays("")),
+    "presence_due too early": (knowing(ev.DeadlinePassed({"source": "deadline"}, "presence_due")), stays("")),
     "a suspend": (lambda _: ev.SuspendSeen(SHELL, 60.0, 60.0), stays("resumed_from_suspend")),
     "a bad file": (lambda _: ev.FileRejected(SHELL, "x.json", "not JSON"), stays("wake_rejected")),
     "a bad hook": (lambda _: ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"), stays("hook_failed")),

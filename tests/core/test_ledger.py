@@ -10,6 +10,8 @@ import pytest
 from core.folding import NOT_IN_THE_LEDGER, fold, in_the_ledger, read_back
 from core.life import CLIENT, POLICY, SHELL, Life, at, started
 from core.model_worker import STEP
+from torpord.core import agent_events as ae
+from torpord.core import agent_records as ar
 from torpord.core import events as ev
 from torpord.core import records as r
 from torpord.core import run_events as re
@@ -45,6 +47,7 @@ def a_long_life() -> Life:
     life.trigger(Trigger.REQUEST_ARRIVED)
     life.step_ends()
     all_of_runs(life)
+    all_of_agents(life)
     life.trigger(Trigger.FORCE_SLEEP)
     life.cycle_completes()
     life.pass_("hibernate_due", forbids_exit=("no wake path is known to work",))
@@ -57,6 +60,33 @@ def a_long_life() -> Life:
     life.do(ev.Leaving(SHELL, "stop"))
     life.start(cause="manual")
     return life
+
+
+def all_of_agents(life: Life) -> None:
+    """Let one of everything happen to agents and slots."""
+    life.register(wake_command=("echo", "you"), meta='{"m":1}')
+    for name in (f"b{i}" for i in range(64)):  # more than are filed exactly
+        life.register(name)
+    life.slot(0.0)
+    life.pass_("slots_due")
+    life.do(ae.WakeCommandEnded(SHELL, "a", "s1", "exit status 1"))
+    life.advance(60.0)
+    life.beat(doing=None)
+    life.take()
+    life.exhaust(30.0)
+    life.pass_("recovery_due")
+    life.pass_("presence_due")
+    life.tell("idle")
+    life.take()
+    life.do(ae.SlotFinishWanted(CLIENT, "s1"))
+    life.slot(0.0, "s2", "b1")
+    life.advance(300.0)
+    life.pass_("presence_due")
+    life.pass_("slots_due")
+    life.beat("b1")
+    life.do(ae.SlotCancelWanted(CLIENT, "s2"))
+    for _, name in list(life.world.agents.ids):
+        life.do(ae.AgentForgetWanted(CLIENT, name))
 
 
 def all_of_runs(life: Life) -> None:
@@ -105,9 +135,9 @@ def test_every_kind_is_produced_and_survives_the_ledger() -> None:
 
 def test_the_kinds_are_named_after_their_classes_and_none_twice() -> None:
     # By name: a class with slots is made twice, and the one without may live on among the subclasses.
-    defined = {cls.__name__ for cls in (*r.Record.__subclasses__(), *below(rr.RunRecord)) if cls.kind}
+    defined = {cls.__name__ for cls in below(r.Record) if cls.kind}
     named = {"".join(part.title() for part in kind.split("_")): cls for kind, cls in KINDS.items()}
-    assert named == {name: getattr(rr, name, None) or getattr(r, name) for name in defined}
+    assert named == {name: getattr(rr, name, None) or getattr(ar, name, None) or getattr(r, name) for name in defined}
 
 
 def below(cls: type[r.Record]) -> set[type[r.Record]]:
@@ -118,12 +148,16 @@ def test_the_contracts_kinds_are_there() -> None:
     wanted = {"started", "stopped", "state_transition", "shadow_run_warning", "hold_acquired", "hold_released"}
     wanted |= {"quarantine_entered", "quarantine_lifted", "wake_rejected", "resumed_from_suspend"}
     wanted |= {"run_created", "run_completed", "run_failed", "step_ended", "step_failed"}
+    wanted |= {"agent_registered", "agent_online", "agent_offline", "agent_exhausted", "agent_recovered"}
+    wanted |= {"slot_added", "slot_offered", "slot_taken", "slot_finished", "slot_deferred", "slot_cancelled"}
     assert wanted <= set(KINDS)
 
 
 def test_only_times_and_counts_stay_out_of_the_ledger() -> None:
     left_out = {cls.kind for cls in KINDS.values() if not cls.ledgered}
-    assert left_out == {"activity_seen", "sleep_rechecked", "hibernation_rechecked"}
+    deferred = {cls.kind for cls in KINDS.values() if cls.deferred}
+    assert deferred == {"agent_seen", "presence_looked", "slots_told"}
+    assert left_out == {"activity_seen", "sleep_rechecked", "hibernation_rechecked"} | deferred
 
 
 def test_a_transition_is_shown_as_from_and_to() -> None:
@@ -177,7 +211,12 @@ def test_each_field_left_out_of_the_folding_must_be() -> None:
     blocked.cycle_completes()
     blocked.pass_("hibernate_due", forbids_exit=("no wake path is known to work",))
 
-    found = differs(used) | differs(polled) | differs(windowed) | differs(blocked)
+    beaten = started()
+    beaten.register()
+    beaten.advance(1.0)
+    beaten.beat()
+
+    found = differs(beaten) | differs(used) | differs(polled) | differs(windowed) | differs(blocked)
     assert found == {(part, name) for part, names in NOT_IN_THE_LEDGER.items() for name in names}
 
 
