@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from io import FileIO
 
 import anyio
 from anyio.abc import Process
@@ -28,22 +29,15 @@ async def run_command(
     if not argv:
         return "it cannot be started: it names no program"
     try:
-        process = await anyio.open_process(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if reap_group else subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=env,
-            start_new_session=True,
-        )
+        process, ear = await _started(argv, env, reap_group=reap_group)
     except (OSError, ValueError) as error:  # ValueError: a NUL in it
         return f"it cannot be started: {getattr(error, 'strerror', None) or error}"
     output = bytearray()
     try:
         with anyio.move_on_after(limit_s) as limit:
-            await _until_ended(process, told, output)
+            await _until_ended(process, ear, told, output)
     finally:
+        ear.close()
         if reap_group or process.returncode is None:
             # The whole group: what a hook left behind would go on without anybody who knows of it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -58,10 +52,34 @@ async def run_command(
     return ""
 
 
-async def _until_ended(process: Process, told: bytes, output: bytearray) -> None:
+async def _started(argv: Sequence[str], env: Mapping[str, str], *, reap_group: bool) -> tuple[Process, FileIO]:
+    """Start it; returns it with our end of its standard input. Raises OSError, ValueError."""
+    # A pipe of ours and not the loop's: that would stay open for ever where nobody reads what is left in it.
+    theirs, number = os.pipe()
+    ours = FileIO(number, "wb")
+    try:
+        os.set_blocking(number, False)
+        process = await anyio.open_process(
+            argv,
+            stdin=theirs,
+            stdout=subprocess.PIPE if reap_group else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=env,
+            start_new_session=True,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        os.close(theirs)
+    return process, ours
+
+
+async def _until_ended(process: Process, ear: FileIO, told: bytes, output: bytearray) -> None:
     heard, said_all = anyio.Event(), anyio.Event()
     async with anyio.create_task_group() as talk:
-        talk.start_soon(_tell, process, told, heard)
+        talk.start_soon(_tell, ear, told, heard)
         talk.start_soon(_read, process, output, said_all)
         await process.wait()
         # What it left behind may keep either end open for ever: a moment for what it said itself, and to be told.
@@ -71,11 +89,12 @@ async def _until_ended(process: Process, told: bytes, output: bytearray) -> None
         talk.cancel_scope.cancel()
 
 
-async def _tell(process: Process, text: bytes, heard: anyio.Event) -> None:
-    assert process.stdin is not None  # noqa: S101 - PIPE was asked for
-    with contextlib.suppress(anyio.BrokenResourceError, ConnectionError):  # it need not read
-        await process.stdin.send(text)
-    await process.stdin.aclose()
+async def _tell(ear: FileIO, text: bytes, heard: anyio.Event) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it need not listen
+        while text:
+            await anyio.wait_writable(ear)
+            text = text[ear.write(text) or 0 :]
+    ear.close()
     heard.set()
 
 
