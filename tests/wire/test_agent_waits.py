@@ -83,6 +83,18 @@ def test_who_is_forgotten_meanwhile_is_not_found(agents: RunningDaemon) -> None:
         assert line.ask("wait", agent_id="a", status="busy")["error"]["data"]["name"] == "not_found"
 
 
+def test_another_one_of_the_same_name_is_not_who_was_waited_for(agents: RunningDaemon) -> None:
+    with agents.connect() as line, agents.connect() as other:
+        waiting = line.request("wait", agent_id="a", status="busy")
+        line.call("status")
+        steps = [message(f"agent.{word}", word, agent_id="a") for word in ("forget", "register", "heartbeat")]
+        steps[2]["params"]["doing"] = "busy"
+        other.send(lines(steps))
+        reply = line.read_line()
+        assert (reply["id"], reply["error"]["data"]["name"]) == (waiting, "not_found")
+        assert line.call("wait", agent_id="a", status="busy")["status"] == "busy"
+
+
 def test_who_waits_when_the_daemon_stops_is_told_to_ask_again(agents: RunningDaemon) -> None:
     with agents.connect() as line:
         waiting = line.request("wait", agent_id="a", status="busy")

@@ -57,12 +57,13 @@ class RunWatcher:
 
 @dataclass(slots=True)
 class AgentWatcher:
-    """Somebody who waits for an agent to be in a status; `seen` is set, too, when the agent is forgotten."""
+    """Somebody who waits for an agent to be in a status; `seen` is set, too, when the agent is `forgotten`."""
 
     agent_id: str
     wanted: str
     seen: anyio.Event = field(default_factory=anyio.Event)
     reached: bool = False
+    forgotten: bool = False
     seq: int = 0
 
 
@@ -134,9 +135,13 @@ class Desk:
         if record.kind == "agent_doing" and agent is not None and agent.online:
             passed = getattr(record, "doing", None)
         for watcher in self.agent_watchers.get(record.agent_id, ()):
-            if not watcher.reached and (passed == watcher.wanted or (agent and agent.status == watcher.wanted)):
-                watcher.reached, watcher.seq = True, seq
-            if watcher.reached or agent is None:
+            if watcher.seen.is_set():
+                continue
+            # Another one may have got its name since, in the same commit: that is not who was waited for.
+            watcher.forgotten = agent is None or record.kind == "agent_forgotten"
+            watcher.reached = agent is not None and watcher.wanted in (passed, agent.status)
+            if watcher.forgotten or watcher.reached:
+                watcher.seq = seq
                 watcher.seen.set()
 
     def drain(self, reason: str) -> None:

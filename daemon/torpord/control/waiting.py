@@ -100,10 +100,10 @@ async def _agent(desk: Desk, agent_id: str, wanted: str, timeout_s: float | None
         beside.remove(watcher)
         if not beside:
             del desk.agent_watchers[agent_id]
-    if watcher.reached:
-        return {"agent_id": agent_id, "status": wanted, "seq": watcher.seq}
     agent = desk.world.agents.by_id.get(agent_id)
-    if agent is None:
+    if watcher.reached and not watcher.forgotten:
+        return {"agent_id": agent_id, "status": wanted, "seq": watcher.seq}
+    if watcher.forgotten or agent is None:
         message = f"the agent {agent_id} was forgotten while it was waited for"
         return Refusal("not_found", message, {"field": "agent_id", "agent_id": agent_id})
     if desk.draining:
