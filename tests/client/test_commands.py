@@ -49,7 +49,8 @@ def test_each_does_its_work_with_a_daemon_that_is_up(
 
 
 @pytest.mark.parametrize("line", [["status"], ["why"], ["log"], ["sleep"], ["reload"], ["wake"], ["start"], ["watch"],
-                                  ["hibernate"], ["stop"], ["send", "wake_signal"], ["wait", "SLEEP"]])  # fmt: skip
+                                  ["hibernate"], ["stop"], ["send", "wake_signal"], ["wait", "SLEEP"], ["agent"],
+                                  ["agent", "beat", "a"], ["slot", "add", "a"]])  # fmt: skip
 def test_a_home_that_may_not_be_looked_at_is_77(
     home: pathlib.Path, torpor: Torpor, monkeypatch: pytest.MonkeyPatch, line: list[str]
 ) -> None:
@@ -67,7 +68,7 @@ def test_a_home_that_may_not_be_looked_at_is_77(
 def test_down_is_3_for_all_that_look(home: pathlib.Path, torpor: Torpor) -> None:
     write_state(home, current_state="HIBERNATION", next_wake_ts="2030-01-01T00:00:00+00:00",
                 last_cycle={"outcome": "completed", "ended_ts": "2026-01-02T03:04:05+00:00"})  # fmt: skip
-    for line in (["why"], ["log"], ["log", "-f"], ["sleep"], ["reload"]):
+    for line in (["why"], ["log"], ["log", "-f"], ["sleep"], ["reload"], ["agent"], ["agent", "beat", "a"], ["slot"]):
         status, out, err = torpor(*line)
         assert (status, out) == (3, "")
         assert err.startswith("torpor: down: ")

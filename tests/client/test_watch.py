@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from client.fake_daemon import FakeDaemon, Visitor, serve, write_state
+from client.some_agents import Room, agent
 from client.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -49,3 +50,34 @@ def test_a_daemon_that_comes_is_seen_without_being_woken(home: pathlib.Path) -> 
             terminal.until(b"WAKE since")
             terminal.press(b"\x03")
             assert terminal.status() == 130
+
+
+def test_who_is_there_is_asked_again_only_when_somebody_moved(home: pathlib.Path) -> None:
+    room = Room(agent("codex", "busy"))
+    followers: list[Visitor] = []
+
+    def scene(visitor: Visitor) -> None:
+        if (request := visitor.request())["method"] == "subscribe":
+            visitor.answer(request)
+            followers.append(visitor)
+            visitor.daemon.ended.wait()
+        room.answer(visitor, request)
+        room(visitor)
+
+    with FakeDaemon(home, scene, scene) as daemon, Terminal(_watch(home)) as terminal:
+        terminal.until(b"codex  busy")
+        followers[0].record(8)  # a transition: the status is asked for
+        terminal.until(b"? -> ?")
+        assert sorted(daemon.methods()) == ["agent.list", "status", "status", "subscribe"]
+        room.agents = {"codex": agent("codex", "exhausted")}
+        followers[0].record(9, "agent_exhausted")
+        terminal.until(b"codex  exhausted")
+        assert daemon.methods().count("agent.list") == 2
+        room.agents = {}
+        followers[0].record(10, "agent_forgotten")
+        terminal.until(b"agent_forgotten")
+        terminal.said = b""
+        terminal.until(b"Ctrl-C ends")
+        assert b"codex  exhausted" not in terminal.said
+        terminal.press(b"\x03")
+        assert terminal.status() == 130

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Question: TypeAlias = tuple[str, dict[str, Any]]
 
 _SHOWN = 10
-# A page may be short, or empty, where many others are looked through for it: a millisecond or two of the daemon's each.
-_MOST_PAGES = 10
+# A page may be short, or empty: 2,000 agents are looked through for one, in a millisecond or two of the daemon's.
+_MOST_PAGES = 50
 _THERE: tuple[AgentStatus, ...] = ("busy", "on_call", "exhausted", "idle")
 _ORDER: tuple[AgentStatus, ...] = (*_THERE, "offline")
 
@@ -75,9 +75,9 @@ def lines(found: Status, present: Present) -> list[str]:
     if present.agents:
         holds = {hold["hold_id"]: hold["why"] for hold in found["holds"]}
         told += [f"    {line}" for line in agent_words.table(present.agents, holds)]
-        more = sum(counts.get(status, 0) for status in _THERE) - len(present.agents)
-        if more > 0:
-            told.append(f"    and {more} more: `torpor agent` lists them")
+    more = sum(counts.get(status, 0) for status in _THERE) - len(present.agents)
+    if more > 0:
+        told.append(f"    and {more} more: `torpor agent` lists them")
     if found.get("next_wake_ts"):
         slot = present.slot
         which = f"slot {slot['slot_id']} of {agent_words.name(slot['agent_id'])}" if slot else "a slot"
