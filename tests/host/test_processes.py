@@ -88,17 +88,72 @@ async def test_a_successor_with_the_same_pid_is_not_waited_for() -> None:
         await processes.ended(processes.ProcessIdentity(process.pid, "1"))
 
 
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+
+
+@linux
+@pytest.mark.asyncio
+async def test_however_many_wait_for_one_process_it_takes_one_descriptor() -> None:
+    told: list[int] = []
+
+    async def wait(number: int, identity: processes.ProcessIdentity, scope: anyio.CancelScope) -> None:
+        with scope:
+            await processes.ended(identity)
+            told.append(number)
+
+    with child() as process:
+        identity = processes.identify(process.pid)
+        assert identity is not None
+        before = descriptors()
+        scopes = [anyio.CancelScope() for _ in range(50)]
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(10):
+                for number, scope in enumerate(scopes):
+                    tasks.start_soon(wait, number, identity, scope)
+                await anyio.wait_all_tasks_blocked()
+                assert descriptors() == before + 1
+                for scope in scopes[:10]:  # the first of them is whom the others wait for
+                    scope.cancel()
+                    await anyio.wait_all_tasks_blocked()
+                    assert descriptors() == before + 1
+                assert told == []
+                process.kill()
+        assert sorted(told) == list(range(10, 50))
+        assert descriptors() == before
+    assert not processes._waited_for
+
+
+@linux
+@pytest.mark.asyncio
+async def test_who_cannot_wait_leaves_it_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others find out for themselves that there is no descriptor, and may try again."""
+
+    def none_left(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "no descriptor")
+
+    with child() as process:
+        identity = processes.identify(process.pid)
+        assert identity is not None
+        monkeypatch.setattr("os.pidfd_open", none_left)
+        with anyio.fail_after(5):
+            for _ in range(2):
+                with pytest.raises(OSError, match="no descriptor"):
+                    await processes.ended(identity)
+        assert not processes._waited_for
+
+
 @linux
 @pytest.mark.asyncio
 async def test_waiting_that_is_cancelled_gives_its_descriptor_back() -> None:
     with child() as process:
         identity = processes.identify(process.pid)
         assert identity is not None
-        fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+        fds = descriptors()
         with anyio.move_on_after(0) as scope:
             await processes.ended(identity)
         assert scope.cancelled_caught
-        assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
+        assert descriptors() == fds
 
 
 @linux
@@ -167,7 +222,7 @@ async def test_what_cannot_be_looked_at_is_not_called_dead(monkeypatch: pytest.M
 
     mine = processes.identify(os.getpid())
     assert mine is not None
-    fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+    fds = descriptors()
     monkeypatch.setattr(pathlib.Path, "read_text", no_look)
     assert processes.program(mine.pid) == ""
     with pytest.raises(OSError, match=os.strerror(number)):
@@ -177,7 +232,7 @@ async def test_what_cannot_be_looked_at_is_not_called_dead(monkeypatch: pytest.M
     assert starting.lives(mine.pid, mine.start)
     assert usage()["rss_bytes"] > 1_000_000
     monkeypatch.undo()
-    assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
+    assert descriptors() == fds
     assert not starting.lives(mine.pid, mine.start + "0")
 
 

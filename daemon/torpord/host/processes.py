@@ -28,6 +28,10 @@ class ProcessIdentity:
     start: str
 
 
+# By whom a process is waited for that several wait for: what it sets when it does no more. See `ended`.
+_waited_for: dict[ProcessIdentity, anyio.Event] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """Who connected, by the kernel's word, at the moment of connecting. Pid 0: in no namespace that we see."""
@@ -57,7 +61,23 @@ async def ended(identity: ProcessIdentity) -> None:
 
     Raises OSError where no descriptor is left. Where the system cannot tell it looks every second: it has no pidfd_open
     (Linux before 5.3, or a sandbox that forbids it), or the pid is a thread's that is not its process's first.
+
+    However many wait for one process, it takes one descriptor: a program with thousands of agents names its own pid for
+    each of them. One waits for the system, the others for that one; where it gives up, the next takes its place.
     """
+    while (other := _waited_for.get(identity)) is not None:
+        await other.wait()
+        if not is_alive(identity):
+            return
+    given_up = _waited_for[identity] = anyio.Event()
+    try:
+        await _ended(identity)
+    finally:
+        del _waited_for[identity]
+        given_up.set()
+
+
+async def _ended(identity: ProcessIdentity) -> None:
     if sys.platform == "darwin":
         await macos.ended(identity)
         return
