@@ -281,6 +281,17 @@ def test_status_shows_who_is_there(home: pathlib.Path, torpor: Torpor) -> None:
         assert daemon.methods()[asked:] == ["status"]
 
 
+def test_the_table_has_a_line_each_on_a_narrow_terminal_too(
+    home: pathlib.Path, torpor: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torpor.cli.streams.columns", lambda: 50)
+    with FakeDaemon(home, *[_some()] * 2):
+        status, table = torpor("status")[1].splitlines(), torpor("agent")[1].splitlines()[:-1]
+    at = status.index("  agents    1 busy, 1 exhausted, 1 idle, 2 offline")
+    assert {len(line) for line in (*status[at + 1 : at + 5], *table[:5])} <= set(range(51))
+    assert all(line.endswith("…") for line in (status[at + 2], table[1]))
+
+
 def test_status_shows_ten_at_most_and_asks_no_more_than_it_must(home: pathlib.Path, torpor: Torpor) -> None:
     many = [agent(f"a{number:02}", "busy") for number in range(30)]
     with FakeDaemon(home, *[Room(*many)] * 1) as daemon:

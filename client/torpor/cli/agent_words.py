@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torpor import durations
-from torpor.cli import run_words, show, streams
+from torpor.cli import run_words, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,8 +56,7 @@ def table(agents: Iterable[Agent], holds: Mapping[str, str]) -> Iterator[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], _NAME_COLUMNS)
     for row in rows:
-        line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-        yield streams.fitted(line.rstrip())
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _row(agent: Agent, holds: Mapping[str, str]) -> tuple[str, ...]:

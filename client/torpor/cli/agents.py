@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from torpor import wire
-from torpor.cli import agent_words, run_words, show
+from torpor.cli import agent_words, run_words, show, streams
 from torpor.cli.parsing import UsageError
 from torpor.client import Client
 from torpor.errors import Refused
@@ -33,7 +33,7 @@ def ls(args: argparse.Namespace) -> int:
         show.print_json({"agents": agents, "long_offline": gone})
         return wire.EX_OK
     if agents:
-        print(*agent_words.table(agents, holds), sep="\n")
+        print(*map(streams.fitted, agent_words.table(agents, holds)), sep="\n")
     elif not gone:
         print(
             f"no agent is {args.status}" if args.status else "no agents yet: `torpor agent beat NAME` makes one known"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from torpor.cli import agent_words, show
+from torpor.cli import agent_words, show, streams
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -74,7 +74,7 @@ def lines(found: Status, present: Present) -> list[str]:
         told.append(f"  agents    {', '.join(f'{counts[status]} {status}' for status in _ORDER if counts.get(status))}")
     if present.agents:
         holds = {hold["hold_id"]: hold["why"] for hold in found["holds"]}
-        told += [f"    {line}" for line in agent_words.table(present.agents, holds)]
+        told += [streams.fitted(f"    {line}") for line in agent_words.table(present.agents, holds)]
     more = sum(counts.get(status, 0) for status in _THERE) - len(present.agents)
     if more > 0:
         told.append(f"    and {more} more: `torpor agent` lists them")
