@@ -214,6 +214,25 @@ def test_as_many_slots_as_an_agent_may_have(line: LineClient, agent: str) -> Non
     assert len(line.call("agent.get", agent_id=agent)["agent"]["slots"]) == 100
 
 
+def test_pages_lose_and_repeat_nothing_while_slots_come_and_go(daemon: RunningDaemon) -> None:
+    with daemon.connect() as line:
+        ids: list[str] = []
+        for name in ("a", "b b", "c", "d"):
+            line.call("agent.register", agent_id=name)
+            ids += sorted(added(line, name, 600) for _ in range(20 if name != "c" else 0))
+        seen: list[str] = []
+        for number, page in enumerate(pages(line, "slot.list", limit=7)):
+            seen += [slot["slot_id"] for slot in page["slots"]]
+            line.call("slot.cancel", slot_id=ids[number])
+            added(line, "a", 600)
+            if number == 4:  # in the midst of its slots
+                line.call("agent.forget", agent_id="b b")
+        known = set(ids[:20] + ids[40:])
+        assert [each for each in seen if each in known] == [each for each in ids if each in known]
+        assert len(seen) == len(set(seen))
+        assert line.call("slot.list", agent_id="c") == {"slots": [], "cursor": None}
+
+
 def test_large_ones_come_in_replies_that_fit(daemon: RunningDaemon) -> None:
     with daemon.connect() as line:
         line.call("agent.register", agent_id="a")

@@ -225,7 +225,7 @@ AGENT_ROWS = (
         {
             "agent_id": Param(_AGENT),
             "status": Param(OneOf(SLOT_STATUSES)),
-            "cursor": Param(Text(64)),
+            "cursor": Param(Text(wire.MAX_AGENT_ID_CHARS + 32)),
             "limit": _LIMIT,
         },
         look=_slot_list,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,13 +12,15 @@ from torpor import wire
 from torpord.control.desk import Desk
 from torpord.control.params import RefusedError
 from torpord.core.agent_report import agent_view, holds_by_owner, slot_view, whole_agent
-from torpord.core.agents import Agent
+from torpord.core.agents import Agent, Agents
 from torpord.core.draft import Refusal
 
 DEFAULT_ROWS = 100
 # Names looked at for one page. With a status that few have, a page may be empty: who asks goes on, and others have
 # their turn in between.
 MOST_LOOKED_AT = 2000
+# As a slot's id in a cursor: ids are hexadecimal digits.
+_BEHIND_ALL = "~"
 # Half a page of text: what it is wrapped in on the wire comes on top.
 _PAGE_BYTES = wire.MAX_PAGE_BYTES // 2
 
@@ -58,20 +60,43 @@ def agent_list(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slot_list(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer `slot.list`: by id, as `agent.list` by name. Raises RefusedError."""
-    world, now, status, after = desk.world, desk.now(), params.get("status"), params.get("cursor", "")
-    slots, limit = world.agents.slots, params.get("limit", DEFAULT_ROWS)
-    ids = _found(desk, params["agent_id"]).slots if "agent_id" in params else slots.keys()
+    """Answer `slot.list`: by agent, and then by id. Raises RefusedError.
+
+    By id alone would be to sort all of them for each page, a tenth of a second with as many as there may be.
+    """
+    world, now, status = desk.world, desk.now(), params.get("status")
+    last_id, last_agent = _place(params.get("cursor"))
+    limit, agents = params.get("limit", DEFAULT_ROWS), world.agents
     page: list[dict[str, Any]] = []
-    size = 0
-    # All of them are sorted for each page: 40 ms with as many as there may be, and nobody has so many.
-    for slot_id in sorted(each for each in ids if each > after):
-        slot = slots[slot_id]
-        if status is not None and slot.state != status:
-            continue
-        view = slot_view(slot, world, now)
-        size += len(orjson.dumps(view))
-        if page and (len(page) == limit or size > _PAGE_BYTES):
-            return {"slots": page, "cursor": page[-1]["slot_id"]}
-        page.append(view)
+    size = looked = 0
+    for name in (_found(desk, params["agent_id"]).agent_id,) if "agent_id" in params else _from(agents, last_agent):
+        agent = agents.by_id[name]
+        for slot_id in sorted(agent.slots):
+            slot = agents.slots[slot_id]
+            if (name == last_agent and slot_id <= last_id) or (status is not None and slot.state != status):
+                continue
+            view = slot_view(slot, world, now)
+            size += len(orjson.dumps(view))
+            if page and (len(page) == limit or size > _PAGE_BYTES):
+                return {"slots": page, "cursor": f"{page[-1]['slot_id']} {page[-1]['agent_id']}"}
+            page.append(view)
+        looked += 1 + len(agent.slots)
+        if looked >= MOST_LOOKED_AT and "agent_id" not in params:
+            return {"slots": page, "cursor": f"{_BEHIND_ALL} {name}"}
     return {"slots": page, "cursor": None}
+
+
+def _place(cursor: str | None) -> tuple[str, str]:
+    """Return the slot and the agent that a page has to begin behind. Raises RefusedError."""
+    last_id, space, last_agent = (cursor or " ").partition(" ")
+    if not space or (cursor is not None and not (last_id and last_agent)):
+        raise RefusedError(Refusal("invalid_params", "cursor is not one that was given", {"field": "cursor"}))
+    return last_id, last_agent
+
+
+def _from(agents: Agents, name: str) -> Iterator[str]:
+    """Give the names of agents, from this one on."""
+    if name in agents.by_id:
+        yield name
+    for _, each in agents.ids.after(0.0, name):
+        yield each
