@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from client.fake_daemon import FakeDaemon, Visitor, serve, write_state
 from client.some_agents import Room, agent
 from client.terminal import Terminal
+from waiting import until
 
 if TYPE_CHECKING:
     import pathlib
@@ -66,6 +67,7 @@ def test_who_is_there_is_asked_again_only_when_somebody_moved(home: pathlib.Path
 
     with FakeDaemon(home, scene, scene) as daemon, Terminal(_watch(home)) as terminal:
         terminal.until(b"codex  busy")
+        until(lambda: followers)
         followers[0].record(8)  # a transition: the status is asked for
         terminal.until(b"? -> ?")
         assert sorted(daemon.methods()) == ["agent.list", "status", "status", "subscribe"]
