@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 # A page may be short, or empty: 2,000 agents are looked through for one, in a millisecond or two of the daemon's.
 _MOST_PAGES = 50
+_MOST_PAGES_OF_SLOTS = 5  # where the next one is not among them, a status does without its name
 _THERE: tuple[AgentStatus, ...] = ("busy", "on_call", "exhausted", "idle")
 _ORDER: tuple[AgentStatus, ...] = (*_THERE, "offline")
 
@@ -47,10 +48,13 @@ def questions(found: Status) -> Generator[Question, Any, Present]:
             left, cursor = left - len(page["agents"]), page["cursor"]
             if left <= 0 or cursor is None:
                 break
-    slot = None
-    if found.get("next_wake_ts"):
-        page = yield "slot_list", {"status": "planned", "limit": 100}
+    slot, cursor = None, None
+    for _ in range(_MOST_PAGES_OF_SLOTS if found.get("next_wake_ts") else 0):
+        page = yield "slot_list", {"status": "planned", "cursor": cursor, "limit": 100}
         slot = next((each for each in page["slots"] if each["due_ts"] == found["next_wake_ts"]), None)
+        cursor = page["cursor"]
+        if slot is not None or cursor is None:
+            break
     return Present(agents, slot)
 
 
