@@ -36,7 +36,8 @@ _TELLS = ("last_assistant_message", "error_details", "error_message")
 
 # Together with the harness's name they stay below wire.MAX_AGENT_ID_CHARS; Claude Code's own are UUIDs.
 _SESSION_CHARS, _SUBAGENT_CHARS = 64, 48
-_TEXT_CHARS = 1024  # wire.MAX_TEXT_CHARS
+_MESSAGE_CHARS = 1024
+_META_CHARS = 512  # of one text: two of them stay below wire.MAX_META_BYTES in any script
 
 
 class Meaning:
@@ -70,7 +71,7 @@ def read(payload: "Mapping[str, Any]") -> Meaning | None:
     if not session or not isinstance(event, str) or event not in EVENTS:
         return None
     agent_id = f"{HARNESS}:{session}"
-    meaning = Meaning(agent_id, ("agent.heartbeat", {"agent_id": agent_id}), _fit(payload.get("cwd"), _TEXT_CHARS))
+    meaning = Meaning(agent_id, ("agent.heartbeat", {"agent_id": agent_id}), _fit(payload.get("cwd"), _META_CHARS))
     if event in _WAKES:
         meaning.if_down = "wake"
     if payload.get("agent_id") is not None:
@@ -131,7 +132,7 @@ def _failed(meaning: Meaning, payload: "Mapping[str, Any]") -> None:
         _does(meaning, "idle")
         return
     params = {"agent_id": meaning.agent_id, "to": "exhausted", "reason": reason, "key": os.urandom(16).hex()}
-    message = next((text for name in _TELLS if (text := _fit(payload.get(name), _TEXT_CHARS))), "")
+    message = next((text for name in _TELLS if (text := _fit(payload.get(name), _MESSAGE_CHARS))), "")
     if message:
         params["message"] = message
     meaning.word = ("agent.transition", params)
@@ -146,7 +147,7 @@ def _of_subagent(parent_id: str, event: str, payload: "Mapping[str, Any]") -> "l
     agent_id = f"{parent_id}/{name}"
     match event:
         case "SubagentStart":
-            made = _register(agent_id, parent_id=parent_id, kind=_fit(payload.get("agent_type"), _TEXT_CHARS))
+            made = _register(agent_id, parent_id=parent_id, kind=_fit(payload.get("agent_type"), _META_CHARS))
             return [made, ("agent.heartbeat", {"agent_id": agent_id, "doing": "busy"})]
         case "SubagentStop":
             return [("agent.forget", {"agent_id": agent_id})]

@@ -212,11 +212,7 @@ def _program(pid: int) -> str:
 
 
 def _is_about_pid(word: "Word", refusal: "Refusal | None") -> bool:
-    return (
-        word[0] == "agent.register"
-        and refusal is not None
-        and (refusal.get("field") == "pid" or refusal.get("name") == "too_many")
-    )
+    return word[0] == "agent.register" and refusal is not None and refusal.get("field") == "pid"
 
 
 def _is_over(refusal: "Refusal") -> bool:

@@ -112,7 +112,7 @@ class Wrapped:
         try:
             done = self._ask(calls.agent_register(self._name, pid=pid))
         except Refused as refusal:
-            if self._pid is None or not (refusal.data.get("field") == "pid" or refusal.name == "too_many"):
+            if self._pid is None or refusal.data.get("field") != "pid":
                 raise
             self._pid = None  # it means nothing to a daemon outside this container, or it has no watch left
             done = self._ask(calls.agent_register(self._name))
