@@ -212,17 +212,18 @@ def _some() -> Room:
 
 
 def test_the_table(home: pathlib.Path, torpor: Torpor) -> None:
-    with FakeDaemon(home, *[_some()] * 5):
+    room = _some()
+    with FakeDaemon(home, *[room] * 5):
         status, out, err = torpor("agent")
         assert (status, err) == (0, "")
         heading, *rows, gone = out.splitlines()
         assert heading.split() == ["AGENT", "STATUS", "SINCE", "UNTIL", "SOURCE", "HOLDS"]
-        now = show.soon(ts(0))[:5]
+        until = show.soon(room.agents["codex"]["recovery_at"])[:5]
         for row, parts in zip(
             rows,
             (
                 ["claude-code:3f2a", "busy", "4m 2s", "torpor", "slot 91ab (work)"],
-                ["codex", "exhausted", "1h 3m", f"{now}", "(message)", "2 slots"],
+                ["codex", "exhausted", "1h 3m", until, "(message)", "2 slots"],
                 ["editor", "idle", "12m", 'hold "keep up", hold "gone"'],
                 ["night", "offline", "1h", "(slot)", "1 slot"],
             ),
