@@ -14,7 +14,7 @@ from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core.agents import MOST_EXACT, SLICE, Agents, Doing
 from torpord.core.draft import Refusal
-from torpord.core.lifecycle import State
+from torpord.core.lifecycle import State, Trigger
 
 TIMEOUT_S = POLICY.heartbeat_timeout_s
 
@@ -102,6 +102,24 @@ def test_one_that_works_keeps_it_awake_and_each_beat_counts(doing: Doing) -> Non
         assert life.due() == []
     assert life.state is State.WAKE
     assert [deadline.name for deadline in life.due()] == []
+
+
+def test_who_wants_it_to_sleep_is_told_which_agents_are_at_work() -> None:
+    life = started()
+    for name in ("a", "b", "c", "d"):
+        life.register(name)
+        life.tell("busy", name)
+    life.tell("idle", "d")
+    refused = life.trigger(Trigger.FORCE_SLEEP).reply
+    assert isinstance(refused, Refusal)
+    assert [(each["kind"], each["agent_id"]) for each in refused.data["busy"]] == [("agent", name) for name in "abc"]
+    assert all(name in refused.message for name in ("a (", "b (", "c ("))
+    waits = life.do(ev.HibernateWanted(CLIENT, now=False)).reply
+    assert isinstance(waits, dict)
+    assert len(waits["waiting_for"]) == 3
+    life.tell("idle", "a")
+    life.pass_("presence_due")
+    assert life.state is State.SLEEP, "the last of them is gone: the wish is carried out"
 
 
 def test_the_idle_time_starts_when_the_last_one_ends_its_work() -> None:
