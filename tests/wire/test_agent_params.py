@@ -15,11 +15,11 @@ from wire.agents import ahead
 NAMED = ("agent.register", "agent.heartbeat", "agent.transition", "agent.get", "agent.forget", "slot.add")
 BESIDE: dict[str, dict[str, Any]] = {
     "agent.transition": {"to": "idle"},
-    "slot.add": {"type": "work", "at": "2026-11-21T18:00:00Z"},
+    "slot.add": {"type": "work", "at": "2001-01-01T00:00:00Z"},
 }
 NO_IDS = ("", "x" * 129, "x" * 10_000, "two\nlines", "\x00", "\x1b[31m", "a\tb", "\u202e", 5, None, ["a"])
 EXHAUSTED: dict[str, Any] = {"agent_id": "known", "to": "exhausted"}
-SLOT: dict[str, Any] = {"agent_id": "known", "type": "work", "at": "2026-11-21T18:00:00Z"}
+SLOT: dict[str, Any] = {"agent_id": "known", "type": "work", "at": "2001-01-01T00:00:00Z"}
 KNOWN: dict[str, Any] = {"agent_id": "known"}
 
 

@@ -29,7 +29,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "agent.heartbeat": {"agent_id": "a", "doing": "busy"},
     "agent.transition": {"agent_id": "a", "to": "exhausted", "retry_after": 600},
     "agent.forget": {"agent_id": "a"},
-    "slot.add": {"agent_id": "a", "type": "work", "at": "2026-01-01T00:00:00Z", "payload": {"b": 1, "a": [0.5, None]}},
+    "slot.add": {"agent_id": "a", "type": "work", "at": "2001-01-01T00:00:00Z", "payload": {"b": 1, "a": [0.5, None]}},
     "slot.take": {},
     "slot.finish": {},
     "slot.cancel": {"reason": "r"},

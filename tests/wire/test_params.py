@@ -34,7 +34,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "agent.transition": {"agent_id": "a", "to": "exhausted"},
     "agent.get": {"agent_id": "a"},
     "agent.forget": {"agent_id": "a"},
-    "slot.add": {"agent_id": "a", "type": "work", "at": "2026-11-21T18:00:00Z"},
+    "slot.add": {"agent_id": "a", "type": "work", "at": "2001-01-01T00:00:00Z"},
     "slot.take": {"slot_id": "0"},
     "slot.finish": {"slot_id": "0"},
     "slot.cancel": {"slot_id": "0"},
