@@ -19,7 +19,7 @@ from torpor import calls, presence, talk, wire
 from torpor import home as homes
 from torpor.cli import child, parsing, streams
 from torpor.deadline import Deadline
-from torpor.errors import Down, Error, Refused, Unreachable
+from torpor.errors import Down, Error, Refused, Timeout, Unreachable
 from torpor.link import Link
 
 if TYPE_CHECKING:
@@ -176,7 +176,10 @@ class Wrapped:
         """Say that the command has ended, within two seconds; then what was in the way."""
         end_s = time.monotonic() + _LEAVE_WITHIN_S
         self._over.set()
-        self._settled.wait(_LEAVE_WITHIN_S)
+        if threading.active_count() == 1:
+            return  # the command could not be run: nothing was said of it
+        if not self._settled.wait(_LEAVE_WITHIN_S) and self._trouble is None:
+            self._trouble = Timeout(f"no answer from {self._place.socket} while the command ran")
         self._link.hang_up()
         if self._is_known:
             try:
