@@ -39,13 +39,13 @@ _DOING = {doing.value: doing for doing in Doing}
 
 def write(db: sqlite3.Connection, entries: Sequence[Entry], before: Agents, after: Agents) -> None:
     """Write what the records of a batch make of agents and slots."""
-    heard: set[str] = set()
+    heard: dict[str, float] = {}
     named: set[str] = set()
     slots: set[str] = set()
     for entry in entries:
         match entry.record:
             case AgentSeen(agent_id=agent_id):
-                heard.add(agent_id)
+                heard[agent_id] = entry.wall_s
             case SlotRecord(agent_id=agent_id, slot_id=slot_id):
                 named.add(agent_id)
                 slots.add(slot_id)
@@ -56,7 +56,9 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: Agents, afte
                 slots.update(_slots_of(agent_id, before), _slots_of(agent_id, after))
             case Started():  # what was offered is planned anew, without a record of each
                 slots.update(slot_id for slot_id, slot in before.slots.items() if after.slots.get(slot_id) is not slot)
-    _write_presence(db, heard | named, before, after)
+    for agent_id in named & heard.keys():  # it may be forgotten since
+        del heard[agent_id]
+    _write_presence(db, heard, named, before, after)
     _write_agents(db, named, before, after)
     _write_slots(db, slots, before, after)
 
@@ -66,17 +68,19 @@ def _slots_of(agent_id: str, agents: Agents) -> Iterable[str]:
     return () if agent is None else agent.slots
 
 
-def _write_presence(db: sqlite3.Connection, agent_ids: Iterable[str], before: Agents, after: Agents) -> None:
-    gone, new = [], []
-    # In the order of the table: of thousands, neighbours share a page.
-    for agent_id in sorted(agent_ids):
+def _write_presence(
+    db: sqlite3.Connection, heard: dict[str, float], named: Iterable[str], before: Agents, after: Agents
+) -> None:
+    gone = []
+    for agent_id in named:
         seen = after.seen.get(agent_id)
         if seen is None:
             gone.append((agent_id,))
         elif seen is not before.seen.get(agent_id):
-            new.append((agent_id, seen.wall_s))
+            heard[agent_id] = seen.wall_s
     db.executemany("DELETE FROM presence WHERE agent_id = ?", gone)
-    db.executemany("INSERT OR REPLACE INTO presence VALUES (?, ?)", new)
+    # In the order of the table: of thousands, neighbours share a page.
+    db.executemany("INSERT OR REPLACE INTO presence VALUES (?, ?)", sorted(heard.items()))
 
 
 def _write_agents(db: sqlite3.Connection, agent_ids: Iterable[str], before: Agents, after: Agents) -> None:
