@@ -6,12 +6,13 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench-runs bench-send clean
+.PHONY: help demo test lint format bench-agents bench-runs bench-send clean
 
 help:
 	@echo "make demo   a tour: a real daemon, one whole life; some 10 seconds"
 	@echo "make test   all tests, in a virtual environment of their own (.venv)"
 	@echo "make lint   formatting, lint and types"
+	@echo "make bench-agents what a heartbeat, an agent's memory and a start cost with 100,000 agents"
 	@echo "make bench-runs   what durable steps cost beside DBOS, and requests while a step burns all cores"
 	@echo "make bench-send   what torpor send costs beside the bare interpreter"
 	@echo "make clean  remove the virtual environment and what tools leave behind"
@@ -56,6 +57,9 @@ lint: $(VENV)/.lint
 format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-agents: $(VENV)/.run
+	@$(BIN)/python bench/agents.py
 
 bench-runs: $(VENV)-bench/.made
 	@$(VENV)-bench/bin/python bench/runs.py
