@@ -96,7 +96,7 @@ def test_a_start_gives_everyone_their_time_anew() -> None:
     assert "presence_due" in names(life)
 
 
-@pytest.mark.parametrize("awake_s", [10.0, 19_990.0, 20_100.0, 90_000.0])
+@pytest.mark.parametrize("awake_s", [10.0, 19_990.0, 20_000.0, 20_100.0, 90_000.0])
 def test_a_reboot_begins_another_awake_clock(awake_s: float) -> None:
     """Whatever that says: less than the last one said, or more."""
     life = started()

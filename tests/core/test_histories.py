@@ -13,14 +13,16 @@ from core.folding import fold, in_the_ledger, read_back
 from core.histories import FORBIDS, OF_AGENTS, conditions, lives, lives_of_agents, tried
 from core.life import CLIENT, DUE, SHELL, Life
 from torpord.core import agent_events as ae
+from torpord.core import agent_report, report
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
-from torpord.core import report
+from torpord.core.agents import SlotState
 from torpord.core.deadlines import deadlines
 from torpord.core.decide import decide
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State, Trigger
+from torpord.core.persistent import Map
 from torpord.core.runs import RunStatus
 
 # Four states, three ways down, and one look that finds what had stood in the way gone.
@@ -70,7 +72,7 @@ def test_the_same_again_decides_the_same(life: Life) -> None:
 
 
 @tried
-@given(lives, st.integers(0, 1_000_000))
+@given(lives | lives_of_agents, st.integers(0, 1_000_000))
 def test_looking_changes_nothing_and_can_be_written_down(life: Life, later_s: int) -> None:
     for turn in life.turns[-8:]:
         world = turn.decision.world
@@ -83,6 +85,8 @@ def test_looking_changes_nothing_and_can_be_written_down(life: Life, later_s: in
             report.cycle_progress(world),
             report.quarantine(world),
             [report.hold_view(hold, now) for hold in world.holds.by_id.values()],
+            [agent_report.whole_agent(world, agent, now) for agent in world.agents.by_id.values()],
+            [agent_report.slot_view(slot, world, now) for slot in world.agents.slots.values()],
             [deadline.at_s for deadline in deadlines(world)],
         ]
         assert world == same
@@ -121,16 +125,17 @@ def test_whoever_is_busy_finds_it_awake_and_a_wish_waits_for_nothing_else(life: 
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_effects_follow_from_records_and_from_nothing_else(life: Life) -> None:
     for turn in life.turns:
         decision, kinds = turn.decision, [entry.record.kind for entry in turn.decision.entries]
         count = {
             kind: sum(isinstance(effect, kind) for effect in decision.effects)
-            for kind in (fx.StartWorker, fx.RunHook, fx.GoDown)
+            for kind in (fx.StartWorker, fx.RunHook, fx.GoDown, fx.RunWakeCommand)
         }
         assert count[fx.RunHook] == kinds.count("state_transition")
         assert count[fx.StartWorker] == kinds.count("run_started")
+        assert count[fx.RunWakeCommand] == kinds.count("agent_wake_started")
         hibernated = any(effect == fx.GoDown("hibernate") for effect in decision.effects)
         assert not hibernated or decision.world.lifecycle.state is State.HIBERNATION
         if decision.world.policy.shadow_run or decision.world.process.leaving:
@@ -175,19 +180,21 @@ def test_a_deadline_that_is_decided_moves_or_goes(life: Life, choices: list[int]
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_nobody_is_ever_stuck(life: Life) -> None:
     if life.world.process.leaving:
         life.start(cause="manual")
     for hold_id in list(life.world.holds.by_id):
         life.release(hold_id)
     for _, agent_id in list(life.world.agents.ids):
-        life.do(ae.AgentForgetWanted(CLIENT, agent_id)) if life.agent(agent_id).waking else life.tell("idle", agent_id)
+        life.tell("idle", agent_id)
     for run in list(life.world.runs.live.values()):
         if run.flow in ENDLESS and not run.cycle and run.status is not RunStatus.FAILED:
             life.order("cancel", run.run_id)
-    for _ in range(50):
+    for _ in range(80):
         life.all_finish()
+        for agent_id in sorted(life.world.agents.waking.keys()):
+            life.do(ae.WakeCommandEnded(SHELL, agent_id, life.agent(agent_id).waking or ""))
         if life.state is State.HIBERNATION:
             break
         life.pass_(life.next_deadline().name)
@@ -204,7 +211,7 @@ def test_nobody_is_ever_stuck(life: Life) -> None:
 
 
 @tried
-@given(lives)
+@given(lives | lives_of_agents)
 def test_whatever_is_reached_survives_the_end_of_the_process(life: Life) -> None:
     before = life.world
     life.do(ev.Leaving(SHELL, "hibernate"))
@@ -213,3 +220,10 @@ def test_whatever_is_reached_survives_the_end_of_the_process(life: Life) -> None
     assert life.world.process.generation == before.process.generation + 1
     kept = {hold_id: hold for hold_id, hold in before.holds.by_id.items() if hold.connection is None}
     assert life.world.holds.by_id == kept
+    agents = before.agents.by_id.values()
+    assert life.world.agents.by_id == Map.of((agent.agent_id, replace(agent, waking=None)) for agent in agents)
+    planned = {"state": SlotState.PLANNED, "again_awake_s": None, "told": False}
+    assert life.world.agents.slots == Map.of(
+        (slot.slot_id, replace(slot, **planned) if slot.state is SlotState.OFFERED else slot)  # type: ignore[arg-type]
+        for slot in before.agents.slots.values()
+    )

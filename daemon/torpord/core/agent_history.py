@@ -10,7 +10,7 @@ from torpord.core import slot_history
 from torpord.core.agenda import Agenda
 from torpord.core.agents import MOST_EXACT, NO_CARD, Agent, Agents, Card, Doing, Exhaustion, Seen
 from torpord.core.persistent import Map
-from torpord.core.records import AgentRecord, Entry, PresenceRecord, Started
+from torpord.core.records import AgentRecord, Entry, PresenceRecord
 from torpord.core.replacing import replace
 
 if TYPE_CHECKING:  # it evolves by this module
@@ -40,15 +40,14 @@ def evolve_agents(world: World, entry: Entry, record: AgentRecord | PresenceReco
     return replace(world, **changes)
 
 
-def restarted(agents: Agents, entry: Entry, record: Started) -> Agents:
-    """Return agents as a process finds them that begins.
+def restarted(agents: Agents, floor_s: float, *, another_boot: bool) -> Agents:
+    """Return agents as a process finds them that begins at `floor_s`, awake time.
 
-    What was offered is offered again, for nobody knows who heard of it. Whoever is online gets its time anew; where the
-    awake clock is another boot's, what was read from the last one's is dropped.
+    What was offered is offered again, for nobody knows who heard of it. Whoever is online gets its time anew, by
+    `Process.presence_from_awake_s`; what was read from another boot's clock is dropped.
     """
-    agents = slot_history.unoffered(agents)
-    last_s, floor_s = agents.presence.last, entry.awake_s
-    if not record.rebase_s and (last_s is None or last_s <= floor_s):
+    agents, last_s = slot_history.unoffered(agents), agents.presence.last
+    if not another_boot and (last_s is None or last_s <= floor_s):
         return agents
     seen = Map.of((agent_id, Seen(0.0, was.wall_s, floor_s)) for agent_id, was in agents.seen.items())
     return replace(agents, seen=seen, presence=Agenda.of((floor_s, agent_id) for _, agent_id in agents.presence))

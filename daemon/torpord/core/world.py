@@ -289,7 +289,8 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
     if agents.by_id:
         from torpord.core.agent_history import restarted  # noqa: PLC0415  # most daemons have no agents
 
-        agents = restarted(agents, entry, record)
+        another_boot = world.process.boot_id != record.boot_id
+        agents = restarted(agents, entry.awake_s, another_boot=another_boot)
     runs = world.runs
     for run in runs.live.values() if shift else ():
         runs = runs.with_(shifted(run, shift))
