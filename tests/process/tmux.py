@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Self
 
+import psutil
 import pytest
 
 from waiting import until
@@ -49,7 +52,10 @@ class Pane:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """End all of it, what is stopped or in the background as well: none of it is to speak after the test."""
+        session = int(self._tmux("display-message", "-p", "#{pane_pid}"))
         self._tmux("kill-server")
+        until(lambda: not _killed(session), what="the end of the shell and its jobs")
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(
@@ -84,3 +90,14 @@ class Pane:
             return seen[0] if word in seen[0] and {seen[0]} == set(seen) - {before} else ""
 
         return until(still, what=f"a screen with {word!r}, not\n{self.screen()}")
+
+
+def _killed(session: int) -> int:
+    """Kill what is in the session, and return how many there were."""
+    count = 0
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):  # it has ended meanwhile
+            if os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                os.kill(pid, signal.SIGKILL)
+                count += 1
+    return count
