@@ -15,6 +15,10 @@ log = structlog.get_logger("torpord.holders")
 
 RETRY_S = 5.0
 
+# Each takes a descriptor, and there are 4,096: 1,024 of them are for connections, and a thousand for holds. An agent
+# whose process is not watched goes when its heartbeats stop, as all those do that name none.
+MOST_AGENT_PROCESSES = 1500
+
 # What hangs on a process: "hold" or "agent", and its id.
 Key = tuple[str, str]
 
@@ -26,6 +30,7 @@ class Holders:
         self._writer = writer
         self._tasks = tasks
         self._watched: dict[Key, tuple[processes.ProcessIdentity, anyio.CancelScope]] = {}
+        self._agents_of: dict[processes.ProcessIdentity, int] = {}
 
     def watch(self, effect: WatchProcess | WatchAgent) -> None:
         """Begin to watch; in the place of another process of the same agent, if there was one."""
@@ -34,15 +39,25 @@ class Holders:
         if key in self._watched and self._watched[key][0] == identity:
             return
         self.forget(*key)
+        if isinstance(effect, WatchAgent):
+            if identity not in self._agents_of and len(self._agents_of) >= MOST_AGENT_PROCESSES:
+                log.warning("agent_not_watched", agent_id=effect.agent_id, pid=effect.pid, most=MOST_AGENT_PROCESSES)
+                return
+            self._agents_of[identity] = self._agents_of.get(identity, 0) + 1
         scope = anyio.CancelScope()
         self._watched[key] = (identity, scope)
         self._tasks.start_soon(self._watch, effect, identity, scope)
 
     def forget(self, kind: str, name: str) -> None:
         """Stop watching: the "hold" or "agent" of this id is gone, or hangs on no process."""
-        _, scope = self._watched.pop((kind, name), (None, None))
-        if scope is not None:
-            scope.cancel()
+        identity, scope = self._watched.pop((kind, name), (None, None))
+        if identity is None or scope is None:
+            return
+        scope.cancel()
+        if kind == "agent":
+            self._agents_of[identity] -= 1
+            if not self._agents_of[identity]:
+                del self._agents_of[identity]
 
     async def _watch(
         self, effect: WatchProcess | WatchAgent, identity: processes.ProcessIdentity, scope: anyio.CancelScope
@@ -55,7 +70,8 @@ class Holders:
                 except OSError as error:  # no descriptor left: others end, and then there is one
                     log.warning("cannot_watch", pid=effect.pid, error=str(error))
                     await anyio.sleep(RETRY_S)
-            self._writer.owe(_ended(effect))
+            if not scope.cancel_called:  # of a process that has ended already it hears without a pause
+                self._writer.owe(_ended(effect))
 
 
 def _ended(effect: WatchProcess | WatchAgent) -> Event:
