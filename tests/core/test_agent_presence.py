@@ -239,7 +239,7 @@ def _known(name: str) -> Agents:
 # Many: presence is looked at when its time comes, and not with each heartbeat.
 
 MANY = MOST_EXACT + 6
-beats = st.lists(st.tuples(st.sampled_from([0.5, 10.0, 45.0, 100.0]), st.integers(0, 2**MANY - 1)), max_size=12)
+beats = st.lists(st.tuples(st.sampled_from([0.1, 1 / 3, 10.0, 45.0, 100.0]), st.integers(0, 2**MANY - 1)), max_size=12)
 
 
 @settings(max_examples=30, deadline=None)

@@ -64,8 +64,7 @@ def _use(world: World, entry: Entry) -> dict[str, Any]:
 
 
 def _seen(agents: Agents, entry: Entry, agent_id: str) -> Agents:
-    was, presence = agents.seen.get(agent_id), agents.presence
-    filed_s = entry.awake_s if was is None else was.filed_s
+    presence, filed_s = agents.presence, agents.seen[agent_id].filed_s
     if filed_s != entry.awake_s and len(presence) <= MOST_EXACT and agents.by_id[agent_id].online:
         presence = presence.moved(filed_s, entry.awake_s, agent_id)
         filed_s = entry.awake_s

@@ -8,12 +8,12 @@ from torpord.core.agents import Agent, Card, Doing, Exhaustion, SlotState
 from torpord.core.draft import Draft
 
 
-def do(draft: Draft, agent_id: str, doing: Doing, *, slot_id: str | None = None, reason: str = "") -> None:
+def do(draft: Draft, agent_id: str, doing: Doing, *, reason: str = "") -> None:
     """Let an agent do something else. Nothing: then the slot it had taken is finished."""
     agent = draft.world.agents.by_id[agent_id]
     if doing is Doing.IDLE and agent.slot_id is not None:
         draft.record(ar.SlotFinished(agent_id, agent.slot_id))
-    draft.record(ar.AgentDoing(agent_id, doing.value, slot_id, reason))
+    draft.record(ar.AgentDoing(agent_id, doing.value, reason=reason))
 
 
 def exhaust(draft: Draft, agent_id: str, reason: str, recovery_ts: float, source: str) -> None:
