@@ -20,8 +20,11 @@ log = structlog.get_logger("torpord")
 
 def process_started(world: World, policy: Policy, cause: str, supervisor: str) -> ProcessStarted:
     """Build the event of this start. Looks at each process that a hold or an agent hangs on."""
-    tied = list(map(world.agents.by_id.__getitem__, sorted(world.agents.tied.keys())))
-    holds = [hold for hold in world.holds.by_id.values() if hold.pid is not None and hold.pid_start is not None]
+    holds = {hold.hold_id: (hold.pid, hold.pid_start) for hold in world.holds.by_id.values() if hold.pid is not None}
+    agents = {agent_id: world.agents.by_id[agent_id].said for agent_id in world.agents.tied}
+    tied = {agent_id: (card.pid, card.pid_start) for agent_id, card in agents.items()}
+    # Each once: a program with many agents names its own for all of them.
+    dead = {process for process in {*holds.values(), *tied.values()} if not lives(*process)}
     return ProcessStarted(
         {"source": cause, "pid": os.getppid()},
         pid=os.getpid(),
@@ -30,8 +33,8 @@ def process_started(world: World, policy: Policy, cause: str, supervisor: str) -
         supervisor=supervisor,
         boot_id=processes.boot_id(),
         policy=policy,
-        dead_holds=tuple(hold.hold_id for hold in holds if not lives(hold.pid, hold.pid_start)),
-        dead_agents=tuple(a.agent_id for a in tied if not lives(a.said.pid, a.said.pid_start)),
+        dead_holds=tuple(hold_id for hold_id, process in holds.items() if process in dead),
+        dead_agents=tuple(sorted(agent_id for agent_id, process in tied.items() if process in dead)),
     )
 
 
