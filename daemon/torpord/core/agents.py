@@ -212,10 +212,16 @@ class Agents:
 
         The only place that keeps in step what follows from agents alone: all but `seen`, `presence` and the slots.
         """
-        agent_id = (after or before or _NOBODY).agent_id
-        changes: dict[str, object] = {"by_id": _kept(self.by_id, agent_id, after)}
-        if before is None or after is None:
-            changes["ids"] = self.ids.with_(0.0, agent_id) if before is None else self.ids.without(0.0, agent_id)
+        changes: dict[str, object] = {}
+        if after is not None:
+            agent_id = after.agent_id
+            changes["by_id"] = self.by_id.set(agent_id, after)
+            if before is None:
+                changes["ids"] = self.ids.with_(0.0, agent_id)
+        else:
+            agent_id = before.agent_id if before is not None else ""  # nobody: a KeyError, here
+            changes["by_id"] = self.by_id.delete(agent_id)
+            changes["ids"] = self.ids.without(0.0, agent_id)
         was, now = before.status if before else None, after.status if after else None
         if was is not now:
             changes["counts"] = tuple(
@@ -235,10 +241,3 @@ class Agents:
             left = self.recoveries if ended is None else self.recoveries.without(ended, agent_id)
             changes["recoveries"] = left if ends is None else left.with_(ends, agent_id)
         return replace(self, **changes)
-
-
-_NOBODY = Agent("")
-
-
-def _kept(by_id: Map[str, Agent], agent_id: str, after: Agent | None) -> Map[str, Agent]:
-    return by_id.delete(agent_id) if after is None else by_id.set(agent_id, after)
