@@ -75,7 +75,7 @@ def _read_args(args: list[str]) -> tuple[str, str | None]:
     rest = iter(args)
     for arg in rest:
         if arg == "--home":
-            home = next(rest, None)
+            home = next(rest, "")
         elif arg.startswith("--home="):
             home = arg.partition("=")[2]
         elif arg == "--timeout":

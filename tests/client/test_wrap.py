@@ -317,3 +317,15 @@ def test_a_daemon_that_cannot_be_started_is_no_reason_not_to_run(home: pathlib.P
     status, out, err = _run(home, "editor", "--", "sh", "-c", "echo said; exit 7")
     assert (status, out) == (7, "said\n")
     assert err.startswith("torpor: agent editor was not known all the time: ")
+
+
+def test_an_answer_that_makes_no_sense_is_told_at_the_end_only(home: pathlib.Path) -> None:
+    def strange(visitor: Visitor) -> None:
+        visitor.answer(visitor.request(), {"surprise": 1})
+        visitor.daemon.ended.wait()
+
+    with FakeDaemon(home, *_always(strange)):
+        status, out, err = _run(home, "editor", "--", "sh", "-c", "echo said; exit 7")
+    assert (status, out) == (7, "said\n")
+    assert err.startswith("torpor: agent editor was not known all the time: torpor made a mistake of its own: KeyError")
+    assert len(err.splitlines()) == 1

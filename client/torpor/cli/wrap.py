@@ -74,6 +74,13 @@ class Wrapped:
 
     def keep(self) -> None:
         """Say that the agent is busy, then that it is there, until it is over. Runs beside the command."""
+        try:
+            self._speak()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours is told as well, but not on the command's screen
+            self._trouble = Unreachable(f"torpor made a mistake of its own: {error!r}")
+            self._settled.set()
+
+    def _speak(self) -> None:
         while True:
             pause_s = self._turn()
             self._link.close()
@@ -104,7 +111,7 @@ class Wrapped:
 
     def _pause_s(self) -> float:
         """Return how long to wait after a failure: the first is tried again at once."""
-        return 0.0 if self._failures == 1 else min(2.0**self._failures, _MOST_PAUSE_S)
+        return 0.0 if self._failures <= 1 else min(2.0 ** min(self._failures, 16), _MOST_PAUSE_S)
 
     def _begin(self) -> None:
         """Make the agent known and busy. Raises torpor's errors."""
@@ -145,10 +152,13 @@ class Wrapped:
         """Have the daemon started, but for one that was stopped; return how long to wait before asking again."""
         try:
             if presence.is_up(self._place.home):
-                return _BETWEEN_LIVES_S
+                self._failures = 0  # it is on its way up or down
+                time.sleep(_BETWEEN_LIVES_S)
+                return 0.0
             known = presence.last_known(self._place.home)
             if presence.was_stopped(known):
                 self._trouble = Down(presence.told_down(self._place.home, known))
+                self._failures = 0  # it was not tried
                 return _LOOK_EVERY_S
         except Error as error:
             self._trouble = error
