@@ -186,7 +186,7 @@ class Wrapped:
         """Say that the command has ended, within two seconds; then what was in the way."""
         end_s = time.monotonic() + _LEAVE_WITHIN_S
         self._over.set()
-        if threading.active_count() == 1:
+        if threading.active_count() == 1 and not self._settled.is_set():
             return  # the command could not be run: nothing was said of it
         if not self._settled.wait(_LEAVE_WITHIN_S) and self._trouble is None:
             self._trouble = Timeout(f"no answer from {self._place.socket} while the command ran")
