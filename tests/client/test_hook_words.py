@@ -69,11 +69,13 @@ def test_work_long_after_a_quota_was_used_up_proves_that_it_is_back(home: pathli
 
 @pytest.mark.parametrize(
     ("event", "refusal"),
-    [("PreToolUse", _exhausted(5)), ("UserPromptSubmit", _exhausted(600)), ("PostToolUseFailure", _exhausted(600)),
+    [("PreToolUse", 5.0), ("UserPromptSubmit", 600.0), ("PostToolUseFailure", 600.0),
      ("PreToolUse", {"name": "conflict", "status": "on_call"}),
      ("PreToolUse", {"name": "conflict", "status": "exhausted", "exhausted_at": "of old"})],
 )  # fmt: skip
-def test_what_proves_nothing_is_presence(home: pathlib.Path, event: str, refusal: dict[str, Any]) -> None:
+def test_what_proves_nothing_is_presence(home: pathlib.Path, event: str, refusal: dict[str, Any] | float) -> None:
+    """A number: its quota was used up so many seconds ago."""
+    refusal = refusal if isinstance(refusal, dict) else _exhausted(refusal)
     with FakeDaemon(home, refusing(heartbeat=[refusal])) as daemon:
         is_silent(home, a_hook(event))
     assert said(daemon) == [
