@@ -79,8 +79,9 @@ def _write_presence(
         elif seen is not before.seen.get(agent_id):
             heard[agent_id] = seen.wall_s
     db.executemany("DELETE FROM presence WHERE agent_id = ?", gone)
-    # In the order of the table: of thousands, neighbours share a page.
-    db.executemany("INSERT OR REPLACE INTO presence VALUES (?, ?)", sorted(heard.items()))
+    # In the order of the table: of thousands, neighbours share a page. And in place: to replace is to delete first.
+    rows = "INSERT INTO presence VALUES (?, ?) ON CONFLICT DO UPDATE SET seen_ts = excluded.seen_ts"
+    db.executemany(rows, sorted(heard.items()))
 
 
 def _write_agents(db: sqlite3.Connection, agent_ids: Iterable[str], before: Agents, after: Agents) -> None:
