@@ -115,3 +115,28 @@ def test_rows_that_are_none_are_told(tmp_path: object) -> None:
 def test_a_store_without_agents_has_none() -> None:
     with a_store() as store:
         assert store_of(store, started()).load().agents == Agents()
+
+
+def test_what_a_record_changes_without_naming_it_is_stored() -> None:
+    """Each turn is a batch of its own: no other record brings the rows along."""
+    life = started()
+    life.register("a")
+    life.slot(100.0, "s1")
+    life.slot(200.0, "s2")
+    life.pass_("slots_due")
+    assert not life.world.agents.slots["s1"].told
+    life.beat("a")
+    assert life.world.agents.slots["s1"].told
+    life.exhaust(1000.0)
+    assert life.world.agents.slots["s2"].until_ts is not None
+    life.tell("idle")
+    assert life.world.agents.slots["s2"].until_ts is None
+    life.pass_("presence_due")
+    life.pass_("slots_due")
+    assert life.world.agents.slots["s2"].state is SlotState.WAITING
+    life.register("a", wake_command="wake")
+    assert life.world.agents.slots["s2"].state is not SlotState.WAITING
+    with a_store() as store:
+        for turn in life.turns:
+            commit(store, [turn])
+            assert_stored(store, turn.decision.world)
