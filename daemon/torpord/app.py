@@ -273,8 +273,9 @@ class Daemon:
     def _moved(self, before: World, after: World) -> None:
         moved = before.lifecycle is not after.lifecycle
         # What heartbeats bring comes by the thousand, and the file shows nothing of most of it.
-        planned = before.agents.next_wake_ts != after.agents.next_wake_ts
-        if planned or any(getattr(before, part) is not getattr(after, part) for part in _IN_STATE_FILE):
+        was, now = before.agents, after.agents
+        shown = was.next_wake_ts != now.next_wake_ts or was.recoveries is not now.recoveries
+        if shown or any(getattr(before, part) is not getattr(after, part) for part in _IN_STATE_FILE):
             self._keeper.mark(urgent=moved)
         if moved:
             self._notifier.status(self._told())

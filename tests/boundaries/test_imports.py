@@ -90,6 +90,7 @@ CORE_MAY_IMPORT = {
     "math",  # whether a number it was given is one
     "operator",
     "re",  # to read a text it was given
+    "shlex.quote",  # to write a command as it is typed
     "types",
     "typing",
     "torpor.wire",

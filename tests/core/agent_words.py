@@ -91,6 +91,7 @@ def _seen_of(life: Life, a: int, b: int) -> None:
         ae.AgentProcessEnded(SHELL, name, pid or 1, start or "1"),
         ae.AgentProcessEnded(SHELL, name, 1, "another"),
         ae.AgentsExpired(SHELL, NAMES),
+        ae.AgentProcessUnwatched(SHELL, name, pid or 1, start or "1"),
     )
     life.do(ways[b % len(ways)])
 

@@ -8,6 +8,7 @@ from core.histories import lives_of_agents, tried
 from core.life import Life
 from torpord.core import agent_events as ae
 from torpord.core import agent_records as ar
+from torpord.core import events as ev
 from torpord.core import records as r
 from torpord.core.agents import STATUSES, Agents, SlotState
 from torpord.core.draft import Refusal
@@ -23,12 +24,15 @@ def in_step(agents: Agents) -> None:
     assert agents.counts == tuple(sum(agent.status is status for agent in by_id.values()) for status in STATUSES)
     assert len(agents.by_id) == len(by_id)
     for marked, which in (
-        (agents.working, lambda agent: agent.status in ("busy", "on_call")),
+        (agents.working, lambda agent: agent.status in ("busy", "on_call") and not agent.quiet),
+        (agents.silent, lambda agent: agent.status in ("busy", "on_call") and agent.quiet),
         (agents.waking, lambda agent: agent.waking is not None),
         (agents.tied, lambda agent: agent.card is not None and agent.card.pid is not None),
     ):
         assert sorted(marked.keys()) == [name for name in names if which(by_id[name])]
-    present = sorted((agents.seen[name].filed_s, name) for name in names if by_id[name].online)
+    present = sorted(
+        (agents.seen[name].filed_s, name) for name in names if by_id[name].online and not by_id[name].quiet
+    )
     assert list(agents.presence) == present
     ends = sorted((agent.exhaustion.recovery_ts, name) for name, agent in by_id.items() if agent.exhaustion)
     assert list(agents.recoveries) == ends
@@ -49,6 +53,23 @@ def in_step(agents: Agents) -> None:
 def test_what_is_kept_beside_agents_is_what_a_scan_finds(life: Life) -> None:
     for turn in life.turns:
         in_step(turn.decision.world.agents)
+
+
+@tried
+@given(lives_of_agents)
+def test_nobody_is_quiet_without_a_process_that_is_watched(life: Life) -> None:
+    for turn in life.turns:
+        agents = turn.decision.world.agents
+        for name, agent in agents.by_id.items():
+            assert not agent.quiet or (agent.online and agent.card is not None and agent.card.pid is not None)
+            before = turn.before.agents.by_id.get(name)
+            if agent.quiet and before is not None and not before.quiet:
+                assert isinstance(turn.event, ev.DeadlinePassed)
+                assert (agent.status, agent.since_ts, agent.source) == (before.status, before.since_ts, before.source)
+                assert turn.now.awake_s - agents.seen[name].awake_s >= turn.before.policy.heartbeat_timeout_s
+            elif before is not None and before.quiet and agent.online and not agent.quiet:
+                told = isinstance(turn.event, ev.AgentWord) and agents.seen[name].awake_s == turn.now.awake_s
+                assert told or isinstance(turn.event, ae.AgentProcessUnwatched)
 
 
 @tried

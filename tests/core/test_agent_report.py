@@ -68,8 +68,56 @@ def test_of_many_who_work_the_first_by_name_are_named(count: int) -> None:
         agents.beat(name, Doing.BUSY)
     assert [each["who"] for each in awake(life)] == names[50:150]
     assert [each["agent_id"] for each in busy_because(life.world)] == names[50:150]
-    named = [each.split(":")[0] for each in report.next_state(life.world, life.now)["blocked_by"]]
-    assert named == names[50:70]
+    *named, more = report.next_state(life.world, life.now)["blocked_by"]
+    assert named == [f"{name}: it is busy" for name in names[50:53]]
+    assert more == f"and {count - 53} more agents"
+
+
+@pytest.mark.parametrize(("count", "more"), [(2, []), (3, []), (4, ["and 1 more agent"]), (5, ["and 2 more agents"])])
+def test_what_waits_for_agents_names_three(count: int, more: list[str]) -> None:
+    life, agents = life_with(*map(str, range(count - 1)))
+    for number in range(count - 1):
+        agents.beat(str(number), Doing.BUSY)
+    agents.register("x", wake_command="up")
+    agents.says(Status.OFFLINE, "x")
+    agents.add("s", agent_id="x")
+    life.pass_("slots_due")
+    assert agents.agent("x").waking
+    blocked = report.next_state(life.world, life.now)["blocked_by"]
+    assert [each for each in blocked if each.startswith("and ")] == more
+    assert len(blocked) == min(count, 3) + len(more)
+
+
+def test_why_names_who_works_and_is_quiet_and_does_not_count_it() -> None:
+    life, agents = life_with("b")
+    agents.register("a", pid=7, pid_start="1")
+    agents.beat("a", Doing.BUSY)
+    seen = report.iso(life.now.wall_s)
+    life.pass_("presence_due")
+    assert life.world.agents.by_id["a"].quiet
+    found = report.why(life.world, life.now)
+    assert [each for each in found["awake_because"] if each["kind"] == "agent"] == []
+    assert found["quiet"] == [
+        {
+            "kind": "agent",
+            "who": "a",
+            "why": "it is busy and quiet: its process lives, and nothing was heard of it in time",
+            "since": seen,
+            "until": None,
+        }
+    ]
+    agents.says(Status.IDLE, "a")
+    life.pass_("presence_due")
+    assert report.why(life.world, life.now)["quiet"] == [], "of one that does nothing nobody asks"
+
+
+def test_who_is_out_of_quota_is_counted_also_offline() -> None:
+    life, agents = life_with("a", "b", "c")
+    assert report.recovering(life.world) == {"count": 0, "next_ts": None}
+    agents.says(Status.EXHAUSTED, "a", in_s=900.0)
+    agents.says(Status.EXHAUSTED, "b", in_s=600.0)
+    agents.says(Status.OFFLINE, "b")
+    assert report.recovering(life.world) == {"count": 2, "next_ts": report.iso(FIRST_WALL_S + 600.0)}
 
 
 def test_a_planned_wake_is_told_from_all_else_that_forbids_the_exit() -> None:

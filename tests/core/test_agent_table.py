@@ -26,30 +26,36 @@ AFTER = {
 }
 
 
-def one_that_is(was: str, *, online: bool) -> Life:
+# How it is there: heard of, quiet, which is the same with a process that lives, or not at all.
+THERE = ("heard", "quiet", "offline")
+
+
+def one_that_is(was: str, there: str) -> Life:
     life = started()
-    life.register()
+    life.register(**({"pid": 7, "pid_start": "1"} if there == "quiet" else {}))
     if was in ("headers", "estimated"):
         life.exhaust(3_600.0, was)
     elif was != "idle":
         life.tell(was)
-    if not online:
+    if there != "heard":
         life.advance(1.0)
         life.pass_("presence_due")
-        assert life.status() == "offline"
+        assert (life.status() == "offline") is (there == "offline")
+        assert life.agent().quiet is (there == "quiet")
+        assert not life.world.agents.working
     life.advance(1.0)
     return life
 
 
 @pytest.mark.parametrize("to", STATUSES)
-@pytest.mark.parametrize("online", [True, False])
+@pytest.mark.parametrize("there", THERE)
 @pytest.mark.parametrize("was", WAS)
-def test_a_transition(was: str, online: bool, to: Status) -> None:
-    life = one_that_is(was, online=online)
+def test_a_transition(was: str, there: str, to: Status) -> None:
+    life = one_that_is(was, there)
     before, world = life.agent(), life.world
     decision = life.do(ae.AgentMoveWanted(CLIENT, "a", to))
     after = AFTER[was][to]
-    if not online and to == "idle" and before.exhaustion:
+    if there == "offline" and to == "idle" and before.exhaustion:
         after = "exhausted"  # who comes back and does nothing has not said that its quota is there
     if after == "!":
         check_refused(life, decision.reply, was, to)
@@ -60,9 +66,10 @@ def test_a_transition(was: str, online: bool, to: Status) -> None:
     assert decision.reply["status"] == life.status() == after
     assert decision.reply["changed"] is (life.agent() is not before)
     same = "exhausted" if before.exhaustion else was
-    if online and after == same and to != "exhausted":  # another report may move what is known
+    if there == "heard" and after == same and to != "exhausted":  # another report may move what is known
         assert life.agent() == before
         assert kinds(decision) == ["activity_seen", "agent_seen"]
+    assert not life.agent().quiet
     if after == before.status:
         assert life.agent().since_ts == before.since_ts
     else:
@@ -70,11 +77,11 @@ def test_a_transition(was: str, online: bool, to: Status) -> None:
 
 
 @pytest.mark.parametrize("doing", Doing)
-@pytest.mark.parametrize("online", [True, False])
+@pytest.mark.parametrize("there", THERE)
 @pytest.mark.parametrize("was", WAS)
-def test_a_heartbeat_that_says_what_it_does(was: str, online: bool, doing: Doing) -> None:
+def test_a_heartbeat_that_says_what_it_does(was: str, there: str, doing: Doing) -> None:
     """The same, but that "idle" never says anything about a quota."""
-    life = one_that_is(was, online=online)
+    life = one_that_is(was, there)
     world = life.world
     decision = life.beat(doing=doing)
     after = "exhausted" if doing == "idle" and life.world.agents.by_id["a"].exhaustion else AFTER[was][doing]
@@ -87,19 +94,21 @@ def test_a_heartbeat_that_says_what_it_does(was: str, online: bool, doing: Doing
     assert decision.reply["status"] == life.status() == after
 
 
-@pytest.mark.parametrize("online", [True, False])
+@pytest.mark.parametrize("there", THERE)
 @pytest.mark.parametrize("was", WAS)
 def test_a_bare_heartbeat_is_always_granted_and_changes_nothing_but_that_it_is_there(
     was: str,
-    online: bool,
+    there: str,
 ) -> None:
-    life = one_that_is(was, online=online)
+    life = one_that_is(was, there)
     before = life.agent()
     life.beat()
     assert life.status() == ("exhausted" if before.exhaustion else was)
     after = life.agent()
     assert (after.doing, after.exhaustion, after.slots) == (before.doing, before.exhaustion, before.slots)
     assert life.world.agents.seen["a"].wall_s == life.now.wall_s
+    assert (after.online, after.quiet) == (True, False)
+    assert bool(life.world.agents.working) is (was in ("busy", "on_call"))
 
 
 def check_refused(life: Life, reply: object, was: str, to: str) -> None:

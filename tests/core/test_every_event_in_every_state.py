@@ -197,6 +197,30 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         knowing(ae.AgentProcessEnded(SHELL, "a", 7, "1"), card=Card(pid=7, pid_start="1")),
         stays("agent_offline"),
     ),
+    "an agent's process cannot be watched": (
+        knowing(ae.AgentProcessUnwatched(SHELL, "a", 7, "1"), card=Card(pid=7, pid_start="1"), doing=Doing.BUSY),
+        stays("agent_registered"),
+    ),
+    "another process of an agent cannot": (
+        knowing(ae.AgentProcessUnwatched(SHELL, "a", 7, "1"), card=Card(pid=7, pid_start="2")),
+        stays(""),
+    ),
+    "agent.heartbeat of one that was quiet at work": (
+        knowing(ae.AgentBeat(CLIENT, "a"), quiet=True, doing=Doing.BUSY, card=Card(pid=7, pid_start="1")),
+        then(RISE, "agent_online"),
+    ),
+    "agent.heartbeat idle of one that was quiet at work": (
+        knowing(ae.AgentBeat(CLIENT, "a", Doing.IDLE), quiet=True, doing=Doing.BUSY, card=Card(pid=7, pid_start="1")),
+        stays("agent_doing agent_online"),
+    ),
+    "agent.heartbeat of one that was quiet": (
+        knowing(ae.AgentBeat(CLIENT, "a"), quiet=True, card=Card(pid=7, pid_start="1")),
+        stays("agent_online"),
+    ),
+    "agent.transition offline of one that was quiet": (
+        knowing(ae.AgentMoveWanted(CLIENT, "a", Status.OFFLINE), quiet=True, card=Card(pid=7, pid_start="1")),
+        then(RISE, "agent_seen agent_offline"),
+    ),
     "another process of an agent ends": (
         knowing(ae.AgentProcessEnded(SHELL, "a", 7, "1"), card=Card(pid=7, pid_start="2")),
         stays(""),

@@ -80,8 +80,8 @@ def works(run: Run) -> bool:
 
 
 def at_work(agent: Agent | None) -> bool:
-    """Say whether an agent works, as far as anybody knows."""
-    return agent is not None and agent.online and agent.exhaustion is None and agent.doing != "idle"
+    """Say whether an agent works, as far as anybody knows: one that is quiet said so too long ago."""
+    return agent is not None and agent.online and not agent.quiet and agent.exhaustion is None and agent.doing != "idle"
 
 
 def used(turn: Turn) -> bool:

@@ -67,6 +67,7 @@ def all_of_agents(life: Life) -> None:
     life.register(wake_command=("echo", "you"), meta='{"m":1}')
     for name in (f"b{i}" for i in range(64)):  # more than are filed exactly
         life.register(name)
+    life.register("b2", pid=7, pid_start="1")
     life.slot(0.0)
     life.pass_("slots_due")
     life.do(ae.WakeCommandEnded(SHELL, "a", "s1", "exit status 1"))
@@ -149,6 +150,7 @@ def test_the_contracts_kinds_are_there() -> None:
     wanted |= {"quarantine_entered", "quarantine_lifted", "wake_rejected", "resumed_from_suspend"}
     wanted |= {"run_created", "run_completed", "run_failed", "step_ended", "step_failed"}
     wanted |= {"agent_registered", "agent_online", "agent_offline", "agent_exhausted", "agent_recovered"}
+    wanted |= {"agent_quiet"}
     wanted |= {"slot_added", "slot_offered", "slot_taken", "slot_finished", "slot_deferred", "slot_cancelled"}
     assert wanted <= set(KINDS)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from torpord.core.agent_events import AgentProcessEnded
+from torpord.core.agent_events import AgentProcessEnded, AgentProcessUnwatched
 from torpord.core.effects import WatchAgent, WatchProcess
 from torpord.core.events import Event, HolderEnded
 from torpord.host import processes
@@ -32,7 +32,7 @@ class Owed:
     def names(self) -> list[tuple[str, str]]:
         """Who is said to have lost its process, in the order it was said."""
         found = cast("list[Any]", self.events)
-        kinds = {HolderEnded: "hold", AgentProcessEnded: "agent"}
+        kinds = {HolderEnded: "hold", AgentProcessEnded: "agent", AgentProcessUnwatched: "unwatched"}
         return [(kinds[type(e)], e.hold_id if isinstance(e, HolderEnded) else e.agent_id) for e in found]
 
 
@@ -104,7 +104,8 @@ async def test_of_more_processes_than_may_be_the_last_are_not_watched(
         them.watch(agent("c", sleepers[1]))
         end(sleepers[1])
         end(sleepers[0])
-    assert sorted(owed.names) == [("agent", "a"), ("agent", "b")]
+    assert sorted(owed.names) == [("agent", "a"), ("agent", "b"), ("unwatched", "c")]
+    assert owed.names[0] == ("unwatched", "c"), "the core hears of it at once"
     async with anyio.create_task_group() as tasks:
         them = Holders(cast("Writer", owed), tasks)
         them.watch(agent("a", sleepers[2]))
@@ -112,3 +113,26 @@ async def test_of_more_processes_than_may_be_the_last_are_not_watched(
         them.watch(agent("b", sleepers[2]))  # there is room again
         end(sleepers[2])
     assert owed.names[-1] == ("agent", "b")
+
+
+@pytest.mark.asyncio
+async def test_where_no_descriptor_is_left_an_agent_is_let_go_in_the_end_and_a_hold_is_tried_on(
+    sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    async def none_left(identity: processes.ProcessIdentity) -> None:
+        tried.append(identity.pid)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(processes, "ended", none_left)
+    monkeypatch.setattr(holders, "RETRY_S", 0.0)
+    owed = Owed()
+    async with anyio.create_task_group() as tasks:
+        them = Holders(cast("Writer", owed), tasks)
+        them.watch(agent("a", sleepers[0]))
+        them.watch(WatchProcess("h", sleepers[1].pid, start_of(sleepers[1])))
+        await until_async(lambda: tried.count(sleepers[1].pid) > 2 * holders.MOST_RETRIES)
+        them.forget("hold", "h")
+    assert owed.names == [("unwatched", "a")]
+    assert tried.count(sleepers[0].pid) == holders.MOST_RETRIES + 1

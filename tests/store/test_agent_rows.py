@@ -80,6 +80,21 @@ def test_each_field_comes_back(record_property: object) -> None:
     assert [slot_id for _, slot_id in found.wakes] == ["s4", "s3"]
 
 
+def test_who_is_quiet_is_so_in_the_store() -> None:
+    life = started()
+    life.register("a", pid=7, pid_start="77")
+    life.beat("a", Doing.BUSY)
+    life.register("b", pid=8, pid_start="88")
+    life.pass_("presence_due")
+    life.beat("b")
+    with a_store() as store:
+        found = store_of(store, life).load().agents
+        assert_stored(store, life.world)
+    assert (found.by_id["a"].quiet, found.by_id["b"].quiet) == (True, False)
+    assert (list(found.silent.keys()), list(found.working.keys())) == (["a"], [])
+    assert [name for _, name in found.presence] == ["b"]
+
+
 def test_presence_counts_from_the_start_that_is_stored() -> None:
     life = everything()
     life.advance(50.0)

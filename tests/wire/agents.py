@@ -12,6 +12,7 @@ AGENT = {
     "status",
     "since_ts",
     "online",
+    "quiet",
     "doing",
     "seen_ts",
     "source",

@@ -29,6 +29,7 @@ STATUS = {
     "next": dict,
     "holds": list,
     "agents": dict,
+    "recovering": dict,
     "runs": dict,
     "sleep": dict,
     "supervisor": str,
@@ -58,6 +59,7 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
     _shaped(status, STATUS)
     assert all(_is_time(status[name]) for name in ("since_ts", "started_ts", "last_activity_ts"))
     assert status["agents"] == dict.fromkeys(wire.AGENT_STATUSES, 0)
+    assert status["recovering"] == {"count": 0, "next_ts": None}
     assert status["runs"] == dict.fromkeys(wire.RUN_STATUSES, 0)
     assert set(status["next"]) == {"state", "in_s", "at", "blocked_by"}
     assert set(status["sleep"]) == {"last_cycle", "progress", "quarantine", "next", "debt_s"}
@@ -69,7 +71,7 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
 def test_why(line: LineClient) -> None:
     line.call("event", event="request_arrived", by="the test")
     why = line.call("why")
-    assert set(why) == {"state", "awake_because", "next", "not_yet_because"}
+    assert set(why) == {"state", "awake_because", "next", "not_yet_because", "quiet"}
     (reason,) = why["awake_because"]
     assert set(reason) == REASON
     assert reason["kind"] == "activity"

@@ -54,13 +54,27 @@ def _register(call: Call) -> ev.Event:
         message = "an agent is not its own parent: leave parent_id out, or name the one that started it"
         raise RefusedError(Refusal("invalid_params", message, {"field": "parent_id"}))
     if given.get("pid") is not None:
-        given["pid_start"] = named(given["pid"]).start
+        _name_process(call, given)
     if "wake_command" in call.params:
         command = call.params["wake_command"]
         given["wake_command"] = tuple(command) if isinstance(command, list) else command
     if "meta" in call.params:
         given["meta"] = None if call.params["meta"] is None else _json(call, "meta", wire.MAX_META_BYTES)
     return AgentRegisterWanted(call.cause, call.params["agent_id"], **given)
+
+
+def _name_process(call: Call, given: dict[str, Any]) -> None:
+    """Find out which very process an agent names. Raises RefusedError.
+
+    What was left in a file was true when it was written: where its process has ended since, it names none, and what is
+    said behind it is not lost with it.
+    """
+    try:
+        given["pid_start"] = named(given["pid"]).start
+    except RefusedError as refused:
+        if call.left_wall_s is None or refused.refusal.name != "invalid_params":
+            raise
+        del given["pid"]
 
 
 def _beat(call: Call) -> ev.Event:
@@ -199,7 +213,12 @@ AGENT_ROWS = (
     Method(
         "agent.list",
         "name agents",
-        {"status": Param(OneOf(wire.AGENT_STATUSES)), "cursor": Param(_AGENT), "limit": _LIMIT},
+        {
+            "status": Param(OneOf(wire.AGENT_STATUSES)),
+            "exhausted": Param(Flag()),
+            "cursor": Param(_AGENT),
+            "limit": _LIMIT,
+        },
         look=_list,
     ),
     Method("agent.forget", "know it no more, and cancel its slots", {"agent_id": _AGENT_ID}, change=_forget),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 from torpor import wire
 from torpord.control.desk import Desk
 from torpord.control.params import RefusedError
+from torpord.core.agent_refusals import command
 from torpord.core.agent_report import agent_view, holds_by_owner, slot_view, whole_agent
 from torpord.core.agents import Agent, Agents
 from torpord.core.draft import Refusal
@@ -28,7 +29,8 @@ _PAGE_BYTES = wire.MAX_PAGE_BYTES // 2
 def _found(desk: Desk, agent_id: str) -> Agent:
     agent = desk.world.agents.by_id.get(agent_id)
     if agent is None:
-        message = f"no agent {agent_id} is known: it was never registered, or is forgotten; agent.list names them"
+        never = "it was never registered, or is forgotten"
+        message = f"no agent {agent_id!r} is known: {never}; agent.list names them ({command('agent ls')})"
         raise RefusedError(Refusal("not_found", message, {"field": "agent_id", "agent_id": agent_id}))
     return agent
 
@@ -40,13 +42,15 @@ def agent_get(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def agent_list(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     """Answer `agent.list`: by name, so that what comes and goes between two pages moves nothing else."""
-    world, status = desk.world, params.get("status")
+    world, status, exhausted = desk.world, params.get("status"), params.get("exhausted")
     limit = params.get("limit", DEFAULT_ROWS)
-    names = [name for _, name in islice(world.agents.ids.after(0.0, params.get("cursor", "")), MOST_LOOKED_AT + 1)]
+    names = list(islice(_names(world.agents, params.get("cursor", ""), exhausted=exhausted), MOST_LOOKED_AT + 1))
     all_seen = len(names) <= MOST_LOOKED_AT
     wanted = [world.agents.by_id[name] for name in names[:MOST_LOOKED_AT]]
     if status is not None:
         wanted = [agent for agent in wanted if agent.status == status]
+    if exhausted is not None:
+        wanted = [agent for agent in wanted if (agent.exhaustion is not None) is exhausted]
     holds = holds_by_owner(world, (agent.agent_id for agent in wanted[:limit]))
     page: list[dict[str, Any]] = []
     size = 0
@@ -57,6 +61,13 @@ def agent_list(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
             return {"agents": page, "cursor": page[-1]["agent_id"]}
         page.append(view)
     return {"agents": page, "cursor": None if all_seen else names[MOST_LOOKED_AT - 1]}
+
+
+def _names(agents: Agents, after: str, *, exhausted: bool | None) -> Iterable[str]:
+    """Give names in order: of those that may be wanted alone, where they are few."""
+    if exhausted and len(agents.recoveries) <= MOST_LOOKED_AT:
+        return sorted(name for _, name in agents.recoveries if name > after)
+    return (name for _, name in agents.ids.after(0.0, after))
 
 
 def slot_list(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:

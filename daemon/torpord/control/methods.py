@@ -101,6 +101,7 @@ def _status(call: Call) -> dict[str, Any]:
         "next": report.next_state(world, now),
         "holds": _holds(call, most=100),
         "agents": dict(zip(wire.AGENT_STATUSES, world.agents.counts, strict=True)),
+        "recovering": report.recovering(world),
         "runs": world.runs.counts(),
         "sleep": report.sleep_view(world, now),
         "supervisor": process.supervisor,

@@ -87,8 +87,9 @@ async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s:
 async def _agent(desk: Desk, agent_id: str, wanted: str, timeout_s: float | None) -> Any:
     agent = desk.world.agents.by_id.get(agent_id)
     if agent is None:
-        message = f"no agent {agent_id} is known: agent.register comes first"
-        return Refusal("not_found", message, {"field": "agent_id", "agent_id": agent_id})
+        from torpord.core.agent_refusals import unknown_agent  # noqa: PLC0415 - for one who waits for nobody
+
+        return Refusal("not_found", unknown_agent(agent_id), {"field": "agent_id", "agent_id": agent_id})
     if agent.status == wanted:
         return {"agent_id": agent_id, "status": wanted, "seq": desk.world.ledger_seq}
     watcher = AgentWatcher(agent_id, wanted)

@@ -106,6 +106,15 @@ class AgentProcessEnded(AgentEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentProcessUnwatched(AgentEvent):
+    """The process an agent named as its own cannot be watched: nobody would see its end."""
+
+    agent_id: str
+    pid: int
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentsExpired(AgentEvent):
     """These were found to have been offline for longer than agents are kept."""
 

@@ -65,7 +65,7 @@ def _use(world: World, entry: Entry) -> dict[str, Any]:
 
 def _seen(agents: Agents, entry: Entry, agent_id: str) -> Agents:
     presence, filed_s = agents.presence, agents.seen[agent_id].filed_s
-    if filed_s != entry.awake_s and len(presence) <= MOST_EXACT and agents.by_id[agent_id].online:
+    if filed_s != entry.awake_s and len(presence) <= MOST_EXACT and agents.by_id[agent_id].heard:
         presence = presence.moved(filed_s, entry.awake_s, agent_id)
         filed_s = entry.awake_s
     seen = agents.seen.set(agent_id, Seen(entry.awake_s, entry.wall_s, filed_s))
@@ -73,7 +73,7 @@ def _seen(agents: Agents, entry: Entry, agent_id: str) -> Agents:
 
 
 def _filed(agents: Agents, entry: Entry, agent_id: str) -> Agents:
-    """Return these where one that was not online is heard of, and online."""
+    """Return these where one that was offline or quiet is heard of, and online."""
     seen = agents.seen.set(agent_id, Seen(entry.awake_s, entry.wall_s, entry.awake_s))
     return replace(agents, seen=seen, presence=agents.presence.with_(entry.awake_s, agent_id))
 
@@ -97,15 +97,18 @@ def _evolved(agents: Agents, entry: Entry, record: AgentRecord) -> Agents:
         return _filed(agents.with_agent(None, new), entry, agent_id)
     match record:
         case ar.AgentRegistered():
-            agents = agents.with_agent(before, replace(before, card=_card(record)))
+            agents = _carded(agents, before, _card(record))
             return agents if record.wake_command is None else slot_history.came_back(agents, agent_id)
         case ar.AgentOnline():
+            if before.online:  # it was quiet: its status is what it was, and by whom
+                return _filed(agents.with_agent(before, replace(before, quiet=False)), entry, agent_id)
             agents = _filed(_moved(agents, entry, before, online=True), entry, agent_id)
             return slot_history.came_back(agents, agent_id)
+        case ar.AgentQuiet():
+            return _unfiled(agents.with_agent(before, replace(before, quiet=True)), before)
         case ar.AgentOffline():
             card = before.card if record.how == "timeout" else _untied(before.card)
-            gone = replace(agents, presence=agents.presence.without(agents.seen[agent_id].filed_s, agent_id))
-            return _moved(gone, entry, before, online=False, card=card)
+            return _moved(_unfiled(agents, before), entry, before, online=False, quiet=False, card=card)
         case ar.AgentDoing():
             return _moved(agents, entry, before, doing=Doing(record.doing), slot_id=record.slot_id)
         case ar.AgentExhausted():
@@ -133,11 +136,26 @@ def _moved(agents: Agents, entry: Entry, before: Agent, **changes: Any) -> Agent
 
 
 def _forgotten(agents: Agents, agent: Agent) -> Agents:
-    presence = agents.presence
-    if agent.online:
-        presence = presence.without(agents.seen[agent.agent_id].filed_s, agent.agent_id)
-    without = agents.with_agent(agent, None)
-    return replace(without, presence=presence, seen=agents.seen.delete(agent.agent_id))
+    without = _unfiled(agents, agent).with_agent(agent, None)
+    return replace(without, seen=agents.seen.delete(agent.agent_id))
+
+
+def _unfiled(agents: Agents, agent: Agent) -> Agents:
+    """Return these where no word of an agent is waited for any more; `agent` as it was until now."""
+    if not agent.heard:
+        return agents
+    return replace(agents, presence=agents.presence.without(agents.seen[agent.agent_id].filed_s, agent.agent_id))
+
+
+def _carded(agents: Agents, before: Agent, card: Card | None) -> Agents:
+    """Return these with another card. Without its process nobody is quiet: its words are waited for, as of all."""
+    after = replace(before, card=card, quiet=before.quiet and card is not None and card.pid is not None)
+    agents = agents.with_agent(before, after)
+    if not before.quiet or after.quiet:
+        return agents
+    # Where it was filed last: so it has what is left of its time, and all of it after a start.
+    presence = agents.presence.with_(agents.seen[after.agent_id].filed_s, after.agent_id)
+    return replace(agents, presence=presence)
 
 
 def _card(record: ar.AgentRegistered) -> Card | None:

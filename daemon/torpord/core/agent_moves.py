@@ -6,6 +6,7 @@ from torpord.core import agent_records as ar
 from torpord.core import effects as fx
 from torpord.core.agents import Agent, Card, Doing, Exhaustion, SlotState
 from torpord.core.draft import Draft
+from torpord.core.replacing import replace
 
 
 def do(draft: Draft, agent_id: str, doing: Doing, *, reason: str = "") -> None:
@@ -46,6 +47,19 @@ def counts(new_ts: float, new_source: str, known: Exhaustion, *, force: bool) ->
 def leave(draft: Draft, agent_id: str, how: str, reason: str = "") -> None:
     """Let an agent go offline. What it was doing, and its slot, are kept for its return."""
     draft.record(ar.AgentOffline(agent_id, how, reason))
+
+
+def fall_silent(draft: Draft, agent_id: str) -> None:
+    """Let an agent of which nothing was heard in time go, or be quiet where its process is watched."""
+    if draft.world.agents.by_id[agent_id].said.pid is None:
+        leave(draft, agent_id, "timeout")
+    else:
+        draft.record(ar.AgentQuiet(agent_id))
+
+
+def untie(draft: Draft, agent: Agent) -> None:
+    """Let an agent hang on no process any more."""
+    draft.record(registered(agent.agent_id, replace(agent.said, pid=None, pid_start=None)))
 
 
 def forget(draft: Draft, agent_id: str, how: str) -> None:

@@ -45,7 +45,7 @@ class PresenceLooked(PresenceRecord):
 
 @dataclass(frozen=True, slots=True)
 class AgentOnline(AgentRecord):
-    """It is there again, with whatever it was before. `how`: "heartbeat"."""
+    """It is heard of again, with whatever it was before: it was offline, or quiet. `how`: "heartbeat"."""
 
     kind: ClassVar[str] = "agent_online"
     how: str = "heartbeat"
@@ -58,6 +58,13 @@ class AgentOffline(AgentRecord):
     kind: ClassVar[str] = "agent_offline"
     how: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentQuiet(AgentRecord):
+    """It was not heard of in time, and its process lives: it stays what it is, and keeps nobody awake."""
+
+    kind: ClassVar[str] = "agent_quiet"
 
 
 @dataclass(frozen=True, slots=True)

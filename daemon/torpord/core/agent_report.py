@@ -20,6 +20,7 @@ MOST_SLOTS_SHOWN = 100
 _MOST_SLOTS_BYTES = wire.MAX_PAGE_BYTES // 2
 _A_SLOT_BYTES = 800  # about, but for its payload; names of 128 characters with it
 _FEW = 1000
+MOST_NAMED = 3
 _DOING = {Doing.BUSY: "it is busy", Doing.ON_CALL: "it is on call", Doing.IDLE: "it is idle"}
 
 
@@ -59,6 +60,7 @@ def agent_view(world: World, agent: Agent, holds: Mapping[str, Sequence[str]]) -
         "status": agent.status.value,
         "since_ts": iso(agent.since_ts),
         "online": agent.online,
+        "quiet": agent.quiet,
         "doing": agent.doing.value,
         "seen_ts": None if seen is None else iso(seen.wall_s),
         "source": agent.source,
@@ -146,6 +148,29 @@ def busy_agents(world: World, most: int) -> list[dict[str, str]]:
     return named + [
         {"kind": "wake_command", "agent_id": agent.agent_id, "who": agent.agent_id, "why": _command(agent)}
         for agent in _first(agents, agents.waking, most - len(named))
+    ]
+
+
+def busy_in_words(world: World) -> list[str]:
+    """Say of the agents that keep it busy in a few words: of many, only of the first, and how many more there are."""
+    named = [f"{each['who']}: {each['why']}" for each in busy_agents(world, MOST_NAMED)]
+    more = len(world.agents.working) + len(world.agents.waking) - len(named)
+    if more:
+        named.append(f"and {more} more agent{'s' if more > 1 else ''}")
+    return named
+
+
+def silent_reasons(world: World, most: int) -> list[dict[str, Any]]:
+    """Say which agents work, as they said last, and do not keep it awake: nothing is heard of them any more."""
+    return [
+        {
+            "kind": "agent",
+            "who": agent.agent_id,
+            "why": f"{_working(world.agents, agent)} and quiet: its process lives, and nothing was heard of it in time",
+            "since": iso(world.agents.seen[agent.agent_id].wall_s),
+            "until": None,
+        }
+        for agent in _first(world.agents, world.agents.silent, most)
     ]
 
 

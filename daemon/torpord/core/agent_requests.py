@@ -12,6 +12,7 @@ from torpor import wire
 from torpord.core import agent_events as ae
 from torpord.core import agent_moves, agent_table, agent_times, offering
 from torpord.core import agent_records as ar
+from torpord.core.agent_refusals import command, unknown_agent
 from torpord.core.agent_report import word
 from torpord.core.agent_table import Act
 from torpord.core.agents import Agent, Card, Doing, Status
@@ -36,6 +37,8 @@ def decided(draft: Draft, event: AgentEvent) -> Reply:
             return _forget(draft, event)
         case ae.AgentProcessEnded():
             agent_times.seen_to_end(draft, event)
+        case ae.AgentProcessUnwatched():
+            agent_times.unwatched(draft, event)
         case ae.AgentsExpired():
             agent_times.expired(draft, event.agent_ids)
         case _:
@@ -46,12 +49,12 @@ def decided(draft: Draft, event: AgentEvent) -> Reply:
 
 
 def present(draft: Draft, agent: Agent, *, active: bool = False) -> Agent:
-    """Record that an agent was heard of, which brings one that was offline back. Returns it as it is then.
+    """Record that an agent was heard of, which brings one that was offline or quiet back. Returns it as it is then.
 
     For every granted word of an agent about itself, before what the word says is recorded. `active`: this is its use
     of the daemon, and no `touch` says so.
     """
-    draft.record(ar.AgentSeen(agent.agent_id, active) if agent.online else ar.AgentOnline(agent.agent_id))
+    draft.record(ar.AgentSeen(agent.agent_id, active) if agent.heard else ar.AgentOnline(agent.agent_id))
     return draft.world.agents.by_id[agent.agent_id]
 
 
@@ -69,7 +72,7 @@ def _beat(draft: Draft, event: ae.AgentBeat) -> Reply:
     works = agent.exhaustion is None and agent.doing is not Doing.IDLE
     begins = act is Act.DISPROVE or (act is Act.DOING and to is not Status.IDLE)
     active = agent.working or begins or (works and act is Act.SAME)
-    only_seen = agent.online and act is Act.SAME
+    only_seen = agent.heard and act is Act.SAME
     if active and not only_seen:
         touch(draft, Trigger.REQUEST_ARRIVED)
     _carry_out(draft, agent, act, to, active=active and only_seen)
@@ -97,8 +100,10 @@ def _move_wanted(draft: Draft, event: ae.AgentMoveWanted) -> Reply:
 def _carry_out(draft: Draft, agent: Agent, act: Act, to: Status, *, reason: str = "", active: bool = False) -> None:
     """Record that an agent was heard of, and what its word leads to, if that is no report."""
     agent_id = agent.agent_id
-    if act is Act.RETURN and agent_table.was(agent) in (Status.BUSY, Status.ON_CALL):
+    ends = act in (Act.DOING, Act.RETURN) and to is Status.IDLE and agent.doing is not Doing.IDLE
+    if ends and not agent.heard:
         agent_moves.do(draft, agent_id, Doing.IDLE, reason=reason)  # first: it is not back at work for an instant
+        act = Act.SAME
     if to is Status.OFFLINE:
         draft.record(ar.AgentSeen(agent_id))
     else:
@@ -134,7 +139,9 @@ def _register(draft: Draft, event: ae.AgentRegisterWanted) -> Reply:
     agents = draft.world.agents
     agent = agents.by_id.get(event.agent_id)
     if agent is None and len(agents.by_id) >= wire.MAX_AGENTS:
-        message = f"there are {wire.MAX_AGENTS} agents already: forget some (agent.list names them)"
+        message = (
+            f"there are {wire.MAX_AGENTS} agents already: forget some (agent.list names them, {command('agent ls')})"
+        )
         return Refusal("too_many", message, {"agents": wire.MAX_AGENTS})
     before = Card() if agent is None else agent.said
     card = _card(event, before)
@@ -182,8 +189,7 @@ def _word(draft: Draft, before: Agent) -> dict[str, Any]:
 
 
 def _unknown(agent_id: str) -> Refusal:
-    message = f"no agent {agent_id!r} is known: agent.register comes first"
-    return Refusal("not_found", message, {"agent_id": agent_id})
+    return Refusal("not_found", unknown_agent(agent_id), {"agent_id": agent_id})
 
 
 def _conflict(agent: Agent, to: Status) -> Refusal:
@@ -192,11 +198,12 @@ def _conflict(agent: Agent, to: Status) -> Refusal:
     until = agent.exhaustion
     needed = " or ".join(needs)
     how = "is" if agent.online else "went offline while it was"
-    message = f"agent {agent.agent_id!r} {how} {now}: {to} needs {needed}: say {needs[0]} first"
+    say = command(f"agent {needs[0]}", agent.agent_id)
+    message = f"agent {agent.agent_id!r} {how} {now}: {to} needs {needed}: say {needs[0]} first ({say})"
     if until is not None:
         message = (
             f"agent {agent.agent_id!r} is exhausted until {iso(until.recovery_ts)} (known from: {until.source}): "
-            f"{to} needs {needed}; it is idle by itself then, or when it is told so by agent.transition"
+            f"{to} needs {needed}; it is idle by itself then, or when it is told so by agent.transition ({say})"
         )
     data = {
         "agent_id": agent.agent_id,

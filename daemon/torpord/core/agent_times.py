@@ -1,4 +1,4 @@
-"""What happens to agents without a word of theirs: times pass, processes end, a daemon begins."""
+"""What happens to agents without a word of theirs: times pass, processes end or cannot be watched, a daemon begins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from itertools import islice, takewhile
 from torpord.core import agent_events as ae
 from torpord.core import agent_moves, offering
 from torpord.core import agent_records as ar
-from torpord.core.agents import SLICE
+from torpord.core.agents import SLICE, Agent
 from torpord.core.draft import Draft
 from torpord.core.events import ProcessStarted
-from torpord.core.replacing import replace
 
 
 def deadline_passed(draft: Draft, name: str) -> None:
@@ -28,7 +27,10 @@ def deadline_passed(draft: Draft, name: str) -> None:
 
 
 def _presence_due(draft: Draft) -> None:
-    """Let those go that were silent for too long, and look at the others again when theirs would be."""
+    """Let those go that were silent for too long, and look at the others again when theirs would be.
+
+    Not where a process is watched: an agent that waits for its user, or for a tool, says nothing, and yet it is there.
+    """
     world, now_s = draft.world, draft.now.awake_s
     timeout_s, floor_s = world.policy.heartbeat_timeout_s, world.process.presence_from_awake_s
     # Reckoned as the deadline is, to the last bit: else one that is due by rounding alone would be due for ever.
@@ -36,7 +38,7 @@ def _presence_due(draft: Draft) -> None:
     looked: list[str] = []
     for _, agent_id in list(islice(due, SLICE)):
         if world.agents.effective_seen(agent_id, floor_s) + timeout_s <= now_s:
-            agent_moves.leave(draft, agent_id, "timeout")
+            agent_moves.fall_silent(draft, agent_id)
         else:
             looked.append(agent_id)
     if looked:
@@ -49,15 +51,28 @@ def process_ended(draft: Draft, agent_id: str) -> None:
     if agent.online:
         agent_moves.leave(draft, agent_id, "process_ended")
     else:
-        rest = replace(agent.said, pid=None, pid_start=None)
-        draft.record(agent_moves.registered(agent_id, rest))
+        agent_moves.untie(draft, agent)
 
 
 def seen_to_end(draft: Draft, event: ae.AgentProcessEnded) -> None:
-    """Take in that a process has ended: it may be one that its agent has long replaced by another."""
-    agent = draft.world.agents.by_id.get(event.agent_id)
-    if agent is not None and (agent.said.pid, agent.said.pid_start) == (event.pid, event.start):
+    """Take in that a process has ended."""
+    if _tied_to(draft, event) is not None:
         process_ended(draft, event.agent_id)
+
+
+def unwatched(draft: Draft, event: ae.AgentProcessUnwatched) -> None:
+    """Take in that nobody would see a process end: from now on its agent goes by what it says, as those without."""
+    agent = _tied_to(draft, event)
+    if agent is not None:
+        agent_moves.untie(draft, agent)
+
+
+def _tied_to(draft: Draft, event: ae.AgentProcessEnded | ae.AgentProcessUnwatched) -> Agent | None:
+    """Return the agent of a process; None where it has long named another one, or is forgotten."""
+    agent = draft.world.agents.by_id.get(event.agent_id)
+    if agent is None or (agent.said.pid, agent.said.pid_start) != (event.pid, event.start):
+        return None
+    return agent
 
 
 def expired(draft: Draft, agent_ids: tuple[str, ...]) -> None:

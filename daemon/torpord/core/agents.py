@@ -99,6 +99,7 @@ class Agent:
     slots: tuple[str, ...] = ()  # the live ones, by (at_ts, slot_id)
     slot_id: str | None = None  # the one it has taken
     waking: str | None = None  # the slot its wake command is under way for
+    quiet: bool = False  # online, and not heard of in time: its process lives, and that it is watched is its presence
 
     @property
     def status(self) -> Status:
@@ -108,9 +109,24 @@ class Agent:
         return Status.EXHAUSTED if self.exhaustion is not None else Status(self.doing)
 
     @property
-    def working(self) -> bool:
-        """Whether the daemon stays awake for what it does."""
+    def heard(self) -> bool:
+        """Whether it is online by its words: a deadline says until when, if no other word comes."""
+        return self.online and not self.quiet
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it works, as it said last."""
         return self.online and self.exhaustion is None and self.doing is not Doing.IDLE
+
+    @property
+    def working(self) -> bool:
+        """Whether the daemon stays awake for what it does: while its words come, and no longer."""
+        return self.at_work and not self.quiet
+
+    @property
+    def silent(self) -> bool:
+        """Whether it works, as it said last, and the daemon does not stay awake for it."""
+        return self.at_work and self.quiet
 
     @property
     def said(self) -> Card:
@@ -160,8 +176,8 @@ class Agents:
     """All agents and slots, and in which order their times come.
 
     Where each entry of an agenda lies follows from the agent or slot alone, and nothing else knows it: an exhausted
-    agent is in `recoveries` at its `recovery_ts`, one that is online in `presence` at its `Seen.filed_s`, a planned
-    slot in `wakes` at its `due_s`, an offered one in `offers` at its `again_awake_s`.
+    agent is in `recoveries` at its `recovery_ts`, one that is online and not quiet in `presence` at its `Seen.filed_s`,
+    a planned slot in `wakes` at its `due_s`, an offered one in `offers` at its `again_awake_s`.
     """
 
     by_id: Map[str, Agent] = field(default_factory=Map[str, Agent])
@@ -170,6 +186,7 @@ class Agents:
     presence: Agenda = field(default_factory=Agenda)  # awake time
     recoveries: Agenda = field(default_factory=Agenda)  # wall clock
     working: Map[str, None] = field(default_factory=Map[str, None])
+    silent: Map[str, None] = field(default_factory=Map[str, None])
     waking: Map[str, None] = field(default_factory=Map[str, None])
     tied: Map[str, None] = field(default_factory=Map[str, None])  # to a process
     slots: Map[str, Slot] = field(default_factory=Map[str, Slot])
@@ -187,9 +204,10 @@ class Agents:
             by_id=Map.of(by_id),
             seen=Map.of(seen),
             ids=Agenda.of((0.0, agent_id) for agent_id in by_id),
-            presence=Agenda.of((seen[each.agent_id].filed_s, each.agent_id) for each in by_id.values() if each.online),
+            presence=Agenda.of((seen[each.agent_id].filed_s, each.agent_id) for each in by_id.values() if each.heard),
             recoveries=Agenda.of((a.exhaustion.recovery_ts, a.agent_id) for a in by_id.values() if a.exhaustion),
             working=Map.of((each.agent_id, None) for each in by_id.values() if each.working),
+            silent=Map.of((each.agent_id, None) for each in by_id.values() if each.silent),
             waking=Map.of((each.agent_id, None) for each in by_id.values() if each.waking is not None),
             tied=Map.of((each.agent_id, None) for each in by_id.values() if each.said.pid is not None),
             slots=Map.of(by_slot),
@@ -229,6 +247,7 @@ class Agents:
             )
         for name, had, has in (
             ("working", before and before.working, after and after.working),
+            ("silent", before and before.silent, after and after.silent),
             ("waking", before and before.waking is not None, after and after.waking is not None),
             ("tied", before and before.said.pid is not None, after and after.said.pid is not None),
         ):

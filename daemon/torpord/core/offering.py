@@ -88,7 +88,7 @@ def _pass_on(draft: Draft, slot: Slot) -> None:
         draft.record(ar.AgentRecovered(agent.agent_id, "reached"))  # its own deadline is due, too: this is its turn
         agent, slot = draft.world.agents.by_id[agent.agent_id], draft.world.agents.slots[slot.slot_id]
     command = agent.said.wake_command
-    if command is not None and not agent.working and agent.waking is None and len(agents.waking) < MOST_WAKING:
+    if command is not None and not agent.at_work and agent.waking is None and len(agents.waking) < MOST_WAKING:
         _wake(draft, agent, slot, command)
     elif agent.online:
         _offer(draft, slot, "agent")

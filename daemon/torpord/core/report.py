@@ -59,9 +59,9 @@ def next_state(world: World, now: Now) -> dict[str, Any]:
     below = _BELOW.get(world.lifecycle.state)
     blocked = [f"{h.who}: {h.why}" for h in islice(world.holds.by_id.values(), 20)]
     if world.agents.working or world.agents.waking:
-        from torpord.core.agent_report import busy_agents  # noqa: PLC0415 - most daemons at rest have no agents
+        from torpord.core.agent_report import busy_in_words  # noqa: PLC0415 - most daemons at rest have no agents
 
-        blocked += [f"{each['who']}: {each['why']}" for each in busy_agents(world, 20)]
+        blocked += busy_in_words(world)
     blocked += [f"{run.flow}: {run_text(run)}" for run in islice(world.runs.busy, 20)]
     blocked += [f"{each['name']}: {each['found']}" for each in world.sleep.postponed]
     if world.lifecycle.state is State.SLEEP:
@@ -141,7 +141,22 @@ def why(world: World, now: Now) -> dict[str, Any]:
         "awake_because": awake,
         "next": next_state(world, now),
         "not_yet_because": [*_sleep_reasons(world), *_exit_reasons(world, now)],
+        "quiet": _quiet(world),
     }
+
+
+def _quiet(world: World) -> list[dict[str, Any]]:
+    if not world.agents.silent:
+        return []
+    from torpord.core.agent_report import silent_reasons  # noqa: PLC0415 - most daemons at rest have no agents
+
+    return silent_reasons(world, 100)
+
+
+def recovering(world: World) -> dict[str, Any]:
+    """Say how many agents are out of quota, also of those offline, and when the first of them has one again."""
+    recoveries = world.agents.recoveries
+    return {"count": len(recoveries), "next_ts": iso(recoveries.first)}
 
 
 def _reason(kind: str, by: str, text: str, since: str | None, until: str | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torpor import wire
 from torpord.core import agent_events as ae
 from torpord.core import agent_records as ar
 from torpord.core import offering
+from torpord.core.agent_refusals import command, unknown_agent, unknown_slot
 from torpord.core.agent_report import due_slots, slot_view, word
 from torpord.core.agent_requests import present
 from torpord.core.agents import DOING_OF_SLOT, Agent, Doing, Slot, SlotState, Status
@@ -45,15 +46,15 @@ def _wanted(draft: Draft, event: ae.SlotWanted) -> Reply:
     agents = draft.world.agents
     agent = agents.by_id.get(event.agent_id)
     if agent is None:
-        message = f"no agent {event.agent_id!r} is known: agent.register comes first"
-        return Refusal("not_found", message, {"agent_id": event.agent_id})
+        return Refusal("not_found", unknown_agent(event.agent_id), {"agent_id": event.agent_id})
     if event.at_ts > draft.now.wall_s + MOST_AHEAD_S:
         message = f"{iso(event.at_ts)} is more than 366 days ahead: is the year right?"
         return Refusal("invalid_params", message, {"field": "at"})
     if len(agents.slots) >= wire.MAX_SLOTS or len(agent.slots) >= wire.MAX_AGENT_SLOTS:
         message = (
             f"there are {len(agents.slots)} slots, {len(agent.slots)} of them this agent's, and at most "
-            f"{wire.MAX_SLOTS} and {wire.MAX_AGENT_SLOTS} may be: finish or cancel some (slot.list names them)"
+            f"{wire.MAX_SLOTS} and {wire.MAX_AGENT_SLOTS} may be: finish or cancel some (slot.list names them, "
+            f"{command('slot ls')})"
         )
         return Refusal("too_many", message, {"slots": len(agents.slots), "agent_slots": len(agent.slots)})
     touch(draft, Trigger.REQUEST_ARRIVED)
@@ -112,10 +113,12 @@ def _not_taken(draft: Draft, slot: Slot, agent: Agent) -> Refusal | None:
         message = f"slot {slot.slot_id} is not due before {iso(slot.due_s)}: take it then"
         return Refusal("conflict", message, {**known, "due_ts": iso(slot.due_s)})
     if agent.slot_id is not None:
-        message = f"agent {agent.agent_id!r} has slot {agent.slot_id}: finish or cancel that first"
+        by = command("slot finish", agent.slot_id)
+        message = f"agent {agent.agent_id!r} has slot {agent.slot_id}: finish or cancel that first ({by})"
         return Refusal("conflict", message, {**known, "has": agent.slot_id, "agent_status": agent.doing.value})
     if agent.doing not in (Doing.IDLE, doing):
-        message = f"agent {agent.agent_id!r} is {agent.doing}: a slot of type {slot.type} needs idle: say idle first"
+        needed = f"a slot of type {slot.type} needs idle: say idle first ({command('agent idle', agent.agent_id)})"
+        message = f"agent {agent.agent_id!r} is {agent.doing}: {needed}"
         needs = [Doing.IDLE.value, doing.value]
         return Refusal("conflict", message, {**known, "agent_status": agent.doing.value, "needs": needs})
     return None
@@ -126,7 +129,10 @@ def _finish(draft: Draft, event: ae.SlotFinishWanted) -> Reply:
     if slot is None:
         return _unknown(event.slot_id, None)
     if slot.state is not SlotState.TAKEN:
-        message = f"slot {slot.slot_id} is {slot.state}: only a taken one is finished; slot.cancel ends any other"
+        by = command("slot cancel", slot.slot_id)
+        message = (
+            f"slot {slot.slot_id} is {slot.state}: only a taken one is finished; slot.cancel ends any other ({by})"
+        )
         return Refusal("conflict", message, {"slot_id": slot.slot_id, "status": slot.state.value})
     touch(draft, Trigger.REQUEST_ARRIVED)
     agent = present(draft, draft.world.agents.by_id[slot.agent_id])
@@ -155,6 +161,4 @@ def _rests(draft: Draft, agent: Agent) -> None:
 
 
 def _unknown(slot_id: str, agent_id: str | None) -> Refusal:
-    whose = "" if agent_id is None else f" of agent {agent_id!r}"
-    message = f"there is no slot {slot_id!r}{whose}: it was finished or cancelled, or never was; slot.list names them"
-    return Refusal("not_found", message, {"slot_id": slot_id})
+    return Refusal("not_found", unknown_slot(slot_id, agent_id), {"slot_id": slot_id})

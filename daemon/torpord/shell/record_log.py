@@ -31,6 +31,7 @@ DETAILS = frozenset(
         "agent_forgotten",
         "agent_offline",
         "agent_online",
+        "agent_quiet",
         "agent_recovered",
         "agent_registered",
         "agent_wake_ended",

@@ -39,6 +39,7 @@ def document(world: World, pid: int | None) -> dict[str, Any]:
         "pid": pid,
         "reason": world.process.leaving or world.lifecycle.reason,
         "next_wake_ts": report.iso(world.agents.next_wake_ts),
+        "recovering": report.recovering(world),
         "resumes_ts": report.resumes_ts(world),
         "supervisor": world.process.supervisor,
         "last_cycle": report.last_cycle(world),

@@ -18,7 +18,7 @@ from torpord.core.agents import Agent, Agents, Doing, Exhaustion, Seen, Slot, Sl
 from torpord.core.records import AgentRecord, Entry, Started
 from torpord.store import codec
 
-_AGENT_COLUMNS = 12
+_AGENT_COLUMNS = 13
 _SLOT_COLUMNS = (
     "slot_id",
     "agent_id",
@@ -124,6 +124,7 @@ def _agent_row(agent: Agent) -> tuple[Any, ...]:
         agent.slot_id,
         agent.waking,
         None if agent.card is None else codec.dump(agent.card),
+        agent.quiet,
     )
 
 
@@ -165,7 +166,9 @@ def load(db: sqlite3.Connection, floor_s: float, heard_awake_s: Callable[[str], 
 
 
 def _agent(row: tuple[Any, ...], slots_of: dict[str, list[str]]) -> Agent:
-    agent_id, online, doing, since_ts, source, exhausted_ts, reason, recovery_ts, how, slot_id, waking, card = row
+    agent_id, online, doing, since_ts, source, exhausted_ts, reason, recovery_ts, how, slot_id, waking, card, quiet = (
+        row
+    )
     return Agent(
         agent_id,
         bool(online),
@@ -177,6 +180,7 @@ def _agent(row: tuple[Any, ...], slots_of: dict[str, list[str]]) -> Agent:
         tuple(slots_of.get(agent_id, ())),
         slot_id,
         waking,
+        bool(quiet),
     )
 
 

@@ -96,7 +96,8 @@ CREATE TABLE agents (
     recovery_source TEXT,
     slot_id         TEXT,
     waking          TEXT,
-    card            TEXT
+    card            TEXT,
+    quiet           INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- When each was last heard of: apart, as thousands of these change in one batch. They may be some seconds late.
