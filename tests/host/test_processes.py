@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from torpord.host import processes
+from torpord.host.clock import SystemClock
 from torpord.host.resources import usage
 from torpord.shell import starting
 from waiting import until
@@ -49,6 +50,16 @@ def test_one_process_has_one_identity_while_it_lives() -> None:
         process.wait()
         assert processes.identify(process.pid) is None
         assert processes.program(process.pid) == ""
+
+
+def test_when_a_process_began_is_told_by_the_wall_clock() -> None:
+    clock = SystemClock()
+    before_s = clock.now().wall_s
+    with child() as process:
+        identity = processes.identify(process.pid)
+        assert identity is not None
+        now = clock.now()
+        assert before_s - 0.1 <= processes.began_wall_s(identity, now) <= now.wall_s + 0.1
 
 
 def test_a_pid_given_to_another_is_not_the_same_process() -> None:

@@ -15,6 +15,7 @@ import pytest
 from daemon_process import CallRefusedError, RunningDaemon
 from process.reading import assert_whole
 from process.timers import settings
+from process.wake_files import drop, left
 from waiting import until
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -84,6 +85,65 @@ def test_an_agent_goes_with_its_process_and_no_time_out(home: Path, processes: l
     assert agent(daemon)["pid"] is None  # what has the number next is not it
     assert not [each for each in daemon.call("why")["awake_because"] if each["kind"] == "agent"]
     daemon.stop()
+    assert_whole(home)
+
+
+@pytest.fixture
+def brief(home: Path) -> RunningDaemon:
+    """A daemon that waits for an agent's word for a second."""
+    return RunningDaemon.start(home, settings('[agents]\nheartbeat_timeout = "1s"'))
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_who_says_nothing_is_there_while_its_process_lives_also_after_a_restart(
+    home: Path, brief: RunningDaemon, processes: list[subprocess.Popen[bytes]], how: str
+) -> None:
+    child = another(processes)
+    tie(brief, child.pid)
+    tie(brief, child.pid, "beside it")
+    brief.call("agent.register", agent_id="of no process")
+    assert gone(brief, "of no process") == ["timeout"]
+    until(lambda: agent(brief)["quiet"], limit_s=SOON_S, what="its time-out")
+    assert (agent(brief)["status"], agent(brief)["online"], agent(brief)["pid"]) == ("busy", True, child.pid)
+    assert brief.call("status")["agents"]["busy"] == 2
+    until(lambda: agent(brief, "beside it")["quiet"], limit_s=SOON_S, what="the other's time-out")
+    why = brief.call("why")
+    assert [each["who"] for each in why["quiet"]] == ["a", "beside it"]
+    assert [each["kind"] for each in why["awake_because"]] == ["activity"]
+    assert brief.call("event", event="force_sleep")["state"] == "SLEEP", "nobody is at work, as far as is known"
+    getattr(brief, how)()
+    again = brief.again()
+    assert (agent(again)["status"], agent(again)["quiet"]) == ("busy", True)
+    assert again.call("agent.heartbeat", agent_id="a")["status"] == "busy"
+    assert not agent(again)["quiet"]
+    end(child)
+    assert gone(again, "beside it") == ["process_ended"]
+    assert gone(again) == ["process_ended"]
+    assert not agent(again)["quiet"]
+    again.stop()
+    assert_whole(home)
+
+
+@pytest.mark.parametrize("how", ["it has ended", "another has its number"])
+def test_a_file_whose_process_has_ended_since_is_taken_without_it(
+    home: Path, processes: list[subprocess.Popen[bytes]], how: str
+) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    child, lives = another(processes), another(processes)
+    daemon.kill()
+    if how == "it has ended":
+        end(child)
+    drop(home, "1.json", "agent.register", agent_id="a", pid=child.pid, meta=1)
+    if how == "another has its number":  # as far as can be seen: it began after this was said
+        os.utime(home / "wake.d" / "1.json", (1e9, 1e9))
+    drop(home, "2.json", "agent.heartbeat", agent_id="a", doing="busy")
+    drop(home, "3.json", "agent.register", agent_id="lives", pid=lives.pid)
+    again = daemon.again()
+    until(lambda: left(home) == [], what="the files to be taken")
+    assert (agent(again)["status"], agent(again)["pid"], agent(again)["meta"]) == ("busy", None, 1)
+    assert agent(again, "lives")["pid"] == lives.pid
+    assert again.call("log", kinds=["wake_rejected"])["records"] == []
+    again.stop()
     assert_whole(home)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -257,6 +258,43 @@ def test_who_works_keeps_it_awake_and_is_named(daemon: RunningDaemon) -> None:
         line.call("agent.heartbeat", agent_id="codex", doing="idle")
         assert [each["kind"] for each in line.call("why")["awake_because"]] == ["activity"]
         assert line.call("event", event="force_sleep")["state"] == "SLEEP"
+
+
+def test_who_is_out_of_quota_is_never_hidden(daemon: RunningDaemon) -> None:
+    with daemon.connect() as line:
+        for name in ("claude", "codex", "editor"):
+            line.call("agent.register", agent_id=name)
+        soon, late = ahead(600), ahead(900)
+        line.call("agent.transition", agent_id="codex", to="exhausted", recovery_at=late)
+        line.call("agent.transition", agent_id="claude", to="exhausted", recovery_at=soon)
+        line.call("agent.transition", agent_id="claude", to="offline")
+        status = line.call("status")
+        assert (status["agents"]["exhausted"], status["recovering"]["count"]) == (1, 2)
+        assert 590 < until_s(status["recovering"]["next_ts"]) <= 600
+        assert [each["agent_id"] for each in line.call("agent.list", exhausted=True)["agents"]] == ["claude", "codex"]
+        assert [each["agent_id"] for each in line.call("agent.list", exhausted=False)["agents"]] == ["editor"]
+        (offline,) = line.call("agent.list", exhausted=True, status="offline")["agents"]
+        assert offline["agent_id"] == "claude"
+        shown = lambda: json.loads((daemon.home / wire.STATE_NAME).read_text())["recovering"]  # noqa: E731 - a look
+        until(lambda: shown() == status["recovering"], limit_s=10, what="the state file to say so")
+        line.call("agent.forget", agent_id="claude")
+        line.call("agent.transition", agent_id="codex", to="idle")
+        assert line.call("status")["recovering"] == {"count": 0, "next_ts": None}
+
+
+def test_a_refusal_names_the_command_that_helps(line: LineClient, agent: str) -> None:
+    def message(method: str, **params: Any) -> str:
+        return str(line.ask(method, **params)["error"]["message"])
+
+    quoted = "'it is nobody'"
+    assert message("agent.heartbeat", agent_id="it is nobody").endswith(f"comes first (`torpor agent beat {quoted}`)")
+    assert message("agent.get", agent_id="x").endswith("(`torpor agent ls`)")
+    assert message("wait", agent_id="x", status="idle").endswith("(`torpor agent beat x`)")
+    assert message("slot.finish", slot_id="none").endswith("slot.list names them (`torpor slot ls`)")
+    line.call("agent.heartbeat", agent_id=agent, doing="busy")
+    assert message("agent.heartbeat", agent_id=agent, doing="on_call").endswith(f"(`torpor agent idle '{agent}'`)")
+    line.call("agent.transition", agent_id=agent, to="exhausted", retry_after=60)
+    assert message("agent.heartbeat", agent_id=agent, doing="busy").endswith(f"(`torpor agent idle '{agent}'`)")
 
 
 def test_presence_alone_is_no_activity(daemon: RunningDaemon) -> None:

@@ -70,7 +70,7 @@ def _name_process(call: Call, given: dict[str, Any]) -> None:
     said behind it is not lost with it.
     """
     try:
-        given["pid_start"] = named(given["pid"]).start
+        given["pid_start"] = named(call, given["pid"]).start
     except RefusedError as refused:
         if call.left_wall_s is None or refused.refusal.name != "invalid_params":
             raise

@@ -38,7 +38,7 @@ def _event(call: Call) -> ev.Event:
 def _hold_acquire(call: Call) -> ev.Event:
     params = call.params
     ttl_s, pid = params.get("ttl_s"), params.get("pid")
-    identity = None if pid is None else named(pid)
+    identity = None if pid is None else named(call, pid)
     if ttl_s is None and pid is None and call.connection is None:
         message = "a hold that is left in a file has no connection to live by: it needs ttl_s or pid"
         raise RefusedError(Refusal("invalid_params", message, {"field": "ttl_s"}))

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import anyio
 
+from torpord.core.moment import Now
+
 _POLL_S = 1.0
 
 
@@ -54,6 +56,14 @@ def identify(pid: int) -> ProcessIdentity | None:
 def is_alive(identity: ProcessIdentity) -> bool:
     """Return whether that very process has not ended. Raises OSError as `identify` does."""
     return identify(identity.pid) == identity
+
+
+def began_wall_s(identity: ProcessIdentity, now: Now) -> float:
+    """Return when a process of this boot began, by the wall clock as it is set now."""
+    if sys.platform == "darwin":
+        return float(identity.start)
+    age_s = now.awake_s + now.suspended_s - int(identity.start) / os.sysconf("SC_CLK_TCK")
+    return now.wall_s - age_s
 
 
 async def ended(identity: ProcessIdentity) -> None:
