@@ -60,7 +60,7 @@ class AgentMethods:
         message: str | None = None,
         force: bool = False,
     ) -> agent_replies.Word:
-        """Say what an agent is now: one of `torpor.wire.AGENT_TARGETS`.
+        """Say what an agent is now: one of `torpor.wire.AGENT_TARGETS`. "offline" starts no daemon: Down.
 
         With "exhausted", `reason` is "rate_limit" or "billing", and until when is told by the first that is given of
         `recovery_at` (ISO 8601 with offset), `retry_after` (seconds or an HTTP date), the provider's `headers` and its
@@ -83,10 +83,18 @@ class AgentMethods:
         return self._ask(calls.agent_get(agent_id))
 
     def agent_list(
-        self, *, status: str | None = None, cursor: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        exhausted: bool = False,
+        cursor: str | None = None,
+        limit: int | None = None,
     ) -> agent_replies.Agents:
-        """Return agents by name: a page, which may be empty, then the one after its `cursor`."""
-        return self._ask(calls.agent_list(status, cursor, limit))
+        """Return agents by name: a page, which may be empty, then the one after its `cursor`.
+
+        `exhausted`: only those whose quota is used up, also where they are offline.
+        """
+        return self._ask(calls.agent_list(status, cursor, limit, exhausted=exhausted))
 
     def agent_forget(self, agent_id: str) -> agent_replies.Forgotten:
         """Forget an agent, and cancel its slots."""
@@ -190,7 +198,7 @@ class AsyncAgentMethods:
         message: str | None = None,
         force: bool = False,
     ) -> agent_replies.Word:
-        """Say what an agent is now: one of `torpor.wire.AGENT_TARGETS`.
+        """Say what an agent is now: one of `torpor.wire.AGENT_TARGETS`. "offline" starts no daemon: Down.
 
         With "exhausted", `reason` is "rate_limit" or "billing", and until when is told by the first that is given of
         `recovery_at` (ISO 8601 with offset), `retry_after` (seconds or an HTTP date), the provider's `headers` and its
@@ -213,10 +221,18 @@ class AsyncAgentMethods:
         return await self._ask(calls.agent_get(agent_id))
 
     async def agent_list(
-        self, *, status: str | None = None, cursor: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        exhausted: bool = False,
+        cursor: str | None = None,
+        limit: int | None = None,
     ) -> agent_replies.Agents:
-        """Return agents by name: a page, which may be empty, then the one after its `cursor`."""
-        return await self._ask(calls.agent_list(status, cursor, limit))
+        """Return agents by name: a page, which may be empty, then the one after its `cursor`.
+
+        `exhausted`: only those whose quota is used up, also where they are offline.
+        """
+        return await self._ask(calls.agent_list(status, cursor, limit, exhausted=exhausted))
 
     async def agent_forget(self, agent_id: str) -> agent_replies.Forgotten:
         """Forget an agent, and cancel its slots."""

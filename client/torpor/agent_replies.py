@@ -63,6 +63,7 @@ class AgentFacts(TypedDict):
     """What is known of an agent. `source`: who said what it is; `slot_id`: the one it has taken; `holds`: their ids.
 
     `doing` is what it last said, also while it is offline. `next_slot_ts`: when the next of its slots is due.
+    `quiet`: its process is there, and it has not been heard of in time.
     """
 
     agent_id: str
@@ -81,6 +82,7 @@ class AgentFacts(TypedDict):
     slot_id: str | None
     next_slot_ts: str | None
     holds: list[str]
+    quiet: NotRequired[bool]
 
 
 class Agent(AgentFacts):

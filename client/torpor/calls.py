@@ -219,10 +219,11 @@ def agent_transition(
     message: str | None = None,
     force: bool = False,
 ) -> Call[agent_replies.Word]:
-    """Say what an agent is doing, that it is out of quota, or that it leaves."""
+    """Say what an agent is doing, that it is out of quota, or that it leaves, for which nobody is started."""
     when = _given(recovery_at=_moment(recovery_at), retry_after=retry_after, headers=headers, message=message)
     more = {**_given(reason=reason), **when, **({"force": True} if force else {})}
-    return Call("agent.transition", {"agent_id": agent_id, "to": to, **more, "key": new_key()})
+    params = {"agent_id": agent_id, "to": to, **more, "key": new_key()}
+    return Call("agent.transition", params, looks=to == "offline")
 
 
 def agent_get(agent_id: str) -> Call[agent_replies.WholeAgentIs]:
@@ -230,9 +231,12 @@ def agent_get(agent_id: str) -> Call[agent_replies.WholeAgentIs]:
     return Call("agent.get", {"agent_id": agent_id}, looks=True)
 
 
-def agent_list(status: str | None, cursor: str | None, limit: int | None) -> Call[agent_replies.Agents]:
+def agent_list(
+    status: str | None, cursor: str | None, limit: int | None, *, exhausted: bool = False
+) -> Call[agent_replies.Agents]:
     """Ask for a page of agents, by name."""
-    return Call("agent.list", _given(status=status, cursor=cursor, limit=limit), looks=True)
+    only = {"exhausted": True} if exhausted else {}
+    return Call("agent.list", {**_given(status=status, cursor=cursor, limit=limit), **only}, looks=True)
 
 
 def agent_forget(agent_id: str) -> Call[agent_replies.Forgotten]:

@@ -39,7 +39,7 @@ class Client(AgentMethods):
     Each call has one deadline for all of it, `timeout` seconds (None: no limit): connecting, starting the daemon where
     it is down, asking again where the connection broke. Looking (`hello`, `status`, `why`, `log`, `subscribe`, `wait`,
     `hold_list`, `run_list`, `run_get`, `run_export`, `wait_run`, `agent_get`, `agent_list`, `slot_list`, `wait_agent`)
-    never starts the daemon, and neither does the heartbeat of an agent that does not work.
+    never starts the daemon, and neither does the heartbeat of an agent that does not work, nor that one leaves.
 
     Any call may raise: Unreachable (nobody answers and nobody could be started; `torpor.errors.Down` where this call
     would not start anybody), NotPermitted, Timeout, ProtocolError, or Refused where the daemon said no; and BadHome

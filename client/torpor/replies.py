@@ -57,6 +57,13 @@ class Hold(TypedDict):
     pid: int | None
 
 
+class Recovering(TypedDict):
+    """How many agents' quotas are used up, of those that are offline, too, and when the first of them is back."""
+
+    count: int
+    next_ts: str | None
+
+
 class Status(TypedDict):
     """The daemon in figures. Times ISO 8601 in UTC, durations in seconds, memory in bytes.
 
@@ -78,6 +85,7 @@ class Status(TypedDict):
     next: Next
     holds: list[Hold]
     agents: dict[AgentStatus, int]
+    recovering: NotRequired[Recovering]
     runs: dict[RunStatus, int]
     sleep: dict[str, Any]
     supervisor: str | None
@@ -106,6 +114,7 @@ class Why(TypedDict):
     awake_because: list[Reason]
     next: Next
     not_yet_because: list[Reason]
+    quiet: NotRequired[list[Reason]]
 
 
 class Record(TypedDict):
