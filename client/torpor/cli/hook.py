@@ -44,12 +44,15 @@ def _at_home(home: str | None) -> list[str]:
 
 
 def _program() -> str:
-    """Return what starts this program: its name where the search path has it, else the path of its file.
+    """Return what starts this program: its name where the search path has it for good, else the path of its file.
 
-    A hook is no shell's child: what a shell knows otherwise (an alias, the folder it stands in) is not known there.
+    A hook is no shell's child: what a shell knows otherwise (an alias, the folder it stands in, the path of a virtual
+    environment that is active there) is not known there.
     """
     ours = os.path.abspath(sys.argv[0])
+    if not os.access(ours, os.X_OK):  # it was started as a module
+        ours = ""
     found = shutil.which("torpor")
-    if found is not None and (not os.access(ours, os.X_OK) or os.path.samefile(found, ours)):
-        return "torpor"
-    return ours if os.access(ours, os.X_OK) else "torpor"
+    if sys.prefix != sys.base_prefix:
+        return ours or os.path.abspath(found or os.path.join(sys.prefix, "bin", "torpor"))
+    return "torpor" if not ours or (found is not None and os.path.samefile(found, ours)) else ours
