@@ -14,10 +14,11 @@ def ts(from_now_s: float) -> str:
 
 def agent(agent_id: str, status: str = "idle", since_s: float = 60.0, **more: Any) -> dict[str, Any]:
     doing = status if status in ("busy", "on_call") else "idle"
+    back_ts = ts(600) if status == "exhausted" else None
     return {"agent_id": agent_id, "status": status, "since_ts": ts(-since_s), "online": status != "offline",
             "doing": doing, "seen_ts": ts(-1), "source": "torpor", "exhausted_at": None, "exhaust_reason": None,
-            "recovery_at": None, "recovery_source": None, "parent_id": None, "pid": None, "slot_id": None, "slots": 0,
-            "next_slot_ts": None, "holds": [], **more}  # fmt: skip
+            "recovery_at": back_ts, "recovery_source": None, "parent_id": None, "pid": None, "slot_id": None,
+            "slots": 0, "next_slot_ts": None, "holds": [], "quiet": False, **more}  # fmt: skip
 
 
 def slot(
@@ -73,7 +74,8 @@ class Room:
                 self.agents[params["agent_id"]] = agent(params["agent_id"])
                 return {**word(params["agent_id"]), "heartbeat_s": 40.0}
             case "agent.heartbeat":
-                return word(params["agent_id"], params.get("doing", "idle"))
+                is_out = self.agents[params["agent_id"]]["recovery_at"] is not None
+                return word(params["agent_id"], "exhausted" if is_out else params.get("doing", "idle"))
             case "agent.transition":
                 until = {"recovery_at": ts(600), "recovery_source": "estimated"} if params["to"] == "exhausted" else {}
                 return word(params["agent_id"], params["to"], **until)
@@ -81,6 +83,9 @@ class Room:
                 of = [each for each in self.slots if each["agent_id"] == params["agent_id"]]
                 found = {**self.agents[params["agent_id"]], "wake_command": None, "meta": None, "slots": of}
                 return {"agent": found | self.agents[params["agent_id"]] | {"slots": of}}
+            case "agent.list" if params.get("exhausted"):
+                out = [each for each in self.agents.values() if each["recovery_at"] is not None]
+                return self._page("agents", out, params, "status")
             case "agent.list":
                 return self._page("agents", list(self.agents.values()), params, "status")
             case "slot.list":
@@ -104,6 +109,7 @@ class Room:
                 return {
                     **RESULTS["status"],
                     "agents": self._counts(),
+                    "recovering": self._recovering(),
                     "holds": self.holds,
                     "next_wake_ts": self.wakes_ts,
                 }
@@ -113,6 +119,10 @@ class Room:
     def _counts(self) -> dict[str, int]:
         said = [each["status"] for each in self.agents.values()]
         return {status: said.count(status) for status in ("offline", "exhausted", "busy", "on_call", "idle")}
+
+    def _recovering(self) -> dict[str, Any]:
+        times = sorted(each["recovery_at"] for each in self.agents.values() if each["recovery_at"] is not None)
+        return {"count": len(times), "next_ts": times[0] if times else None}
 
     def _page(self, name: str, all_of: list[dict[str, Any]], params: dict[str, Any], by: str) -> dict[str, Any]:
         begin = int(params.get("cursor", 0))

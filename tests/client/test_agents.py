@@ -110,7 +110,8 @@ def test_a_change_that_is_asked_again_has_the_same_key(home: pathlib.Path, ask: 
         (["beat", "codex"], "codex: idle", {}),
         (["beat", "codex", "--doing", "on_call"], "codex: on_call", {"doing": "on_call"}),
         (["busy", "codex", "--reason", "a review"], "codex: busy", {"to": "busy", "reason": "a review"}),
-        (["idle", "codex"], "codex: idle", {"to": "idle"}),
+        (["idle", "codex"], "codex: idle", {"doing": "idle"}),
+        (["idle", "codex", "--reason", "lunch"], "codex: idle", {"to": "idle", "reason": "lunch"}),
         (["exhausted", "codex"], "codex: exhausted until", {"to": "exhausted"}),
         (["exhausted", "codex", "--after", "90m", "--reason", "billing", "--force"], "codex: exhausted until",
          {"to": "exhausted", "retry_after": 5400.0, "reason": "billing", "force": True}),
@@ -184,9 +185,11 @@ def test_what_is_due_and_until_when_is_told() -> None:
     assert agent_words.word(found) == "codex: idle, due: a (work), b (work), c (work) and 4 more"
     found = word("codex", "idle", slots=[], due=1)
     assert agent_words.word(found) == "codex: idle, 1 slot due"
-    found = word("codex", "offline", recovery_at=ts(0), recovery_source="retry_after")
+    found = word("codex", "offline", recovery_at=ts(60), recovery_source="retry_after")
     assert agent_words.word(found).startswith("codex: offline, exhausted until ")
     assert agent_words.word(found).endswith(" (retry after)")
+    found = word("codex", "exhausted", recovery_at=ts(-1), recovery_source="message")
+    assert agent_words.word(found) == "codex: exhausted, due now (message)"
 
 
 def test_a_report_that_changes_nothing_says_so(home: pathlib.Path, torpor: Torpor) -> None:
@@ -201,10 +204,10 @@ def test_a_report_that_changes_nothing_says_so(home: pathlib.Path, torpor: Torpo
 def _some() -> Room:
     room = Room(
         agent("claude-code:3f2a", "busy", 242, slot_id="91ab", slots=1),
-        agent("codex", "exhausted", 3780, recovery_at=ts(0), recovery_source="message", slots=2, next_slot_ts=ts(0)),
+        agent("codex", "exhausted", 3780, recovery_at=ts(600), recovery_source="message", slots=2, next_slot_ts=ts(0)),
         agent("editor", "idle", 720, holds=["h1", "gone"]),
         agent("night", "offline", 3600, slots=1, next_slot_ts=ts(0)),
-        agent("old", "offline", 2 * 86400.0),
+        agent("old", "offline", 4000.0),
     )
     room.holds = [{"hold_id": "h1", "who": "editor", "why": "keep up", "since_ts": ts(0), "until_ts": None,
                    "bound": "connection", "pid": None}]  # fmt: skip
@@ -225,12 +228,12 @@ def test_the_table(home: pathlib.Path, torpor: Torpor) -> None:
                 ["claude-code:3f2a", "busy", "4m 2s", "torpor", "slot 91ab (work)"],
                 ["codex", "exhausted", "1h 3m", until, "(message)", "2 slots"],
                 ["editor", "idle", "12m", 'hold "keep up", hold "gone"'],
-                ["night", "offline", "1h", "(slot)", "1 slot"],
+                ["night", "offline", "1h", "due now (slot)", "1 slot"],
             ),
             strict=True,
         ):
             assert all(part in row for part in parts), row
-        assert gone.startswith("1 more offline for over a day")
+        assert gone.startswith("1 more offline for over an hour")
         assert "old" in torpor("agent", "ls", "--all")[1]
         assert torpor("agent", "ls", "--status", "on_call")[1] == "no agent is on_call\n"
         found = json.loads(torpor("agent", "ls", "--json")[1])
@@ -351,6 +354,6 @@ def test_records_are_told_in_words(kind: str, data: dict[str, Any], told: str) -
 
 def test_no_name_moves_the_cursor() -> None:
     found: Any = agent("a\x1b[2Jb", source="s\r\n")
-    heading, row = agent_words.table([found], {})
+    heading, row = agent_words.table([found], {}, {})
     assert heading.startswith("AGENT")
     assert row.isprintable()

@@ -6,7 +6,7 @@ import sys
 
 from torpor import wire
 from torpor.cli import exits, parsing, streams
-from torpor.errors import Error
+from torpor.errors import Error, Refused
 
 
 def main(argv: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
         streams.complain(str(error))
         return error.status
     except Error as error:
-        streams.complain(" ".join(str(error).split()))
+        streams.complain(" ".join(_told(error).split()))
         return exits.status_of(error)
     except KeyboardInterrupt:
         return 130
@@ -37,3 +37,11 @@ def main(argv: list[str]) -> int:
         streams.complain(f"standard output does not take the answer, which is lost: {error.strerror}")
         return wire.EX_IOERR
     return status
+
+
+def _told(error: Error) -> str:
+    if not isinstance(error, Refused):
+        return str(error)
+    from torpor.cli import refusals  # noqa: PLC0415 - where there is one
+
+    return refusals.told(error)

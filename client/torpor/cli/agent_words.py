@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torpor import durations
-from torpor.cli import run_words, show
+from torpor.cli import agent_names, cells, run_words, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torpor.agent_replies import Agent, AgentFacts, Slot, Word
 
-_HEADINGS = ("AGENT", "STATUS", "SINCE", "UNTIL", "SOURCE", "HOLDS")
+# All that the ledger tells of agents and slots.
+KINDS = (
+    "agent_registered", "agent_online", "agent_offline", "agent_doing", "agent_exhausted", "agent_recovered",
+    "agent_forgotten", "agent_wake_started", "agent_wake_ended", "slot_added", "slot_offered", "slot_waiting",
+    "slot_deferred", "slot_taken", "slot_finished", "slot_cancelled",
+)  # fmt: skip
+
+_HEADINGS = ("AGENT", "STATUS", "SINCE", "UNTIL", "FOLDER", "SOURCE", "HOLDS")
+_FOLDER = _HEADINGS.index("FOLDER")
+_FOLDER_CELLS = 16
 _NAME_COLUMNS = 40  # a longer name pushes the rest of its own line, and of no other
 _TEXT_CHARS = 40  # of a hold's reason in a table
 _NAMED_SLOTS = 3  # of those an agent is told of, in a line for people
@@ -29,9 +38,10 @@ def name(agent_id: object) -> str:
 def word(found: Word) -> str:
     """Return what became of an agent's word: its status, until when, and what is due for it."""
     told = f"{name(found['agent_id'])}: {found['status']}"
-    if found.get("recovery_at"):
+    if at := found.get("recovery_at"):
         exhausted = "" if found["status"] == "exhausted" else ", exhausted"
-        told += f"{exhausted} until {recovery(found['recovery_at'], found.get('recovery_source'))}"
+        when = "," if show.is_past(at) else " until"
+        told += f"{exhausted}{when} {_how_known(show.due(at), found.get('recovery_source'))}"
     return told + due(found["slots"], found["due"])
 
 
@@ -46,30 +56,60 @@ def due(slots: Sequence[Slot], count: int) -> str:
 
 def recovery(at: object, source: object) -> str:
     """Return until when an agent is exhausted, and how that is known: "15:20 (message)"."""
+    return _how_known(show.soon(at), source)
+
+
+def _how_known(when: str, source: object) -> str:
     how = "said" if source == "recovery_at" else str(source or "").replace("_", " ")
-    return f"{show.soon(at)} ({how})" if how else show.soon(at)
+    return f"{when} ({how})" if how else when
 
 
-def table(agents: Iterable[Agent], holds: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line a column's heading and each agent. `holds`: the reasons of holds by their ids."""
-    rows = [_HEADINGS, *(_row(agent, holds) for agent in agents)]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+def table(
+    agents: Sequence[Agent], holds: Mapping[str, str], folders: Mapping[str, str], *, among: Iterable[str] = ()
+) -> Iterator[str]:
+    """Yield a line of headings and one for each agent; without folders, no column for them.
+
+    `holds`: the reasons of holds by their ids. `among`: the ids of other agents, whose names are to differ, too.
+    """
+    called = agent_names.short([*(agent["agent_id"] for agent in agents), *among])
+    rows = [_HEADINGS, *(_row(agent, called, holds, folders) for agent in agents)]
+    if not any(row[_FOLDER] for row in rows[1:]):
+        rows = [(*row[:_FOLDER], *row[_FOLDER + 1 :]) for row in rows]
+    yield from columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as lines whose columns stand below each other."""
+    widths = [max(map(cells.width, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], _NAME_COLUMNS)
     for row in rows:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield "  ".join(map(cells.padded, row, widths)).rstrip()
 
 
-def _row(agent: Agent, holds: Mapping[str, str]) -> tuple[str, ...]:
+def _row(
+    agent: Agent, called: Mapping[str, str], holds: Mapping[str, str], folders: Mapping[str, str]
+) -> tuple[str, ...]:
+    named = name(called[agent["agent_id"]])
     since = show.elapsed(agent["since_ts"])
     source = run_words.one_line(agent["source"] or "", _TEXT_CHARS)
-    return name(agent["agent_id"]), agent["status"], since, until(agent), source, _has(agent, holds)
+    where = cells.cut(run_words.one_line(folders.get(agent["agent_id"], "")), _FOLDER_CELLS)
+    return named, status(agent), since, until(agent), where, source, _has(agent, holds)
+
+
+def status(agent: AgentFacts) -> str:
+    """Return an agent's status, with what that does not tell: an offline one's quota, how long one is silent."""
+    if agent["status"] == "offline" and agent["recovery_at"]:
+        return "offline, exhausted"
+    if agent.get("quiet") and agent["seen_ts"]:
+        return f"{agent['status']} (silent {show.elapsed(agent['seen_ts']).split()[0]})"
+    return agent["status"]
 
 
 def until(agent: AgentFacts) -> str:
     """Return until when an agent stays what it is, as far as that is known: its recovery, or its next slot."""
     if agent["recovery_at"]:
-        return recovery(agent["recovery_at"], agent["recovery_source"])
-    return f"{show.soon(agent['next_slot_ts'])} (slot)" if agent["next_slot_ts"] else ""
+        return _how_known(show.due(agent["recovery_at"]), agent["recovery_source"])
+    return f"{show.due(agent['next_slot_ts'])} (slot)" if agent["next_slot_ts"] else ""
 
 
 def _has(agent: Agent, holds: Mapping[str, str]) -> str:
@@ -86,7 +126,7 @@ def _has(agent: Agent, holds: Mapping[str, str]) -> str:
 
 def slot(found: Slot) -> str:
     """Return what a slot is, without its name and its agent: "work, due 15:20, planned, priority 3"."""
-    told = [found["type"], f"due {show.soon(found['due_ts'])}", found["status"]]
+    told = [found["type"], f"due {show.soon_or_now(found['due_ts'])}", found["status"]]
     if found["priority"]:
         told.append(f"priority {found['priority']}")
     if found["duration_s"]:

@@ -96,6 +96,7 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
                 "quarantine": known.get("quarantine"),
             }
         )
+        lines += quota(known)
         wake, resumes = known.get("next_wake_ts"), known.get("resumes_ts")
         if resumes:
             planned = "" if wake else "; nothing is planned to wake it"
@@ -107,11 +108,21 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def quota(known: Mapping[str, Any]) -> list[str]:
+    """Return a line about the agents that are out of quota, offline ones too; none where there are none."""
+    recovering = known.get("recovering")
+    if not recovering or not recovering["count"]:
+        return []
+    first = "" if recovering["count"] == 1 else "the next is "
+    return [f"  quota     {recovering['count']} used up, {first}back {show.soon_or_now(recovering['next_ts'])}"]
+
+
 def _next(found: Mapping[str, Any] | None) -> str:
     if found is None or not found.get("state"):
         return "nothing"
     # `at`, not `in_s`: what is shown may have been asked for a while ago (`watch`).
     when = f"in {show.until(found['at'])}" if found.get("at") else "not by itself"
+    when = "due now" if show.is_past(found.get("at")) else when
     blocked = ", ".join(map(_blocking, found.get("blocked_by") or ()))
     return f"{found['state']} {when}" + (f"; in the way: {blocked}" if blocked else "")
 
@@ -124,6 +135,7 @@ def _explained(found: Why) -> list[str]:
     lines = [f"{found['state']}, next {_next(found['next'])}"]
     lines += [f"  awake because    {_reason(each)}" for each in found["awake_because"]]
     lines += [f"  not yet because  {_reason(each)}" for each in found["not_yet_because"]]
+    lines += [f"  silent           {_reason(each)}" for each in found.get("quiet", ())]
     return lines
 
 

@@ -11,7 +11,7 @@ from torpor.cli import table
 from torpor.cli.table import HOME, TIMEOUT, Argument, Command, arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 # env(1) and its kin: what fails before the other command runs must not look like the other command's own status.
 EX_NOT_RUN = 125
@@ -26,8 +26,10 @@ class UsageError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
+    hint = ""
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see `{self.prog} --help`")
+        raise UsageError(f"{message}{self.hint}: see `{self.prog} --help`")
 
 
 def run(argv: list[str]) -> int:
@@ -65,7 +67,8 @@ def _found(words: list[str]) -> tuple[Command | None, list[str]]:
     if first not in table.GROUPS:
         command = table.find([first])
         if command is None:
-            raise UsageError(f"there is no command {first!r}: see `torpor --help`")
+            names = [*(row.name for row in table.singles()), *table.GROUPS]
+            raise UsageError(f"there is no command {first!r}{_nearest(first, names)}: see `torpor --help`")
         return command, rest
     ahead, rest = _ahead(rest)
     if rest and rest[0] in ("-h", "--help"):
@@ -74,8 +77,17 @@ def _found(words: list[str]) -> tuple[Command | None, list[str]]:
         return table.find([first, "ls"]), ahead + rest
     command = table.find([first, rest[0]])
     if command is None:
-        raise UsageError(f"there is no command {f'{first} {rest[0]}'!r}: see `torpor {first} --help`")
+        near = _nearest(rest[0], [row.name.split()[1] for row in table.members(first)], first)
+        raise UsageError(f"there is no command {f'{first} {rest[0]}'!r}{near}: see `torpor {first} --help`")
     return command, ahead + rest[1:]
+
+
+def _nearest(word: str, names: Sequence[str], group: str = "") -> str:
+    """Return a question whether the command was meant whose name is most like `word`; "" where none is."""
+    import difflib  # noqa: PLC0415 - where something was mistyped
+
+    near = difflib.get_close_matches(word, names, 1)
+    return f" (`torpor {f'{group} ' if group else ''}{near[0]}`?)" if near else ""
 
 
 def parse(command: Command, argv: list[str]) -> argparse.Namespace:
@@ -84,6 +96,7 @@ def parse(command: Command, argv: list[str]) -> argparse.Namespace:
     for argument in arguments_of(command):
         parser.add_argument(*argument.names, **_settings(argument))
     if not command.runs:
+        parser.hint = _hint(command, argv)
         return parser.parse_args(argv)
     positions = "".join(f" {each.metavar}" for each in command.arguments if not each.names[0].startswith("-"))
     parser.usage = f"torpor {command.name} [options]{positions} -- CMD..."
@@ -93,6 +106,16 @@ def parse(command: Command, argv: list[str]) -> argparse.Namespace:
         parser.error("which command is to run? write it after `--`")
     args.command = other
     return args
+
+
+def _hint(command: Command, argv: Sequence[str]) -> str:
+    """Return how to write a name that looks like an option, where one may be meant."""
+    named = [each.metavar for each in command.arguments if not each.names[0].startswith("-")]
+    options = {name for argument in arguments_of(command) for name in argument.names} | {"-h", "--help"}
+    dashed = [each for each in argv if each.startswith("-") and each.partition("=")[0] not in options]
+    if not named or not dashed or "--" in argv:
+        return ""
+    return f"; where {dashed[0]!r} is the {named[0]}, write `--` before it"
 
 
 def _settings(argument: Argument) -> dict[str, Any]:

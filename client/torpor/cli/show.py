@@ -76,6 +76,22 @@ def soon(ts: object) -> str:
     return day + found.strftime("%H:%M:%S" if near else "%H:%M")
 
 
+def due(ts: object) -> str:
+    """Return a time of the wire that is to come as `soon` does; one that is not, as "due now"."""
+    return "due now" if is_past(ts) else soon(ts)
+
+
+def soon_or_now(ts: object) -> str:
+    """Return a time of the wire as `soon` does; one that has come, as "now"."""
+    return "now" if is_past(ts) else soon(ts)
+
+
+def is_past(ts: object) -> bool:
+    """Say whether a time of the wire has come."""
+    left_s = _left_s(ts)
+    return left_s is not None and left_s <= 0
+
+
 def _left_s(ts: object) -> float | None:
     try:
         return (datetime.fromisoformat(str(ts)).astimezone(UTC) - datetime.now(UTC)).total_seconds()

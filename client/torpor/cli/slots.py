@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from torpor import durations, wire
-from torpor.cli import agent_words, show, streams
-from torpor.cli.parsing import UsageError
+from torpor.cli import agent_names, agent_words, show, streams, typed_json
 from torpor.client import Client
 from torpor.errors import Refused
 
@@ -28,24 +26,23 @@ _SHOWN_MATCHES = 3
 def ls(args: argparse.Namespace) -> int:
     """List the slots, the next one first."""
     with Client(args.home, timeout=args.timeout) as client:
-        slots = sorted(_every(client, args.agent), key=lambda slot: datetime.fromisoformat(slot["due_ts"]))
+        of = None if args.agent is None else agent_names.meant(client, args.agent)
+        slots = sorted(_every(client, of), key=lambda slot: datetime.fromisoformat(slot["due_ts"]))
     if args.json:
         show.print_json({"slots": slots})
     elif slots:
-        rows = [_HEADINGS, *map(_row, slots)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-            print(streams.fitted(line.rstrip()))
+        called = agent_names.short(slot["agent_id"] for slot in slots)
+        rows = [_HEADINGS, *(_row(slot, called[slot["agent_id"]]) for slot in slots)]
+        print(*map(streams.fitted, agent_words.columns(rows)), sep="\n")
     else:
         print(f"no slots of {args.agent}" if args.agent else "no slots: `torpor slot add NAME --at T` plans one")
     return wire.EX_OK
 
 
-def _row(slot: Slot) -> tuple[str, ...]:
+def _row(slot: Slot, called: str) -> tuple[str, ...]:
     lasts = durations.show(slot["duration_s"]) if slot["duration_s"] else ""
-    due = show.soon(slot["due_ts"])
-    named = slot["slot_id"], agent_words.name(slot["agent_id"])
+    due = show.soon_or_now(slot["due_ts"])
+    named = slot["slot_id"], agent_words.name(called)
     return *named, slot["type"], due, slot["status"], str(slot["priority"] or ""), lasts
 
 
@@ -61,33 +58,22 @@ def _every(client: Client, agent_id: str | None = None) -> Iterator[Slot]:
 
 def add(args: argparse.Namespace) -> int:
     """Plan work for an agent; one that is not known is made known for it."""
-    from torpor.cli import agents  # noqa: PLC0415 - the other commands do without
-
-    payload = None if args.payload is None else _payload(args.payload)
+    payload = None if args.payload is None else typed_json.read(args.payload, "--payload")
     at = args.at or datetime.now(UTC)
     more: dict[str, Any] = {"duration_s": vars(args)["for"], "priority": args.priority, "payload": payload}
     with Client(args.home, timeout=args.timeout) as client:
-        found = agents.known(client, args.name, lambda: client.slot_add(args.name, args.type, at, key=args.key, **more))
+        found = agent_names.say_of(
+            client, args.name, lambda name: client.slot_add(name, args.type, at, key=args.key, **more)
+        )
     show.say(args, f"{found['slot_id']}: {_planned(found)}", found)
     return wire.EX_OK
 
 
 def _planned(found: SlotAdded) -> str:
-    if datetime.fromisoformat(found["due_ts"]) <= datetime.now(UTC):
+    if show.is_past(found["due_ts"]):
         return "due now"
     told = f"due {show.soon(found['due_ts'])}"
     return told if found["armed"] else f"{told}; where torpor is down by then, at its next start"
-
-
-def _payload(written: str) -> Any:
-    """Return the JSON that an option means: itself, or what is in @FILE. Raises UsageError."""
-    from torpor.cli import runs  # noqa: PLC0415 - reading files, only where there is one
-
-    text, source = (runs.read_text(written[1:]), written[1:]) if written.startswith("@") else (written, "--payload")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"what is in {source} is no JSON: {error}", wire.EX_DATAERR) from error
 
 
 def take(args: argparse.Namespace) -> int:

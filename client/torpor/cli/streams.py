@@ -34,7 +34,11 @@ def columns() -> int | None:
 def fitted(line: str) -> str:
     """Return `line` cut to the terminal, where there is one: what is listed has a line each."""
     room = columns()
-    return line if room is None or len(line) <= room else line[: max(room - 1, 0)] + "…"
+    if room is None or (len(line) <= room and line.isascii()):
+        return line
+    from torpor.cli import cells  # noqa: PLC0415 - where it has to be counted
+
+    return cells.cut(line, room)
 
 
 def complain(text: str) -> None:

@@ -98,11 +98,24 @@ _TO_FILE = Argument(
 )
 _FROM_FILE = Argument(("file",), "what was exported, - for standard input", metavar="FILE", is_file=True)
 
-_AGENT = Argument(("name",), "the agent's name, one of your choice", metavar="NAME", is_agent=True)
+_LAST = Argument(("-n", "--limit"), "only the newest N; 0: all, as without it", typed.count, "N", default=0)
+_OF_THE_AGENT = Argument(("--agent",), "only records of this agent and its slots", metavar="NAME", is_agent=True)
+_AGENT = Argument(("name",), "its name; the beginning, where it is known by that", metavar="NAME", is_agent=True)
+_NEW_AGENT = Argument(("name",), "its name, one of your choice", metavar="NAME", is_agent=True)
 _AGENT_STATUS = Argument(
     ("--status",), "only those that are " + ", ".join(wire.AGENT_STATUSES), metavar="S", choices=wire.AGENT_STATUSES
 )
-_ALL_AGENTS = Argument(("--all",), "also those that have been offline for over a day", None)
+_AGENT_IS = Argument(
+    ("status",), "one of " + ", ".join(wire.AGENT_STATUSES), metavar="STATUS", choices=wire.AGENT_STATUSES
+)
+_TAKES_AWAY = "an empty text takes it away"
+_WAKE_COMMAND = Argument(
+    ("--wake-command",), f"for a shell: starts it for a slot where it is away; {_TAKES_AWAY}", metavar="CMD"
+)
+_PARENT = Argument(("--parent",), f"the agent that it works for; {_TAKES_AWAY}", metavar="NAME", is_agent=True)
+_PID = Argument(("--pid",), "its process: it is offline as soon as that has ended; 0: none", typed.count, "PID")
+_META = Argument(("--meta",), f"about it, for your own use: JSON, or @FILE; {_TAKES_AWAY}", metavar="JSON|@FILE")
+_ALL_AGENTS = Argument(("--all",), "also those that have been offline for over an hour", None)
 _DOING = Argument(("--doing",), "what it is doing: " + ", ".join(wire.DOINGS), metavar="D", choices=wire.DOINGS)
 _REASON = Argument(("--reason",), "the reason to record", metavar="R")
 _EXHAUST_REASON = Argument(
@@ -146,22 +159,26 @@ COMMANDS = (
     Command("reload", "have it read its settings again", "life:reload"),
     Command("status", "say how it is; exit 0 up, 3 down", "look:status"),
     Command("why", "say why it is awake, and what comes next", "look:why"),
-    Command("log", "print its ledger", "ledger:log", (_FOLLOW, _SINCE, _KIND)),
-    Command("watch", "see it live: redrawn on a terminal, else a line a transition", "watch:watch"),
+    Command("log", "print its ledger", "ledger:log", (_FOLLOW, _SINCE, _KIND, _OF_THE_AGENT, _LAST)),
+    Command("watch", "see it live: redrawn on a terminal, else a line for each change", "watch:watch"),
     Command("wait", "return once it is in a state", "waiting:wait", (_STATE, _WAIT_LIMIT)),
     Command("hold", "keep it awake while another command runs", "hold:hold", (_WHY, _TTL), prints=False, runs=True),
     Command("agent ls", "list the agents: what each is doing, and until when", "agents:ls",
             (_AGENT_STATUS, _ALL_AGENTS)),
     Command("agent show", "show all that is known of an agent, and its slots", "agents:show_agent", (_AGENT,)),
+    Command("agent register", "make one known by name, or change what is known of it", "agents:register",
+            (_NEW_AGENT, _WAKE_COMMAND, _PARENT, _PID, _META)),
     Command("agent beat", "say that it is there; exit 3 where torpor is down and it does nothing", "agents:beat",
             (_AGENT, _DOING)),
     Command("agent busy", "say that it works", "agents:busy", (_AGENT, _REASON)),
-    Command("agent idle", "say that it does nothing, or that its quota is back", "agents:idle", (_AGENT, _REASON)),
+    Command("agent idle", "say that it does nothing, and that its quota is back; exit 3 where torpor is down",
+            "agents:idle", (_AGENT, _REASON)),
     Command("agent exhausted", "say that its quota is used up, and until when", "agents:exhausted",
             (_AGENT, _EXHAUST_REASON, _UNTIL, _AFTER, _MESSAGE, _FORCE)),
-    Command("agent offline", "say that it leaves", "agents:offline", (_AGENT, _REASON)),
+    Command("agent offline", "say that it leaves; exit 3 where torpor is down", "agents:offline", (_AGENT, _REASON)),
+    Command("agent wait", "return once it is in a status", "agents:wait", (_AGENT, _AGENT_IS, _WAIT_LIMIT)),
     Command("agent forget", "forget it, and cancel its slots", "agents:forget", (_AGENT,)),
-    Command("agent wrap", "run a command as an agent: busy while it runs, offline after", "wrap:wrap", (_AGENT,),
+    Command("agent wrap", "run a command as an agent: busy while it runs, offline after", "wrap:wrap", (_NEW_AGENT,),
             prints=False, runs=True),
     Command("slot ls", "list the slots, the next one first", "slots:ls", (_OF_AGENT,)),
     Command("slot add", "plan work for an agent", "slots:add",

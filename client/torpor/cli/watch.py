@@ -1,4 +1,4 @@
-"""watch: the daemon as it lives, redrawn on a terminal, elsewhere a line a transition. It never wakes it."""
+"""watch: the daemon as it lives, redrawn on a terminal, else a line for each change. It never wakes it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from torpor import presence, wire
 from torpor.aio import AsyncClient
-from torpor.cli import look, show
+from torpor.cli import agent_words, cells, look, show, streams
 from torpor.client import Client
-from torpor.errors import Down
+from torpor.errors import Down, Refused
 
 if TYPE_CHECKING:
     import argparse
@@ -60,8 +60,8 @@ def _lines(args: argparse.Namespace) -> None:
                 after = found["ledger_seq"]
         if not args.json:
             print(f"{found['state']} since {show.moment(found['since_ts'])}", flush=True)
-        for record in client.subscribe(after=after, kinds=["state_transition"]):
-            show.print_json(record) if args.json else print(show.record(record), flush=True)
+        for record in client.subscribe(after=after, kinds=["state_transition", *agent_words.KINDS]):
+            show.print_json(record) if args.json else print(streams.fitted(show.record(record)), flush=True)
 
 
 class _Screen:
@@ -134,7 +134,12 @@ class _Screen:
         try:
             method, params = next(asking)
             while True:
-                method, params = asking.send(await getattr(self._client, method)(**params))
+                try:
+                    answer = await getattr(self._client, method)(**params)
+                except Refused as refusal:
+                    method, params = asking.throw(refusal)
+                else:
+                    method, params = asking.send(answer)
         except StopIteration as end:
             told: Present = end.value
             return told
@@ -147,6 +152,6 @@ class _Screen:
         columns, rows = shutil.get_terminal_size()
         room = max(0, rows - len(lines) - 4)  # an empty line on either side, the last words, the cursor's own
         told = [show.record(record) for record in self._records][-room:] if room else []
-        cut = [line[: columns - 1] for line in (*lines, "", *told, "", "Ctrl-C ends")]
+        cut = [cells.cut(line, columns - 1) for line in (*lines, "", *told, "", "Ctrl-C ends")]
         sys.stdout.write(_HOME_AND_CLEAR + "\r\n".join(cut[: rows - 1]) + "\r\n")
         sys.stdout.flush()
