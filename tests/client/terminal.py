@@ -53,6 +53,12 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self._fd, keys)
 
+    def hang_up(self) -> None:
+        """Take the terminal away, as a window that is closed does."""
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, self._fd)
+        os.close(null)
+
     def status(self) -> int:
         """Read to the end, and return the exit status."""
         with contextlib.suppress(OSError):  # EIO: how Linux says that nobody is left on the terminal

@@ -188,6 +188,52 @@ def test_a_command_that_cannot_run_is_told_as_env_does(home: pathlib.Path, comma
     assert daemon.requests == []
 
 
+def test_a_script_without_its_first_line_is_run_by_sh_as_a_shell_does(home: pathlib.Path) -> None:
+    script = home / "script"
+    script.write_text("echo $1; exit 7\n")
+    script.chmod(0o755)
+    with FakeDaemon(home, *_always(_daemon())):
+        assert _run(home, "editor", "--", str(script), "said") == (7, "said\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells there what was set before Python was")
+@pytest.mark.parametrize("found", [{}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LC_ALL": "C"}])
+def test_what_python_sets_in_its_own_environment_is_not_the_commands(home: pathlib.Path, found: dict[str, str]) -> None:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": CLIENT, **found}
+    with FakeDaemon(home, *_always(_daemon())):
+        done = subprocess.run(_command(home, "editor", "--", "env"), env=environ, capture_output=True, text=True,
+                              check=True)  # fmt: skip
+    shown = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert {name: value for name, value in shown.items() if name.startswith("LC_")} == found
+
+
+def test_the_command_runs_also_where_there_is_no_thread_to_be_had(home: pathlib.Path, short_dir: pathlib.Path) -> None:
+    (short_dir / "sitecustomize.py").write_text(
+        "import threading\n"
+        'def none(*_, **__): raise RuntimeError("can\'t start new thread")\n'
+        "threading._start_new_thread = threading._start_joinable_thread = none\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": f"{short_dir}:{CLIENT}"}
+    command = _command(home, "editor", "--", "sh", "-c", "echo said; exit 7")
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (7, "said\n")
+    assert done.stderr == "torpor: nothing was said while sh ran: can't start new thread\n"
+
+
+def test_a_terminal_that_goes_away_is_told_to_a_shell_with_a_group_of_its_own(home: pathlib.Path) -> None:
+    marker = home / "hung-up"
+    waits = (
+        "import os, pathlib, signal, sys; os.setpgid(0, 0);"
+        "signal.signal(signal.SIGHUP, lambda *_: (pathlib.Path(sys.argv[1]).touch(), os._exit(0)));"
+        "os.write(1, b'ready'); signal.pause()"
+    )
+    command = _command(home, "editor", "--", sys.executable, "-c", waits, str(marker))
+    with FakeDaemon(home, *_always(_daemon())), Terminal(command) as terminal:
+        terminal.until(b"ready")
+        terminal.hang_up()
+        until(marker.exists)
+
+
 @pytest.mark.parametrize(
     "line",
     [[], ["editor"], ["editor", "--"], ["--", "true"], ["--nonsense", "editor", "--", "true"], ["", "--", "true"],
@@ -314,9 +360,11 @@ def test_a_daemon_that_hangs_holds_up_the_end_for_two_seconds_at_most(home: path
 
 def test_a_daemon_that_cannot_be_started_is_no_reason_not_to_run(home: pathlib.Path) -> None:
     (home / "torpor.toml").write_text("[nonsense]\n")  # whatever is started ends at once
-    status, out, err = _run(home, "editor", "--", "sh", "-c", "echo said; exit 7")
+    tried = f"until grep -q nonsense {home}/torpord.log 2>/dev/null; do sleep 0.02; done"
+    status, out, err = _run(home, "editor", "--", "sh", "-c", f"echo said; {tried}; exit 7")
     assert (status, out) == (7, "said\n")
-    assert err.startswith("torpor: agent editor was not known all the time: ")
+    why = f"torpord of {home} does not start: `torpor start` says why"
+    assert err == f"torpor: agent editor was not known all the time: {why}\n"
 
 
 def test_an_answer_that_makes_no_sense_is_told_at_the_end_only(home: pathlib.Path) -> None:

@@ -7,8 +7,10 @@ on; when it stops, we stop by the same signal, so that a shell sees its job stop
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
+import shutil
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 from torpor.cli import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import NoReturn
 
 # As env(1), nice(1), timeout(1) and the shell.
@@ -45,7 +47,7 @@ def run(command: list[str], beside: Callable[[], None] | None, after: Callable[[
         signal.signal(number, lambda *_: None)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on | {signal.SIGCHLD, signal.SIGCONT})
     try:
-        pid = os.posix_spawnp(command[0], command, os.environ, setsigmask=before, setsigdef=_RESTORED)
+        pid = _spawned(command, before)
     except OSError as error:
         after()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -56,14 +58,53 @@ def run(command: list[str], beside: Callable[[], None] | None, after: Callable[[
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         streams.complain(f"cannot run {command[0]!r}: {error}")
         return _OWN_FAILURE
-    if beside is not None:
-        threading.Thread(target=beside, name="torpor-beside", daemon=True).start()
+    trouble = "" if beside is None else _begun(beside)
     status = _wait_for(pid, passed_on)
     after()
+    if trouble:
+        streams.complain(f"nothing was said while {command[0]} ran: {trouble}")
     signal.pthread_sigmask(signal.SIG_SETMASK, before | passed_on)  # what comes now was for the command
     if os.WIFSIGNALED(status):
         _die_by(os.WTERMSIG(status))
     return os.waitstatus_to_exitcode(status)
+
+
+def _spawned(command: list[str], mask: Iterable[int]) -> int:
+    """Start the command and return its pid. Raises OSError, or ValueError for what no command line can be."""
+    environment = _environment()
+    try:
+        return os.posix_spawnp(command[0], command, environment, setsigmask=mask, setsigdef=_RESTORED)
+    except OSError as error:
+        path = command[0] if "/" in command[0] else shutil.which(command[0])
+        if error.errno != errno.ENOEXEC or path is None:
+            raise
+    # A script without its `#!` line: execvp(3), and so every shell and env(1), has sh(1) run it.
+    line = ["/bin/sh", path, *command[1:]]
+    return os.posix_spawn(line[0], line, environment, setsigmask=mask, setsigdef=_RESTORED)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment as it was found: in the C locale Python has set LC_CTYPE in its own (PEP 538).
+
+    Linux only: elsewhere nobody tells what was there before, and a LC_CTYPE of UTF-8 is as often the user's own.
+    """
+    environment = dict(os.environ)
+    if "LC_CTYPE" in environment:
+        with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:
+            found = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
+            del environment["LC_CTYPE"]
+            for entry in found[:1]:
+                environment["LC_CTYPE"] = os.fsdecode(entry.partition(b"=")[2])
+    return environment
+
+
+def _begun(beside: Callable[[], None]) -> str:
+    """Run `beside` in a thread; return what was in the way, where it cannot be: the command runs all the same."""
+    try:
+        threading.Thread(target=beside, name="torpor-beside", daemon=True).start()
+    except (RuntimeError, MemoryError) as error:  # limits on processes or on memory (setrlimit(2), cgroups)
+        return str(error) or "no memory for a thread"
+    return ""
 
 
 def _wait_for(pid: int, passed_on: set[signal.Signals]) -> int:
@@ -82,8 +123,18 @@ def _wait_for(pid: int, passed_on: set[signal.Signals]) -> int:
             _send(pid, signal.SIGCONT)
         else:
             number, from_terminal = _next_signal(passed_on | {signal.SIGCHLD})
-            if number != signal.SIGCHLD and not from_terminal:
+            if number != signal.SIGCHLD and not (from_terminal and _has_heard(pid, number)):
                 _send(pid, number)
+
+
+def _has_heard(pid: int, number: int) -> bool:
+    """Say whether the command has got what the terminal sent us.
+
+    Not a hang-up of the terminal whose session we lead, if the command (a shell) has made a group of its own: then
+    the kernel has told the foreground and us, as the leader that the command would be without us.
+    """
+    leads_it = os.getsid(pid) == os.getpid()
+    return number != signal.SIGHUP or not leads_it or os.getpgid(pid) == os.getpgrp()
 
 
 def _send(pid: int, number: int) -> None:

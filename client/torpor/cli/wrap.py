@@ -97,12 +97,14 @@ class Wrapped:
                 self._beat()
             else:
                 self._begin()
+        except Down as error:
+            self._trouble = self._trouble or error  # why it does not start tells more
+            self._failures += 1
+            self._is_known = False
+            return self._after_down()
         except Error as error:
             self._trouble = error
             self._failures += 1
-            if isinstance(error, Down):
-                self._is_known = False
-                return self._after_down()
             if isinstance(error, Refused) and error.name == "not_found":
                 self._is_known = False
             return self._pause_s()
@@ -180,7 +182,9 @@ class Wrapped:
         except OSError as error:
             self._trouble = Unreachable(f"cannot run {command[0]} to start torpord: {error.strerror}")
         else:
-            os.waitpid(pid, 0)  # whether it is up is for the next turn to see
+            _, status = os.waitpid(pid, 0)  # whether it is up is for the next turn to see
+            if status:
+                self._trouble = Unreachable(f"torpord of {self._place.home} does not start: `torpor start` says why")
 
     def leave(self) -> None:
         """Say that the command has ended, within two seconds; then what was in the way."""
@@ -188,16 +192,17 @@ class Wrapped:
         self._over.set()
         if threading.active_count() == 1 and not self._settled.is_set():
             return  # the command could not be run: nothing was said of it
-        if not self._settled.wait(_LEAVE_WITHIN_S) and self._trouble is None:
-            self._trouble = Timeout(f"no answer from {self._place.socket} while the command ran")
-        self._link.hang_up()
+        is_settled, trouble = self._settled.wait(_LEAVE_WITHIN_S), self._trouble
+        if not is_settled and trouble is None:
+            trouble = Timeout(f"no answer from {self._place.socket} while the command ran")
+        self._link.hang_up()  # a call that is under way fails by that: nothing to be told
         if self._is_known:
             try:
                 self._say_goodbye(end_s)
             except Error as error:
-                self._trouble = error
-        if self._trouble is not None:
-            _tell(self._name, self._trouble)
+                trouble = error
+        if trouble is not None:
+            _tell(self._name, trouble)
 
     def _say_goodbye(self, end_s: float) -> None:
         words = (calls.agent_heartbeat(self._name, "idle"), calls.agent_transition(self._name, "offline"))
