@@ -46,7 +46,7 @@ DOING_OF_SLOT = {"work": Doing.BUSY, "on_call": Doing.ON_CALL}
 
 
 class Seen(NamedTuple):
-    """When an agent was last heard of, by both clocks. `filed_s`: where `Agents.presence` has it, if it is online."""
+    """When an agent was last heard of, by both clocks. `filed_s`: where `Agents.presence` has it, or had it last."""
 
     awake_s: float
     wall_s: float
