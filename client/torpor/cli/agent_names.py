@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FEWEST_CHARS = 4  # of a machine's id
-_SHOWN_CHARS = (8, 12, 18, 23)  # of a UUID, as many as are needed
+_SHOWN_CHARS = range(8, 36)  # of a UUID, as many as are needed
 _SHOWN_MATCHES = 3
 _MACHINE_MADE = re.compile(r"(.*:)?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(/.*)?", re.DOTALL)
 
@@ -30,6 +30,8 @@ def short(agent_ids: Iterable[str]) -> dict[str, str]:
     shown: dict[str, str] = {}
     left = dict.fromkeys(agent_ids)
     for chars in _SHOWN_CHARS:
+        if not left:
+            break
         by_form: dict[str, list[str]] = {}
         for agent_id in left:
             by_form.setdefault(_cut(agent_id, chars), []).append(agent_id)
@@ -43,7 +45,7 @@ def _cut(agent_id: str, chars: int) -> str:
     if found is None:
         return agent_id
     of_harness, uuid, below = found[1] or "", found[2], found[3] or ""
-    return of_harness + uuid[:chars].rstrip("-") + below[: chars + 1]
+    return of_harness + uuid[:chars].rstrip("-") + below[: 1 + chars]
 
 
 def every(client: Client, status: str | None = None) -> Iterator[Agent]:
@@ -93,7 +95,7 @@ def say_of(client: Client, name: str, say: Callable[[str], T]) -> T:
             raise
     found = [each for each in _beginning(client, name) if _is_short_for(name, each)]
     if found:
-        return say(_only(name, found))
+        return say(_only(name, found, ", or `torpor agent register` makes known one of just that name"))
     client.agent_register(name)
     return say(name)
 
@@ -126,12 +128,12 @@ def _is_short_for(name: str, agent_id: str) -> bool:
     return len(name) >= _FEWEST_CHARS and name[-1].isalpha() and agent_id[len(name) : len(name) + 1].isalpha()
 
 
-def _only(name: str, found: list[str]) -> str:
+def _only(name: str, found: list[str], hint: str = "") -> str:
     if len(found) == 1:
         return found[0]
     first = ", ".join(found[:_SHOWN_MATCHES]) + (", ..." if len(found) > _SHOWN_MATCHES else "")
-    hint = "write more of the name, or `torpor agent register` makes known one of just that name"
-    raise Refused("invalid_params", f"{len(found)} agents begin with {name[:80]!r}: {first}: {hint}")
+    told = f"{len(found)} agents begin with {name[:80]!r}: {first}: write more of the name{hint}"
+    raise Refused("invalid_params", told)
 
 
 def folder(meta: object) -> str:
