@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from torpor.cli import show
+from torpor.cli import agent_words, show
 
 if TYPE_CHECKING:
     from torpor.errors import Refused
@@ -23,6 +23,9 @@ _COMMANDS = {
 }  # fmt: skip
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")
 _METHOD = re.compile(rf"\b(?:{'|'.join(map(re.escape, _COMMANDS))})\b")
+# "slot.list names them (`torpor slot ls`)": the daemon tells what to type behind the method.
+_WITH_COMMAND = re.compile(rf"{_METHOD.pattern}([^;(`]*?) \((`torpor [^`]*`)\)")
+_KNOWN_FROM = re.compile(r"\(known from: ([a-z_]+)\)")
 _OF_METHOD = r"(?: of (?:agent|slot)\.[a-z]+)?(?= )"
 
 
@@ -32,6 +35,7 @@ def told(refusal: Refused) -> str:
     typed = _TYPED.get(str(refusal.data.get("field")))
     if typed is not None:
         text = re.sub(rf"^{re.escape(str(refusal.data['field']))}{_OF_METHOD}", typed, text)
-    if "`torpor " not in text:  # else the daemon has said it in commands itself
-        text = _METHOD.sub(lambda found: f"`torpor {_COMMANDS[found[0]]}`", text)
+    text = _WITH_COMMAND.sub(r"\2\1", text)
+    text = _METHOD.sub(lambda found: f"`torpor {_COMMANDS[found[0]]}`", text)
+    text = _KNOWN_FROM.sub(lambda found: agent_words.known_from(found[1]), text)
     return _MOMENT.sub(lambda found: show.soon(found[0]), text)
