@@ -161,6 +161,40 @@ def test_a_refusal_is_its_exit_status(
     assert "agent.register" not in daemon.methods()
 
 
+def test_idle_says_all_there_is_to_say_in_one_go(home: pathlib.Path, torpor: Torpor) -> None:
+    def left(is_out: int) -> Room:
+        room = Room(agent("codex", "offline", recovery_at=ts(600) if is_out else None))
+        known = room.answer
+
+        def answer(visitor: Visitor, request: dict[str, Any]) -> None:
+            nonlocal is_out
+            if request["method"] in ("agent.heartbeat", "agent.transition"):
+                is_out -= request["method"] == "agent.transition"
+                visitor.answer(request, word("codex", "exhausted" if is_out > 0 else "idle"))
+            else:
+                known(visitor, request)
+
+        room.answer = answer  # type: ignore[method-assign]
+        return room
+
+    for is_out, said in ((0, ["agent.heartbeat"]), (1, ["agent.heartbeat", "agent.transition"])):
+        with FakeDaemon(home, left(is_out)) as daemon:
+            assert torpor("agent", "idle", "codex") == (0, "codex: idle\n", "")
+            assert daemon.methods() == said
+    with FakeDaemon(home, left(2)) as daemon:
+        assert torpor("agent", "idle", "codex", "--reason", "paid")[1] == "codex: idle\n"
+        assert daemon.methods() == ["agent.transition"] * 2
+        assert {request["params"]["reason"] for request in daemon.requests} == {"paid"}
+
+
+@pytest.mark.parametrize("command", ["idle", "offline"])
+def test_rest_and_leaving_start_nobody(home: pathlib.Path, torpor: Torpor, command: str) -> None:
+    write_state(home)
+    status, out, err = torpor("agent", command, "codex")
+    assert (status, out, len(err.splitlines())) == (3, "", 1)
+    assert err.startswith("torpor: down: ")
+
+
 def test_an_idle_beat_at_a_daemon_that_is_down_is_3_and_work_starts_it(home: pathlib.Path, torpor: Torpor) -> None:
     write_state(home)
     assert torpor("agent", "beat", "codex")[0] == 3
@@ -241,6 +275,71 @@ def test_the_table(home: pathlib.Path, torpor: Torpor) -> None:
         assert torpor("agent", "ls", "--status", "busy")[1].count("\n") == 2
     with FakeDaemon(home, Room()):
         assert torpor("agent")[1] == "no agents yet: `torpor agent beat NAME` makes one known\n"
+
+
+ID = "claude-code:3f2a1b2c-0d4e-4f6a-8b9c-0123456789ab"
+
+
+def _out_of_quota() -> Room:
+    return Room(
+        agent("codex", "offline", 9999.0, recovery_at=ts(600), recovery_source="message"),
+        agent("gone", "offline", 9999.0),
+        agent("late", "exhausted", recovery_at=ts(1200)),
+    )
+
+
+def test_who_is_out_of_quota_is_seen_also_while_it_is_offline(home: pathlib.Path, torpor: Torpor) -> None:
+    room = _out_of_quota()
+    back = show.soon(room.agents["codex"]["recovery_at"])
+    with FakeDaemon(home, *[room] * 5):
+        for line in (["agent"], ["agent", "ls", "--status", "exhausted"], ["status"]):
+            out = torpor(*line)[1]
+            (told,) = [each for each in out.splitlines() if each.split()[0] == "codex"]
+            assert f"offline, exhausted  2h 46m  {back} (message)" in told
+            assert "gone" not in out.split()
+        assert f"  quota     2 used up, the next is back {back}" in out.splitlines()
+        assert "more: `torpor agent`" not in out
+        found = json.loads(torpor("agent", "ls", "--status", "exhausted", "--json")[1])["agents"]
+        assert [each["agent_id"] for each in found] == ["codex", "late"]
+        assert torpor("agent", "show", "codex")[1].startswith("codex: offline, exhausted since")
+    room = Room(agent("codex", "exhausted", recovery_at=ts(-1)))
+    with FakeDaemon(home, *[room] * 2):
+        assert "  quota     1 used up, back now" in torpor("status")[1].splitlines()
+        assert "due now" in torpor("agent")[1]
+    write_state(home, recovering={"count": 1, "next_ts": ts(-1)})
+    assert "  quota     1 used up, back now" in torpor("status")[1].splitlines()
+
+
+def test_a_daemon_that_cannot_be_asked_for_them_is_asked_for_all(home: pathlib.Path, torpor: Torpor) -> None:
+    room = _out_of_quota()
+    known = room.answer
+
+    def answer(visitor: Visitor, request: dict[str, Any]) -> None:
+        if "exhausted" in request["params"]:
+            visitor.refuse(request["id"], "invalid_params", field="exhausted")
+        else:
+            known(visitor, request)
+
+    room.answer = answer  # type: ignore[method-assign]
+    with FakeDaemon(home, room):
+        found = json.loads(torpor("agent", "ls", "--status", "exhausted", "--json")[1])["agents"]
+    assert [each["agent_id"] for each in found] == ["codex", "late"]
+
+
+def test_the_table_fits_a_terminal_with_ids_that_a_machine_made(home: pathlib.Path, torpor: Torpor) -> None:
+    room = Room(
+        agent(ID, "busy", quiet=True, seen_ts=ts(-750), meta={"cwd": "/home/you/torpor/"}),
+        agent("東京", recovery_at=None),
+    )
+    with FakeDaemon(home, *[room] * 2):
+        for line in (["agent"], ["status"]):
+            heading, one, other = [
+                each for each in torpor(*line)[1].splitlines() if each.split()[0] in ("AGENT", ID[:20], "東京")
+            ]
+            assert one.split() == [ID[:20], "busy", "(silent", "12m)", "1m", "torpor", "torpor"]
+            assert heading.split() == ["AGENT", "STATUS", "SINCE", "UNTIL", "FOLDER", "SOURCE", "HOLDS"]
+            assert other.index("idle") == heading.index("STATUS") - 2  # two characters are four cells
+            assert max(map(len, (heading, one, other))) <= 80
 
 
 def test_a_list_goes_through_all_pages_also_empty_ones(home: pathlib.Path, torpor: Torpor) -> None:
@@ -326,6 +425,7 @@ _RECORDS = [
     ("agent_offline", {"how": "timeout", "reason": ""}, "codex: no heartbeat in time"),
     ("agent_offline", {"how": "process_ended"}, "codex: its process ended"),
     ("agent_offline", {"how": "said", "reason": "lunch"}, "codex: lunch"),
+    ("agent_quiet", {}, "codex: no heartbeat in time, and its process lives"),
     ("agent_doing", {"doing": "busy", "slot_id": "91ab", "reason": "r"}, "codex: busy with slot 91ab, r"),
     ("agent_exhausted", {"reason": "billing", "recovery_ts": "CLOCK", "recovery_source": "headers", "moved": True},
      "codex: billing, now until CLOCK (headers)"),

@@ -11,7 +11,7 @@ import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Scene, Visitor, write_state
 from torpor import wire
-from torpor.cli import show, table
+from torpor.cli import agent_words, show, table
 from torpor.errors import NotPermitted
 from waiting import until
 
@@ -289,6 +289,23 @@ def test_log_since_leaves_out_what_was_before(home: pathlib.Path, torpor: Torpor
     assert [json.loads(line)["seq"] for line in out.splitlines()] == [2, 3]
     with FakeDaemon(home, _pages(_page(1, following=1), _page(following=1))):
         assert torpor("log", "--since", "2h")[1] == ""
+
+
+def test_log_may_be_the_newest_few_alone(home: pathlib.Path, torpor: Torpor) -> None:
+    pages = [_page(1, 2, 3, following=3), _page(4, following=4), _page(following=4)]
+    for limit, left in (("2", ["3", "4"]), ("9", ["1", "2", "3", "4"]), ("0", ["1", "2", "3", "4"])):
+        with FakeDaemon(home, _pages(*pages)):
+            assert [line.split()[0] for line in torpor("log", "-n", limit)[1].splitlines()] == left
+
+
+def test_log_may_be_of_one_agent(home: pathlib.Path, torpor: Torpor) -> None:
+    nobody: dict[str, Any] = {"agents": [], "cursor": None}
+    page = _page(1, 2, following=2)
+    page["records"] = [{**record, "data": {"agent_id": who}} for record, who in zip(page["records"], "ab", strict=True)]
+    with FakeDaemon(home, _pages(nobody, page, _page(following=2))) as daemon:
+        _, out, _ = torpor("log", "--agent", "b")  # one that was forgotten, too
+    assert [line.split()[0] for line in out.splitlines()] == ["2"]
+    assert daemon.requests[-1]["params"]["kinds"] == list(agent_words.KINDS)
 
 
 def _follow(visitor: Visitor) -> None:

@@ -125,6 +125,7 @@ def test_the_list_has_the_next_one_first(home: pathlib.Path, torpor: Torpor) -> 
         assert heading.split() == ["SLOT", "AGENT", "TYPE", "DUE", "STATUS", "PRIORITY", "FOR"]
         assert [row.split()[0] for row in rows] == ["c3", "b2", "a1"]
         assert rows[0].endswith("waiting")
+        assert rows[0].split()[3] == "now"
         assert rows[1].endswith("30m")
         assert rows[2].endswith("3")
         (only,) = json.loads(torpor("slot", "ls", "--agent", "night", "--json")[1])["slots"]

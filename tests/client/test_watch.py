@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from client.fake_daemon import FakeDaemon, Visitor, serve, write_state
 from client.some_agents import Room, agent
 from client.terminal import Terminal
+from torpor.cli import agent_words
+from torpord.core.kinds import KINDS
+from torpord.core.records import AgentRecord
 from waiting import until
 
 if TYPE_CHECKING:
@@ -24,6 +29,35 @@ def test_a_terminal_is_drawn_on_and_left_as_it_was(home: pathlib.Path) -> None:
     assert b"WAKE since" in terminal.said
     assert b"Traceback" not in terminal.said
     assert terminal.said.endswith(b"\x1b[?25h\x1b[?1049l")
+
+
+def test_elsewhere_it_is_a_line_for_each_change(home: pathlib.Path) -> None:
+    kinds: list[str] = []
+
+    def follow(visitor: Visitor) -> None:
+        while (request := visitor.request())["method"] != "subscribe":
+            visitor.answer(request)
+        visitor.answer(request)
+        kinds.extend(request["params"]["kinds"])
+        visitor.record(8, "agent_online")
+        visitor.record(9, "slot_taken")
+        visitor.daemon.ended.wait()
+
+    for more, told in (((), b"agent_online"), (("--json",), b'"kind": "agent_online"')):
+        with FakeDaemon(home, *[follow] * 2):
+            line = [*_watch(home), *more]
+            with subprocess.Popen(line, stdout=subprocess.PIPE) as watching:
+                assert watching.stdout is not None
+                lines = [watching.stdout.readline() for _ in range(2 if more else 3)]
+                watching.send_signal(signal.SIGINT)
+            assert told in lines[-2]
+            assert b"slot_taken" in lines[-1]
+    assert {*kinds} == {"state_transition", *agent_words.KINDS}
+
+
+def test_what_is_told_of_agents_is_all_there_is() -> None:
+    kept = {kind for kind, of in KINDS.items() if issubclass(of, AgentRecord) and of.ledgered}
+    assert set(agent_words.KINDS) == kept
 
 
 def test_it_asks_only_when_something_happened(home: pathlib.Path) -> None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 # All that the ledger tells of agents and slots.
 KINDS = (
-    "agent_registered", "agent_online", "agent_offline", "agent_doing", "agent_exhausted", "agent_recovered",
-    "agent_forgotten", "agent_wake_started", "agent_wake_ended", "slot_added", "slot_offered", "slot_waiting",
-    "slot_deferred", "slot_taken", "slot_finished", "slot_cancelled",
+    "agent_registered", "agent_online", "agent_offline", "agent_quiet", "agent_doing", "agent_exhausted",
+    "agent_recovered", "agent_forgotten", "agent_wake_started", "agent_wake_ended", "slot_added", "slot_offered",
+    "slot_waiting", "slot_deferred", "slot_taken", "slot_finished", "slot_cancelled",
 )  # fmt: skip
 
 _HEADINGS = ("AGENT", "STATUS", "SINCE", "UNTIL", "FOLDER", "SOURCE", "HOLDS")
@@ -60,8 +60,12 @@ def recovery(at: object, source: object) -> str:
 
 
 def _how_known(when: str, source: object) -> str:
-    how = "said" if source == "recovery_at" else str(source or "").replace("_", " ")
-    return f"{when} ({how})" if how else when
+    return f"{when} {known_from(source)}" if source else when
+
+
+def known_from(source: object) -> str:
+    """Return in brackets how it is known until when an agent is exhausted: the wire's word in a person's."""
+    return f"({'said' if source == 'recovery_at' else str(source).replace('_', ' ')})"
 
 
 def table(
@@ -150,6 +154,8 @@ def _of_agent(kind: str, data: Mapping[str, Any]) -> str:
             return ", ".join(f"{label} {value}" for label, value in of.items() if value)
         case "agent_offline":
             return _joined(_OFFLINE.get(data["how"], data["how"]), data.get("reason"))
+        case "agent_quiet":
+            return "no heartbeat in time, and its process lives"
         case "agent_doing":
             at = f"{data['doing']} with slot {data['slot_id']}" if data.get("slot_id") else data["doing"]
             return _joined(at, data.get("reason"))
