@@ -60,13 +60,17 @@ def _run(args: list[str], end_s: float) -> None:
 
     home = home_dir(given)
     path = socket_path(home)
+    kept = _kept(home, meaning) if meaning.if_down == "keep" else []
+    line = hook_wire.Line(path)
     try:
-        hook_wire.tell(hook_wire.Line(path), meaning)
+        hook_wire.tell(line, meaning)
     except hook_wire.Unheard as unheard:
-        if meaning.if_down == "keep":
-            _keep(home, meaning)
-        elif unheard.is_down and meaning.if_down == "wake":
+        if unheard.is_down and meaning.if_down == "wake":
             _wake(home, path, meaning, end_s)
+    else:
+        _take_back(kept)
+    finally:
+        line.close()
 
 
 def _read_args(args: list[str]) -> tuple[str, str | None]:
@@ -109,12 +113,26 @@ def _standard_input() -> bytes:
     raise ValueError("more than a hook has to tell")
 
 
-def _keep(home: str, meaning: "Meaning") -> None:
-    """Leave the word for the next daemon, whenever that is. It may outlive the agent's process: no pid goes with it."""
-    from torpor import spool  # noqa: PLC0415 - only here
+def _kept(home: str, meaning: "Meaning") -> list[str]:
+    """Leave the word for a daemon, whenever it can take it, and return the files.
 
-    for method, params in (meaning.register(), meaning.word):
-        spool.drop(home, method, params)
+    Before it is asked: with one that hangs, or with fifty hooks at once, the second is over before there is an answer.
+    Both ways have the same key. It may outlive the agent's process: no pid goes with it.
+    """
+    from torpor import errors, spool  # noqa: PLC0415 - only here
+
+    try:
+        return [spool.drop(home, method, params) for method, params in (meaning.register(), meaning.word)]
+    except errors.Error:  # a full disk, a home that is none of ours: the daemon may hear it all the same
+        return []
+
+
+def _take_back(files: list[str]) -> None:
+    for path in files:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:  # the daemon was faster
+            continue
 
 
 def _wake(home: str, path: str, meaning: "Meaning", end_s: float) -> None:

@@ -24,8 +24,8 @@ _ROUNDS = 4  # without the pid, with an introduction, with another word: each at
 # A report of a quota may be late: hooks run beside each other, and one of the work before it is no proof against it.
 _LATE_HOOK_S = 60.0
 _SHELLS = {"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "csh", "tcsh", "busybox", "nu", "pwsh"}
-# What another day or another daemon may answer otherwise.
-_PASSING = {"draining", "storage_unavailable", "safe_mode", "internal_error", "too_many"}
+# What is about the word itself. All else another day or another daemon may answer otherwise.
+_LAST_WORDS = {"not_found", "conflict", "invalid_params"}
 
 
 class Unheard(Exception):  # noqa: N818 - no error of anybody's
@@ -94,11 +94,16 @@ class Line:
             connection.settimeout(self._left_s())
             connection.sendall("".join(lines).encode())
             return [self._reply(connection, first + place) for place in range(len(words))]
-        except TimeoutError:
+        except (TimeoutError, ValueError, StopIteration, RecursionError):  # no answer, or one that is no JSON
             raise Unheard(is_down=False) from None
         except OSError as error:
             lost = (errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
             raise Unheard(is_down=error.errno in lost) from None
+
+    def close(self) -> None:
+        """Close the connection, if there is one: left to the interpreter it may be told as a mistake."""
+        if self._socket is not None:
+            self._socket.close()
 
     def _connected(self) -> "_socket.socket":
         if self._socket is not None:
@@ -172,10 +177,10 @@ def tell(line: Line, meaning: "Meaning") -> None:
                 words = [("agent.transition", {"agent_id": meaning.agent_id, "to": "idle"}), meaning.word]
             case "conflict" if "doing" in words[-1][1]:
                 words = [("agent.heartbeat", {"agent_id": meaning.agent_id})]  # refused, it were no presence either
-            case name if name in _PASSING:
-                raise Unheard(is_down=False)
+            case name if name in _LAST_WORDS:
+                return  # at an end, an agent it does not know
             case _:
-                return  # the daemon's last word: at an end, an agent it does not know
+                raise Unheard(is_down=False)
 
 
 def with_pid(words: "Sequence[Word]", pid: int) -> "Sequence[Word]":

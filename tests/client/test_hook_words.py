@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.fake_daemon import FakeDaemon, Visitor, write_state
-from client.hooks import SCRIPT, S, a_hook, granting, is_silent, refusing, said, surroundings
+from client.hooks import SCRIPT, WORD, S, a_hook, granting, is_silent, refusing, said, surroundings
 from torpor import presence
 from waiting import until
 
@@ -153,12 +153,47 @@ def test_after_a_stop_nobody_is_woken_and_nothing_left_but_a_quota(home: pathlib
     assert not presence.is_up(str(home))
 
 
-@pytest.mark.parametrize("name", ["draining", "storage_unavailable", "safe_mode"])
+@pytest.mark.parametrize(
+    "name", ["draining", "storage_unavailable", "safe_mode", "timeout", "not_permitted", "method_not_found"]
+)
 def test_a_quota_that_is_not_taken_now_is_left_for_later_under_the_same_key(home: pathlib.Path, name: str) -> None:
     with FakeDaemon(home, refusing(transition=[{"name": name}])) as daemon:
         is_silent(home, a_hook("StopFailure", error="rate_limit"))
     key = daemon.requests[0]["params"]["key"]
     assert [each["params"].get("key") for each in _left(home)] == [None, key]
+
+
+@pytest.mark.parametrize("line", [b"what is this\n", b"\n", b"\xff\n", b"[" * 200_000 + b"\n", b"", b'{"id":1,"res'])
+def test_a_quota_is_left_where_the_answer_is_none(home: pathlib.Path, line: bytes) -> None:
+    def scene(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(line)
+
+    with FakeDaemon(home, scene):
+        is_silent(home, a_hook("StopFailure", error="rate_limit"))
+    assert [each["method"] for each in _left(home)] == ["agent.register", "agent.transition"]
+
+
+def test_a_quota_lies_ready_before_the_daemon_is_asked_and_not_after_it_has_heard(home: pathlib.Path) -> None:
+    found = []
+
+    def scene(visitor: Visitor) -> None:
+        request = visitor.request()
+        found.extend([*_left(home), request])
+        visitor.answer(request, WORD)
+
+    with FakeDaemon(home, scene):
+        is_silent(home, a_hook("StopFailure", error="rate_limit"))
+    assert [each["method"] for each in found] == ["agent.register", "agent.transition", "agent.transition"]
+    assert found[1]["params"] == found[2]["params"]  # the key as well: it happens once
+    assert _left(home) == []
+
+
+def test_a_quota_that_cannot_be_left_is_told_all_the_same(home: pathlib.Path) -> None:
+    (home / "wake.d").touch()  # no folder: as where the disk is full
+    with FakeDaemon(home, granting) as daemon:
+        is_silent(home, a_hook("StopFailure", error="rate_limit"))
+    assert daemon.methods() == ["agent.transition"]
 
 
 def test_a_daemon_about_to_leave_is_followed_by_another(home: pathlib.Path) -> None:
