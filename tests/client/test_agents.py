@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client.fake_daemon import FakeDaemon, Visitor, write_state
+from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
 from client.some_agents import Room, agent, slot, ts, word
 from torpor import wake
-from torpor.cli import agent_words, show
+from torpor.cli import agent_words, look, show
 from torpor.errors import Down, Timeout
 
 if TYPE_CHECKING:
@@ -308,6 +308,32 @@ def test_who_is_out_of_quota_is_seen_also_while_it_is_offline(home: pathlib.Path
         assert "due now" in torpor("agent")[1]
     write_state(home, recovering={"count": 1, "next_ts": ts(-1)})
     assert "  quota     1 used up, back now" in torpor("status")[1].splitlines()
+
+
+def test_what_is_due_is_never_told_as_still_to_come(home: pathlib.Path, torpor: Torpor) -> None:
+    past = ts(-5)
+    codex = agent("codex", "idle", next_slot_ts=past, slots=1)
+    room = Room(codex, slots=[slot("91ab", due_s=-5)])
+    room.wakes_ts = past
+    with FakeDaemon(home, *[room] * 4):
+        assert "  wakes     due now (slot 91ab of codex)" in torpor("status")[1].splitlines()
+        assert "due now (slot)" in torpor("agent")[1]
+        assert "91ab: work, due now, planned" in torpor("agent", "show", "codex")[1]
+    found: Any = {"kind": "planned", "who": "codex", "why": "a slot", "since": None, "until": past}
+    assert look._reason(found) == "planned codex: a slot, due now"
+    nxt: Any = {"state": "DROWSY", "at": past, "blocked_by": []}
+    assert look._next(nxt) == "DROWSY due now"
+    write_state(home, next_wake_ts=past)
+    assert "  wakes     due now, at the next start" in torpor("status")[1].splitlines()
+
+
+def test_why_names_the_silent_ones_apart(home: pathlib.Path, torpor: Torpor) -> None:
+    def answer(visitor: Visitor) -> None:
+        reason = {"kind": "agent", "who": "codex", "why": "it was busy and quiet", "since": ts(-60), "until": None}
+        visitor.answer(visitor.request(), {**RESULTS["why"], "quiet": [reason]})
+
+    with FakeDaemon(home, answer):
+        assert "  silent           agent codex: it was busy and quiet, since" in torpor("why")[1]
 
 
 def test_a_daemon_that_cannot_be_asked_for_them_is_asked_for_all(home: pathlib.Path, torpor: Torpor) -> None:

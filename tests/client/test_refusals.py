@@ -44,6 +44,7 @@ def test_what_was_typed_is_named_and_times_are_local(field: str | None, message:
         (["agent", "list"], "`torpor agent ls`?"), (["agents"], "`torpor agent`?"), (["slots"], "`torpor slot`?"),
         (["statsu"], "`torpor status`?"), (["runs", "resmue"], "`torpor runs resume`?"), (["xyzzy"], "'xyzzy': see"),
         (["agent", "busy", "-x"], "; where '-x' is the NAME, write `--` before it"),
+        (["agent", "busy", "codex", "--raeson=r"], "(`--reason`?)"), (["agent", "ls", "--stauts"], "(`--status`?)"),
         (["agent", "busy"], "required: NAME: see"), (["runs", "show", "-x"], "where '-x' is the RUN"),
     ],
 )  # fmt: skip

@@ -102,7 +102,8 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
             planned = "" if wake else "; nothing is planned to wake it"
             lines.append(f"  runs      1 run or more wants to go on at {show.soon(resumes)}{planned}")
         if wake:
-            lines.append(f"  wakes     {show.moment(wake)} as planned")
+            planned = "due now, at the next start" if show.is_past(wake) else f"{show.moment(wake)} as planned"
+            lines.append(f"  wakes     {planned}")
         elif not resumes:
             lines.append("  wakes     nothing is planned")
     return lines
@@ -145,5 +146,5 @@ def _reason(found: Reason) -> str:
     if found.get("since"):
         text += f", since {show.moment(found['since'])}"
     if found.get("until"):
-        text += f", until {show.moment(found['until'])}"
+        text += ", due now" if show.is_past(found["until"]) else f", until {show.moment(found['until'])}"
     return text

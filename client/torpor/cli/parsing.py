@@ -11,7 +11,7 @@ from torpor.cli import table
 from torpor.cli.table import HOME, TIMEOUT, Argument, Command, arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # env(1) and its kin: what fails before the other command runs must not look like the other command's own status.
 EX_NOT_RUN = 125
@@ -26,10 +26,11 @@ class UsageError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    hint = ""
+    hint: Callable[[str], str] | None = None
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}{self.hint}: see `{self.prog} --help`")
+        hint = self.hint(message) if self.hint is not None else ""
+        raise UsageError(f"{message}{hint}: see `{self.prog} --help`")
 
 
 def run(argv: list[str]) -> int:
@@ -67,8 +68,8 @@ def _found(words: list[str]) -> tuple[Command | None, list[str]]:
     if first not in table.GROUPS:
         command = table.find([first])
         if command is None:
-            names = [*(row.name for row in table.singles()), *table.GROUPS]
-            raise UsageError(f"there is no command {first!r}{_nearest(first, names)}: see `torpor --help`")
+            near = _nearest(first, [*(row.name for row in table.singles()), *table.GROUPS], "torpor ")
+            raise UsageError(f"there is no command {first!r}{near}: see `torpor --help`")
         return command, rest
     ahead, rest = _ahead(rest)
     if rest and rest[0] in ("-h", "--help"):
@@ -77,17 +78,17 @@ def _found(words: list[str]) -> tuple[Command | None, list[str]]:
         return table.find([first, "ls"]), ahead + rest
     command = table.find([first, rest[0]])
     if command is None:
-        near = _nearest(rest[0], [row.name.split()[1] for row in table.members(first)], first)
+        near = _nearest(rest[0], [row.name.split()[1] for row in table.members(first)], f"torpor {first} ")
         raise UsageError(f"there is no command {f'{first} {rest[0]}'!r}{near}: see `torpor {first} --help`")
     return command, ahead + rest[1:]
 
 
-def _nearest(word: str, names: Sequence[str], group: str = "") -> str:
-    """Return a question whether the command was meant whose name is most like `word`; "" where none is."""
+def _nearest(word: str, names: Iterable[str], ahead: str = "") -> str:
+    """Return a question whether the name was meant that is most like `word`; "" where none is."""
     import difflib  # noqa: PLC0415 - where something was mistyped
 
     near = difflib.get_close_matches(word, names, 1)
-    return f" (`torpor {f'{group} ' if group else ''}{near[0]}`?)" if near else ""
+    return f" (`{ahead}{near[0]}`?)" if near else ""
 
 
 def parse(command: Command, argv: list[str]) -> argparse.Namespace:
@@ -96,7 +97,7 @@ def parse(command: Command, argv: list[str]) -> argparse.Namespace:
     for argument in arguments_of(command):
         parser.add_argument(*argument.names, **_settings(argument))
     if not command.runs:
-        parser.hint = _hint(command, argv)
+        parser.hint = lambda message: _hint(message, command, argv)
         return parser.parse_args(argv)
     positions = "".join(f" {each.metavar}" for each in command.arguments if not each.names[0].startswith("-"))
     parser.usage = f"torpor {command.name} [options]{positions} -- CMD..."
@@ -108,14 +109,17 @@ def parse(command: Command, argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def _hint(command: Command, argv: Sequence[str]) -> str:
-    """Return how to write a name that looks like an option, where one may be meant."""
+def _hint(message: str, command: Command, argv: Sequence[str]) -> str:
+    """Return what may be done about an option that is none: it is written otherwise, or the name of something."""
     named = [each.metavar for each in command.arguments if not each.names[0].startswith("-")]
     options = {name for argument in arguments_of(command) for name in argument.names} | {"-h", "--help"}
-    dashed = [each for each in argv if each.startswith("-") and each.partition("=")[0] not in options]
-    if not named or not dashed or "--" in argv:
+    dashed = [word for word in (each.partition("=")[0] for each in argv) if word.startswith("-")]
+    unknown = next((word for word in dashed if word not in options), None)
+    if unknown is None or "--" in argv:
         return ""
-    return f"; where {dashed[0]!r} is the {named[0]}, write `--` before it"
+    if named and "required" in message:
+        return f"; where {unknown!r} is the {named[0]}, write `--` before it"
+    return _nearest(unknown, options)
 
 
 def _settings(argument: Argument) -> dict[str, Any]:
