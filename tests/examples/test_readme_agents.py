@@ -27,7 +27,6 @@ def user(short_dir: Path) -> Iterator[Path]:
     commands = {
         "torpor": f'exec "{sys.executable}" -P -m torpor "$@"',
         "torpord": f'exec "{sys.executable}" -P -m torpord "$@"',
-        "python": f'exec "{sys.executable}" -P "$@"',
         "codex": 'torpor agent show codex --json >"$HOME/while-wrapped" 2>&1; exit 0',
     }
     for name, command in commands.items():
@@ -55,8 +54,14 @@ def test_every_command_says_what_it_says_there(user: Path) -> None:
             assert not shown or plain(said) == plain(shown), line
             if line.startswith("torpor slot add codex"):
                 slot_id = said.partition(":")[0]
-    (line, shown), (said,) = typed(overview)[0], enter("torpor agent", user).splitlines()[:1]
-    assert (line, said.split()) == ("torpor agent", shown.splitlines()[0].split())
+    line, shown = typed(overview)[0]
+    session = f"{shown.splitlines()[1].split()[0]}-0d4e-4f6a-8b9c-0123456789ab"
+    enter(f"""torpor agent register {session} --meta '{{"cwd": "/home/you/website"}}'""", user)
+    heading, *rows = (row.split() for row in enter("torpor agent", user).splitlines())
+    assert (line, heading) == ("torpor agent", shown.splitlines()[0].split())
+    assert [row[-2] for row in rows if row[0] in session] == ["website"]
+    (cut_short,) = re.findall(r"`(torpor agent show claude-code:\w+)`", SECTION)
+    assert enter(cut_short, user).startswith(f"{session}: idle")
 
 
 def test_the_settings_it_tells_to_print_are_json_with_hooks(user: Path) -> None:
@@ -66,14 +71,12 @@ def test_the_settings_it_tells_to_print_are_json_with_hooks(user: Path) -> None:
 
 def test_a_slot_starts_the_agent_that_is_not_there(user: Path) -> None:
     (script,) = [block for language, block in BLOCKS if language == "sh"]
-    (program,) = [block for language, block in BLOCKS if language == "python"]
+    (register,) = [block for language, block in BLOCKS if block.startswith("$ torpor agent register night")]
     (user / "bin/night-shift").write_text(script)
     (user / "bin/night-shift").chmod(0o755)
-    (user / "night.py").write_text(program)
-    enter("python ~/night.py", user)
-    enter("torpor slot add night", user)
+    enter(typed(register)[0][0], user)
+    enter("torpor slot add night --payload 1", user)
     until((user / "night-shift.log").exists, limit_s=WORK_LIMIT_S, what="the night shift's work")
     assert (user / "night-shift.log").read_text() == "tidying up\n"
     until(lambda: enter("torpor agent ls --status offline --json", user).count('"night"'), limit_s=WORK_LIMIT_S)
-    slots = json.loads(enter("torpor slot ls --json", user))["slots"]
-    assert [slot["payload"] for slot in slots if slot["status"] != "planned"] == []
+    assert json.loads(enter("torpor slot ls --json", user))["slots"] == []
