@@ -60,7 +60,7 @@ def _register(call: Call) -> ev.Event:
         given["wake_command"] = tuple(command) if isinstance(command, list) else command
     if "meta" in call.params:
         given["meta"] = None if call.params["meta"] is None else _json(call, "meta", wire.MAX_META_BYTES)
-    return AgentRegisterWanted(call.cause, call.params["agent_id"], **given)
+    return AgentRegisterWanted(call.cause, call.params["agent_id"], **given, said_ts=call.said_ts)
 
 
 def _name_process(call: Call, given: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ def _beat(call: Call) -> ev.Event:
     from torpord.core.agents import Doing  # noqa: PLC0415 - see above
 
     doing = call.params.get("doing")
-    return AgentBeat(call.cause, call.params["agent_id"], None if doing is None else Doing(doing))
+    return AgentBeat(call.cause, call.params["agent_id"], None if doing is None else Doing(doing), call.said_ts)
 
 
 def _move(call: Call) -> ev.Event:
@@ -103,7 +103,8 @@ def _move(call: Call) -> ev.Event:
             if name in params:
                 message = f"{name} tells of an exhaustion: it goes with to = exhausted, not with {to}"
                 raise RefusedError(Refusal("invalid_params", message, {"field": name}))
-    return AgentMoveWanted(call.cause, params["agent_id"], to, reason, recovery, params.get("force", False))
+    force = params.get("force", False)
+    return AgentMoveWanted(call.cause, params["agent_id"], to, reason, recovery, force, call.said_ts)
 
 
 def _recovery(call: Call) -> Any:
@@ -142,13 +143,13 @@ def _slot_add(call: Call) -> ev.Event:
 def _slot_take(call: Call) -> ev.Event:
     from torpord.core.agent_events import SlotTakeWanted  # noqa: PLC0415 - see above
 
-    return SlotTakeWanted(call.cause, call.params["slot_id"], call.params.get("agent_id"))
+    return SlotTakeWanted(call.cause, call.params["slot_id"], call.params.get("agent_id"), call.said_ts)
 
 
 def _slot_finish(call: Call) -> ev.Event:
     from torpord.core.agent_events import SlotFinishWanted  # noqa: PLC0415 - see above
 
-    return SlotFinishWanted(call.cause, call.params["slot_id"])
+    return SlotFinishWanted(call.cause, call.params["slot_id"], call.said_ts)
 
 
 def _slot_cancel(call: Call) -> ev.Event:

@@ -30,6 +30,11 @@ class Call:
         now_s = self.desk.now().wall_s
         return now_s if self.left_wall_s is None else min(self.left_wall_s, now_s)
 
+    @property
+    def said_ts(self) -> float | None:
+        """When it was said, if that was not just now: then it may be older than what is known."""
+        return None if self.left_wall_s is None else self.said_wall_s
+
 
 @dataclass(frozen=True, slots=True)
 class Method:

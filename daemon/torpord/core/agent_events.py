@@ -1,4 +1,7 @@
-"""What happens to agents and slots: what clients say, and what is seen of processes and wake commands."""
+"""What happens to agents and slots: what clients say, and what is seen of processes and wake commands.
+
+`said_ts` of an agent's word about itself is when it was said, by the wall clock; None where that is now.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ class AgentRegisterWanted(AgentWord):
     pid_start: str | None = None
     wake_command: str | tuple[str, ...] | Unset | None = UNSET
     meta: str | Unset | None = UNSET
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class AgentBeat(AgentWord):
 
     agent_id: str
     doing: Doing | None = None
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class AgentMoveWanted(AgentWord):
     reason: str = ""
     recovery: Recovery | None = None
     force: bool = False
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class SlotTakeWanted(AgentWord):
 
     slot_id: str
     agent_id: str | None = None
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class SlotFinishWanted(AgentWord):
     """A client's `slot.finish`."""
 
     slot_id: str
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def evolve_agents(world: World, entry: Entry, record: AgentRecord | PresenceReco
     """Return the world after one record of agents or slots."""
     before = world.agents
     if isinstance(record, ar.AgentSeen):  # first, because they come by the thousand
-        agents = _seen(before, entry, record.agent_id)
+        agents = _seen(before, entry, record)
         return replace(world, agents=agents, **(_use(world, entry) if record.active else {}))
     if isinstance(record, PresenceRecord):
         return replace(world, agents=_looked(before, world.process.presence_from_awake_s, record.agent_ids))
@@ -63,7 +63,10 @@ def _use(world: World, entry: Entry) -> dict[str, Any]:
     return {"activity": activity}
 
 
-def _seen(agents: Agents, entry: Entry, agent_id: str) -> Agents:
+def _seen(agents: Agents, entry: Entry, record: ar.AgentSeen) -> Agents:
+    agent_id = record.agent_id
+    if record.said_ts is not None:
+        return replace(agents, seen=agents.seen.set(agent_id, _heard(agents, entry, agent_id, record.said_ts)))
     presence, filed_s = agents.presence, agents.seen[agent_id].filed_s
     if filed_s != entry.awake_s and len(presence) <= MOST_EXACT and agents.by_id[agent_id].heard:
         presence = presence.moved(filed_s, entry.awake_s, agent_id)
@@ -72,10 +75,21 @@ def _seen(agents: Agents, entry: Entry, agent_id: str) -> Agents:
     return replace(agents, seen=seen, presence=presence)
 
 
-def _filed(agents: Agents, entry: Entry, agent_id: str) -> Agents:
-    """Return these where one that was offline or quiet is heard of, and online."""
-    seen = agents.seen.set(agent_id, Seen(entry.awake_s, entry.wall_s, entry.awake_s))
-    return replace(agents, seen=seen, presence=agents.presence.with_(entry.awake_s, agent_id))
+def _heard(agents: Agents, entry: Entry, agent_id: str, said_ts: float) -> Seen:
+    """Return when an agent was last heard of, by what it said then. What was heard of it since is newer."""
+    awake_s, wall_s = entry.awake_s - max(0.0, entry.wall_s - said_ts), min(said_ts, entry.wall_s)
+    was = agents.seen.get(agent_id)
+    return Seen(awake_s, wall_s, awake_s) if was is None else was.later(awake_s, wall_s)
+
+
+def _filed(agents: Agents, entry: Entry, agent_id: str, said_ts: float | None) -> Agents:
+    """Return these where one that was offline or quiet, or is new, is heard of, and online."""
+    heard = Seen(entry.awake_s, entry.wall_s, entry.awake_s)
+    if said_ts is not None:
+        heard = _heard(agents, entry, agent_id, said_ts)
+        heard = heard._replace(filed_s=heard.awake_s)
+    seen = agents.seen.set(agent_id, heard)
+    return replace(agents, seen=seen, presence=agents.presence.with_(heard.filed_s, agent_id))
 
 
 def _looked(agents: Agents, floor_s: float, agent_ids: tuple[str, ...]) -> Agents:
@@ -94,15 +108,15 @@ def _evolved(agents: Agents, entry: Entry, record: AgentRecord) -> Agents:
         if not isinstance(record, ar.AgentRegistered):
             raise AssertionError(f"{record.kind} of the agent {agent_id}, which is not known")
         new = Agent(agent_id, since_ts=entry.wall_s, source=_source(entry.cause), card=_card(record))
-        return _filed(agents.with_agent(None, new), entry, agent_id)
+        return _filed(agents.with_agent(None, new), entry, agent_id, record.said_ts)
     match record:
         case ar.AgentRegistered():
             agents = _carded(agents, before, _card(record))
             return agents if record.wake_command is None else slot_history.came_back(agents, agent_id)
         case ar.AgentOnline():
             if before.online:  # it was quiet: its status is what it was, and by whom
-                return _filed(agents.with_agent(before, replace(before, quiet=False)), entry, agent_id)
-            agents = _filed(_moved(agents, entry, before, online=True), entry, agent_id)
+                return _filed(agents.with_agent(before, replace(before, quiet=False)), entry, agent_id, record.said_ts)
+            agents = _filed(_moved(agents, entry, before, online=True), entry, agent_id, record.said_ts)
             return slot_history.came_back(agents, agent_id)
         case ar.AgentQuiet():
             return _unfiled(agents.with_agent(before, replace(before, quiet=True)), before)
@@ -112,7 +126,9 @@ def _evolved(agents: Agents, entry: Entry, record: AgentRecord) -> Agents:
         case ar.AgentDoing():
             return _moved(agents, entry, before, doing=Doing(record.doing), slot_id=record.slot_id)
         case ar.AgentExhausted():
-            at_ts = before.exhaustion.at_ts if record.moved and before.exhaustion else entry.wall_s
+            at_ts = entry.wall_s if record.said_ts is None else min(record.said_ts, entry.wall_s)
+            if record.moved and before.exhaustion:
+                at_ts = before.exhaustion.at_ts
             exhaustion = Exhaustion(at_ts, record.reason, record.recovery_ts, record.recovery_source)
             return _moved(agents, entry, before, exhaustion=exhaustion, doing=Doing.IDLE, slot_id=None)
         case ar.AgentRecovered():

@@ -17,11 +17,13 @@ def do(draft: Draft, agent_id: str, doing: Doing, *, reason: str = "") -> None:
     draft.record(ar.AgentDoing(agent_id, doing.value, reason=reason))
 
 
-def exhaust(draft: Draft, agent_id: str, reason: str, recovery_ts: float, source: str) -> None:
+def exhaust(
+    draft: Draft, agent_id: str, reason: str, recovery_ts: float, source: str, said_ts: float | None = None
+) -> None:
     """Let an agent be exhausted until then, and put its slots off."""
     agent = draft.world.agents.by_id[agent_id]
     moved = agent.exhaustion is not None
-    draft.record(ar.AgentExhausted(agent_id, reason, recovery_ts, source, moved))
+    draft.record(ar.AgentExhausted(agent_id, reason, recovery_ts, source, moved, said_ts))
     for slot_id in agent.slots:
         slot = draft.world.agents.slots[slot_id]
         # What an earlier report put off too far comes nearer with the report that says so.
@@ -76,6 +78,6 @@ def watch(draft: Draft, agent: Agent) -> None:
         draft.effects.append(fx.WatchAgent(agent.agent_id, card.pid, card.pid_start))
 
 
-def registered(agent_id: str, card: Card) -> ar.AgentRegistered:
+def registered(agent_id: str, card: Card, said_ts: float | None = None) -> ar.AgentRegistered:
     """Return the record of a card."""
-    return ar.AgentRegistered(agent_id, card.parent_id, card.pid, card.pid_start, card.wake_command, card.meta)
+    return ar.AgentRegistered(agent_id, card.parent_id, card.pid, card.pid_start, card.wake_command, card.meta, said_ts)

@@ -1,7 +1,8 @@
 """What became true of agents and their slots. Loaded with the first of them: most daemons at rest have none.
 
 That an agent was heard of is said by `agent_seen`, `agent_online` and the `agent_registered` that brings it, and by no
-other record: those say what became of it, whoever said so.
+other record: those say what became of it, whoever said so. `said_ts`: when that was said, by the wall clock, where it
+was left in a file; None where it was said when it was heard.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ class AgentRegistered(AgentRecord):
     """There is a new agent; or one that is known has another card. `meta` is JSON text."""
 
     kind: ClassVar[str] = "agent_registered"
+    unledgered: ClassVar[frozenset[str]] = frozenset({"said_ts"})
     parent_id: str | None = None
     pid: int | None = None
     pid_start: str | None = None
     wake_command: str | tuple[str, ...] | None = None
     meta: str = ""
+    said_ts: float | None = None  # of one that is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class AgentSeen(AgentRecord):
     ledgered: ClassVar[bool] = False
     deferred: ClassVar[bool] = True
     active: bool = False
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class AgentOnline(AgentRecord):
     """It is heard of again, with whatever it was before: it was offline, or quiet. `how`: "heartbeat"."""
 
     kind: ClassVar[str] = "agent_online"
+    unledgered: ClassVar[frozenset[str]] = frozenset({"said_ts"})
     how: str = "heartbeat"
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class AgentExhausted(AgentRecord):
     recovery_ts: float
     recovery_source: str
     moved: bool = False
+    said_ts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

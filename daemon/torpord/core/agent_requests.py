@@ -20,6 +20,7 @@ from torpord.core.decide import touch
 from torpord.core.descent import move
 from torpord.core.draft import Draft, Refusal, Reply
 from torpord.core.events import AgentEvent
+from torpord.core.late_words import is_late, is_overtaken
 from torpord.core.lifecycle import Trigger
 from torpord.core.report import iso
 
@@ -48,14 +49,18 @@ def decided(draft: Draft, event: AgentEvent) -> Reply:
     return None
 
 
-def present(draft: Draft, agent: Agent, *, active: bool = False) -> Agent:
+def present(draft: Draft, agent: Agent, said_ts: float | None, *, active: bool = False) -> Agent:
     """Record that an agent was heard of, which brings one that was offline or quiet back. Returns it as it is then.
 
-    For every granted word of an agent about itself, before what the word says is recorded. `active`: this is its use
-    of the daemon, and no `touch` says so.
+    For every granted word of an agent about itself, before what the word says is recorded. A late one brings nobody
+    back. `active`: this is its use of the daemon, and no `touch` says so.
     """
-    draft.record(ar.AgentSeen(agent.agent_id, active) if agent.heard else ar.AgentOnline(agent.agent_id))
-    return draft.world.agents.by_id[agent.agent_id]
+    agent_id = agent.agent_id
+    if not agent.heard and not is_late(draft, said_ts):
+        draft.record(ar.AgentOnline(agent_id, said_ts=said_ts))
+    else:
+        draft.record(ar.AgentSeen(agent_id, active, said_ts))
+    return draft.world.agents.by_id[agent_id]
 
 
 def _beat(draft: Draft, event: ae.AgentBeat) -> Reply:
@@ -65,17 +70,19 @@ def _beat(draft: Draft, event: ae.AgentBeat) -> Reply:
     act, to = Act.SAME, Status.IDLE
     if event.doing is not None:
         to = Status(event.doing)
-        act = agent_table.act(agent, to, by_heartbeat=True)
+        act = _act(draft, agent, to, event.said_ts, by_heartbeat=True)
         if act is Act.CONFLICT:
             return _conflict(agent, to)
     # It is presence alone, and no use of the daemon, unless the agent works: before it, or from it on.
     works = agent.exhaustion is None and agent.doing is not Doing.IDLE
     begins = act is Act.DISPROVE or (act is Act.DOING and to is not Status.IDLE)
     active = agent.working or begins or (works and act is Act.SAME)
-    only_seen = agent.heard and act is Act.SAME
+    if is_late(draft, event.said_ts):  # who begins while it is offline begins when it is back
+        active = begins and agent.heard
+    only_seen = act is Act.SAME and (agent.heard or is_late(draft, event.said_ts))
     if active and not only_seen:
         touch(draft, Trigger.REQUEST_ARRIVED)
-    _carry_out(draft, agent, act, to, active=active and only_seen)
+    _carry_out(draft, agent, act, to, event.said_ts, active=active and only_seen)
     if active and only_seen:
         move(draft, Trigger.REQUEST_ARRIVED)
     return _word(draft, agent)
@@ -85,19 +92,36 @@ def _move_wanted(draft: Draft, event: ae.AgentMoveWanted) -> Reply:
     agent = draft.world.agents.by_id.get(event.agent_id)
     if agent is None:
         return _unknown(event.agent_id)
-    act = agent_table.act(agent, event.to)
+    act = _act(draft, agent, event.to, event.said_ts)
     if act is Act.CONFLICT:
         return _conflict(agent, event.to)
     touch(draft, Trigger.REQUEST_ARRIVED)
     if act in (Act.EXHAUST, Act.MERGE):
-        present(draft, agent)
-        _reported(draft, event)
+        overtaken = is_overtaken(draft, agent, event.said_ts)  # before this is heard, too
+        present(draft, agent, event.said_ts)
+        _reported(draft, event, overtaken=overtaken)
     else:
-        _carry_out(draft, agent, act, event.to, reason=event.reason)
+        _carry_out(draft, agent, act, event.to, event.said_ts, reason=event.reason)
     return _word(draft, agent)
 
 
-def _carry_out(draft: Draft, agent: Agent, act: Act, to: Status, *, reason: str = "", active: bool = False) -> None:
+def _act(draft: Draft, agent: Agent, to: Status, said_ts: float | None, *, by_heartbeat: bool = False) -> Act:
+    """Return what an agent's word leads to now. One that is overtaken leads to nothing, unless it is of its quota."""
+    if to is not Status.EXHAUSTED and is_overtaken(draft, agent, said_ts):
+        return Act.SAME
+    return agent_table.act(agent, to, by_heartbeat=by_heartbeat)
+
+
+def _carry_out(
+    draft: Draft,
+    agent: Agent,
+    act: Act,
+    to: Status,
+    said_ts: float | None,
+    *,
+    reason: str = "",
+    active: bool = False,
+) -> None:
     """Record that an agent was heard of, and what its word leads to, if that is no report."""
     agent_id = agent.agent_id
     ends = act in (Act.DOING, Act.RETURN) and to is Status.IDLE and agent.doing is not Doing.IDLE
@@ -105,9 +129,9 @@ def _carry_out(draft: Draft, agent: Agent, act: Act, to: Status, *, reason: str 
         agent_moves.do(draft, agent_id, Doing.IDLE, reason=reason)  # first: it is not back at work for an instant
         act = Act.SAME
     if to is Status.OFFLINE:
-        draft.record(ar.AgentSeen(agent_id))
+        draft.record(ar.AgentSeen(agent_id, said_ts=said_ts))
     else:
-        present(draft, agent, active=active)
+        present(draft, agent, said_ts, active=active)
     match act:
         case Act.DOING:
             agent_moves.do(draft, agent_id, Doing(to), reason=reason)
@@ -124,15 +148,23 @@ def _carry_out(draft: Draft, agent: Agent, act: Act, to: Status, *, reason: str 
             raise AssertionError(f"nothing carries out {act!r}")
 
 
-def _reported(draft: Draft, event: ae.AgentMoveWanted) -> None:
-    """Take in that an agent's quota is used up, or once more that it is."""
-    policy, known = draft.world.policy, draft.world.agents.by_id[event.agent_id].exhaustion
-    recovery_ts, source = draft.now.wall_s + policy.default_recovery_s, "estimated"
+def _reported(draft: Draft, event: ae.AgentMoveWanted, *, overtaken: bool) -> None:
+    """Take in that an agent's quota is used up, or once more that it is.
+
+    A report that is overtaken moves no known end nearer; and where its time is over, too, it ends no work.
+    """
+    policy, agent = draft.world.policy, draft.world.agents.by_id[event.agent_id]
+    known, said_ts = agent.exhaustion, event.said_ts
+    recovery_ts, source = (draft.now.wall_s if said_ts is None else said_ts) + policy.default_recovery_s, "estimated"
     if event.recovery is not None:
         recovery_ts, source = event.recovery.at_wall_s, event.recovery.source
+    if overtaken:
+        nearer = known is not None and recovery_ts <= known.recovery_ts
+        if nearer or (agent.doing is not Doing.IDLE and recovery_ts <= draft.now.wall_s):
+            return
     if known is None or agent_moves.counts(recovery_ts, source, known, force=event.force):
         reason = event.reason or wire.EXHAUST_REASONS[0]
-        agent_moves.exhaust(draft, event.agent_id, reason, recovery_ts, source)
+        agent_moves.exhaust(draft, event.agent_id, reason, recovery_ts, source, said_ts)
 
 
 def _register(draft: Draft, event: ae.AgentRegisterWanted) -> Reply:
@@ -147,15 +179,26 @@ def _register(draft: Draft, event: ae.AgentRegisterWanted) -> Reply:
     card = _card(event, before)
     touch(draft, Trigger.REQUEST_ARRIVED)
     if agent is not None:
-        present(draft, agent)
+        present(draft, agent, event.said_ts)
     if agent is None or card != before:
-        draft.record(agent_moves.registered(event.agent_id, card))
+        draft.record(agent_moves.registered(event.agent_id, card, event.said_ts))
+    if is_late(draft, event.said_ts):
+        _is_there_late(draft, event, agent)
     now = draft.world.agents.by_id[event.agent_id]
     if (card.pid, card.pid_start) != (before.pid, before.pid_start):
         agent_moves.watch(draft, now)
     # How often to beat: two may be lost.
     answer = _word(draft, agent or Agent(event.agent_id, online=False))
     return {**answer, "heartbeat_s": draft.world.policy.heartbeat_timeout_s / 3}
+
+
+def _is_there_late(draft: Draft, event: ae.AgentRegisterWanted, before: Agent | None) -> None:
+    """Let an agent that registered long ago be there by its process, and not at all where it named none."""
+    if before is not None:
+        if before.online or event.pid in (ae.UNSET, None) or is_overtaken(draft, before, event.said_ts):
+            return
+        draft.record(ar.AgentOnline(event.agent_id, said_ts=event.said_ts))
+    agent_moves.fall_silent(draft, event.agent_id)
 
 
 def _card(event: ae.AgentRegisterWanted, before: Card) -> Card:

@@ -76,10 +76,13 @@ def _tied_to(draft: Draft, event: ae.AgentProcessEnded | ae.AgentProcessUnwatche
 
 
 def expired(draft: Draft, agent_ids: tuple[str, ...]) -> None:
-    """Forget those of these that have been offline for longer than the ledger remembers, and have nothing to do."""
+    """Forget those of these that have been offline for longer than the ledger remembers, and have nothing to do.
+
+    A quota that is used up is not forgotten: who comes back would be idle.
+    """
     for agent_id in agent_ids:
         agent = draft.world.agents.by_id.get(agent_id)
-        if agent is None or agent.online or agent.slots:
+        if agent is None or agent.online or agent.slots or agent.exhaustion is not None:
             continue
         if draft.now.wall_s - agent.since_ts > draft.world.policy.ledger_keep_s:
             agent_moves.forget(draft, agent_id, "expired")

@@ -52,6 +52,10 @@ class Seen(NamedTuple):
     wall_s: float
     filed_s: float
 
+    def later(self, awake_s: float, wall_s: float) -> Seen:
+        """Return this, or what was heard then where that is later. It stays filed where it was."""
+        return Seen(max(self.awake_s, awake_s), max(self.wall_s, wall_s), self.filed_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Exhaustion:

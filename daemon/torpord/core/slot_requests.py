@@ -89,7 +89,7 @@ def _take(draft: Draft, event: ae.SlotTakeWanted) -> Reply:
     if refusal is not None:
         return refusal
     touch(draft, Trigger.REQUEST_ARRIVED)
-    present(draft, agent)
+    present(draft, agent, event.said_ts)
     draft.record(ar.SlotTaken(agent.agent_id, slot.slot_id))
     draft.record(ar.AgentDoing(agent.agent_id, DOING_OF_SLOT[slot.type].value, slot.slot_id))
     taken = draft.world.agents.slots[slot.slot_id]
@@ -135,7 +135,7 @@ def _finish(draft: Draft, event: ae.SlotFinishWanted) -> Reply:
         )
         return Refusal("conflict", message, {"slot_id": slot.slot_id, "status": slot.state.value})
     touch(draft, Trigger.REQUEST_ARRIVED)
-    agent = present(draft, draft.world.agents.by_id[slot.agent_id])
+    agent = present(draft, draft.world.agents.by_id[slot.agent_id], event.said_ts)
     draft.record(ar.SlotFinished(agent.agent_id, slot.slot_id))
     agent = draft.world.agents.by_id[agent.agent_id]
     if next(due_slots(draft.world.agents, agent, draft.now), None) is None:

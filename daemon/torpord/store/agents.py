@@ -39,13 +39,13 @@ _DOING = {doing.value: doing for doing in Doing}
 
 def write(db: sqlite3.Connection, entries: Sequence[Entry], before: Agents, after: Agents) -> None:
     """Write what the records of a batch make of agents and slots."""
-    heard: dict[str, float] = {}
+    heard: set[str] = set()
     named: set[str] = set()
     slots: set[str] = set()
     for entry in entries:
         match entry.record:
             case AgentSeen(agent_id=agent_id):
-                heard[agent_id] = entry.wall_s
+                heard.add(agent_id)
             case SlotRecord(agent_id=agent_id, slot_id=slot_id):
                 named.add(agent_id)
                 slots.add(slot_id)
@@ -56,9 +56,8 @@ def write(db: sqlite3.Connection, entries: Sequence[Entry], before: Agents, afte
                 slots.update(_slots_of(agent_id, before), _slots_of(agent_id, after))
             case Started():  # what was offered is planned anew, without a record of each
                 slots.update(slot_id for slot_id, slot in before.slots.items() if after.slots.get(slot_id) is not slot)
-    for agent_id in named & heard.keys():  # it may be forgotten since
-        del heard[agent_id]
-    _write_presence(db, heard, named, before, after)
+    # Who is named may be forgotten since.
+    _write_presence(db, {each: after.seen[each].wall_s for each in heard - named}, named, before, after)
     _write_agents(db, named, before, after)
     _write_slots(db, slots, before, after)
 
