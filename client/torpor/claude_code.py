@@ -77,6 +77,8 @@ def read(payload: "Mapping[str, Any]") -> Meaning | None:
     if payload.get("agent_id") is not None:
         # Of whatever event, a Stop too: Claude Code sends some with the session's own id that are a subagent's.
         meaning.beside = _of_subagent(agent_id, event, payload)
+        if event == "SubagentStop" and meaning.beside:  # it may come when the session is long over: no word of that
+            meaning.word, meaning.beside, meaning.introduces = meaning.beside[0], [], False
         return meaning
     meaning.proves = event in _PROVES
     _of_session(meaning, event, payload)
@@ -99,11 +101,9 @@ def _of_session(meaning: Meaning, event: str, payload: "Mapping[str, Any]") -> N
             if _asks(payload):
                 _does(meaning, "idle")
         case "SessionEnd":
+            # Also one that is cleared, or left for another: it may be resumed, and its quota is used up all the same.
             meaning.introduces = False
-            if payload.get("reason") in ("clear", "resume"):  # the process goes on, with another session
-                meaning.word = ("agent.forget", {"agent_id": meaning.agent_id})
-            else:
-                meaning.word = ("agent.transition", {"agent_id": meaning.agent_id, "to": "offline"})
+            meaning.word = ("agent.transition", {"agent_id": meaning.agent_id, "to": "offline"})
         case _ if event in _WORKS:
             _does(meaning, "busy")
 

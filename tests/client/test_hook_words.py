@@ -89,7 +89,7 @@ def test_what_is_refused_to_a_subagent_does_not_matter_to_its_session(home: path
     with FakeDaemon(home, scene, scene) as daemon:
         is_silent(home, a_hook("PostToolUse", agent_id="a1"))
         is_silent(home, a_hook("SubagentStop", agent_id="a1", agent_type=""))
-    assert daemon.methods() == ["agent.heartbeat"] * 3 + ["agent.forget"]
+    assert daemon.methods() == ["agent.heartbeat", "agent.heartbeat", "agent.forget"]
 
 
 # Where the daemon is down.

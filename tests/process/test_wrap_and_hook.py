@@ -141,7 +141,9 @@ def test_a_session_from_its_start_to_its_end(home: pathlib.Path) -> None:
     assert status() == "offline"
     _hook(home, "SessionStart", source="resume")
     _hook(home, "SessionEnd", reason="clear")
-    assert status() is None
+    assert status() == "offline"
+    _hook(home, "SubagentStop", agent_id="a9f0", agent_type="")
+    assert status() == "offline", "a late word about a subagent brings nobody back"
 
 
 def test_a_quota_that_is_used_up_lasts_until_it_is_said_to(home: pathlib.Path) -> None:
@@ -158,6 +160,9 @@ def test_a_quota_that_is_used_up_lasts_until_it_is_said_to(home: pathlib.Path) -
     for event in ("UserPromptSubmit", "PreToolUse", "Notification", "Stop"):  # none of them is proof, so soon after
         _hook(home, event, notification_type="idle_prompt")
     assert _agent(home, S)["status"] == "exhausted"
+    for event, more in (("SessionEnd", {"reason": "resume"}), ("SessionStart", {"source": "resume"})):
+        _hook(home, event, **more)
+    assert _agent(home, S)["status"] == "exhausted", "who left the session and came back has no more of its quota"
     kinds = [record["kind"] for record in _ask(home, "log")["records"]]
     assert kinds.count("agent_exhausted") == 1
 
