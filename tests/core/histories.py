@@ -141,6 +141,7 @@ def _settings(life: Life, a: int, b: int) -> None:
 def _sundry(life: Life, a: int, b: int) -> None:
     ways: tuple[ev.Event, ...] = (
         ev.SuspendSeen(SHELL, PASSES_S[b], 1_000.0 * b),
+        ev.StallSeen(SHELL, PASSES_S[b]),
         ev.FileRejected(SHELL, "x.json", "not JSON"),
         ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"),
         ev.ConnectionClosed(SHELL, 1 + b % 2),

@@ -85,6 +85,21 @@ def test_who_beats_after_a_suspend_is_counted_from_that() -> None:
     assert life.status() == "offline"
 
 
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_stop_of_the_process_gives_everyone_their_time_anew(count: int) -> None:
+    life = started()
+    for number in range(count):
+        life.register(f"a{number}")
+    life.advance(500.0)
+    life.do(ev.StallSeen(SHELL, 400.0))
+    assert "presence_due" not in names(life)
+    life.advance(119.0)
+    assert "presence_due" not in names(life)
+    life.advance(1.0)
+    life.pass_("presence_due")
+    assert {life.status(f"a{number}") for number in range(count)} == {"offline"}
+
+
 def test_a_start_gives_everyone_their_time_anew() -> None:
     life = started()
     life.register()

@@ -240,6 +240,7 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     "slot.cancel of none": (lambda _: ae.SlotCancelWanted(CLIENT, "none"), stays("")),
     "presence_due too early": (knowing(ev.DeadlinePassed({"source": "deadline"}, "presence_due")), stays("")),
     "a suspend": (lambda _: ev.SuspendSeen(SHELL, 60.0, 60.0), stays("resumed_from_suspend")),
+    "a stop of the process": (lambda _: ev.StallSeen(SHELL, 60.0), stays("resumed_from_stall")),
     "a bad file": (lambda _: ev.FileRejected(SHELL, "x.json", "not JSON"), stays("wake_rejected")),
     "a bad hook": (lambda _: ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"), stays("hook_failed")),
     "the end": (lambda _: ev.Leaving(SHELL, "signal"), stays("stopped")),

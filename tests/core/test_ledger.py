@@ -54,6 +54,7 @@ def a_long_life() -> Life:
     life.pass_("hibernate_due")
     life.do(ev.SettingsRead(SHELL, Policy(shadow_run=True, power="mains"), ("sleep.when",), by_request=False))
     life.do(ev.SuspendSeen(SHELL, 60.0, 60.0))
+    life.do(ev.StallSeen(SHELL, 60.0))
     life.do(ev.FileRejected(SHELL, "x.json", "not JSON"))
     life.do(ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"))
     life.do(ev.StopWanted(CLIENT, "stop"))
@@ -147,7 +148,7 @@ def below(cls: type[r.Record]) -> set[type[r.Record]]:
 
 def test_the_contracts_kinds_are_there() -> None:
     wanted = {"started", "stopped", "state_transition", "shadow_run_warning", "hold_acquired", "hold_released"}
-    wanted |= {"quarantine_entered", "quarantine_lifted", "wake_rejected", "resumed_from_suspend"}
+    wanted |= {"quarantine_entered", "quarantine_lifted", "wake_rejected", "resumed_from_suspend", "resumed_from_stall"}
     wanted |= {"run_created", "run_completed", "run_failed", "step_ended", "step_failed"}
     wanted |= {"agent_registered", "agent_online", "agent_offline", "agent_exhausted", "agent_recovered"}
     wanted |= {"agent_quiet"}

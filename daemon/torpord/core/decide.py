@@ -97,6 +97,8 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             _end_holds(draft, [event.hold_id], "process_ended")
         case ev.SuspendSeen():
             draft.record(r.ResumedFromSuspend(event.asleep_s, event.suspended_s))
+        case ev.StallSeen():
+            draft.record(r.ResumedFromStall(event.stalled_s))
         case ev.FileRejected():
             draft.record(r.WakeRejected(event.name, event.why))
         case ev.HookProblem():

@@ -131,6 +131,13 @@ class SuspendSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StallSeen(Event):
+    """This process did not run for `stalled_s`, or could take nothing in: nobody was heard meanwhile."""
+
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class FileRejected(Event):
     """A file in `wake.d/` was put aside."""
 

@@ -116,6 +116,14 @@ class ResumedFromSuspend(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ResumedFromStall(Record):
+    """The process had not run for about this long, or could take nothing in, while agents' words were waited for."""
+
+    kind: ClassVar[str] = "resumed_from_stall"
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class HoldAcquired(Record):
     """Somebody holds the daemon awake: until a connection, a process or a time ends."""
 

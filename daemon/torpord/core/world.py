@@ -35,7 +35,7 @@ class Process:
     started_ts: float = 0.0
     started_awake_s: float = 0.0
     suspended_s: float = 0.0
-    presence_from_awake_s: float = 0.0  # nobody could be heard of before: the process began, or the machine woke
+    presence_from_awake_s: float = 0.0  # nobody could be heard of before: a start, or the end of a standstill
     leaving: str = ""
     ended: bool = True
 
@@ -183,6 +183,8 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
         case r.ResumedFromSuspend():
             process = replace(world.process, suspended_s=record.suspended_s, presence_from_awake_s=entry.awake_s)
             return replace(world, process=process)
+        case r.ResumedFromStall():
+            return replace(world, process=replace(world.process, presence_from_awake_s=entry.awake_s))
         case r.HibernateRequested():
             return replace(world, lifecycle=replace(world.lifecycle, wish="now" if record.now else "idle"))
         case r.HibernateRevoked():

@@ -17,6 +17,7 @@ TROUBLE = frozenset(
         "hibernation_blocked",
         "hook_failed",
         "quarantine_entered",
+        "resumed_from_stall",
         "run_failed",
         "shadow_run_warning",
         "sleep_cycle_failed",

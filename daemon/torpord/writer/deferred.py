@@ -1,53 +1,84 @@
 """What is true before it is stored: heartbeats that change nothing but their time.
 
 Each would be a commit, and there may be thousands a second. They wait for the next batch that is stored for another
-reason, or for one of their own. Whoever dies in between has lost some seconds of when an agent was last heard, and
-nothing else: a start gives every agent its time anew.
+reason, or for one of their own. Whoever dies in between has lost some seconds of when an agent was last heard and of
+how often the daemon was used, and nothing else: a start gives every agent its time anew.
+
+Of each agent the last one is kept, so a disk that is full for days takes no more memory than one that is so for a
+minute, and nobody is refused a heartbeat for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
 
-from torpord.core.records import Entry
+from torpord.core.records import ActivitySeen, Entry, PresenceRecord
+from torpord.core.world import World, evolve
 from torpord.writer.turn import Turn
 
 # The contract's bound is 5 s (client/PROTOCOL.md): what is left of it is for a long job of the store to let others by.
 MOST_DELAY_S = 3.0
-# More are stored at once: a batch of so many takes a tenth of a second, and memory has a bound where the disk is full.
-MOST_ENTRIES = 20_000
+# So many agents are stored at once: a batch of so many takes a tenth of a second.
+MOST_AGENTS = 20_000
 
 
 class Deferred:
-    """Entries that are evolved and not stored, in their order."""
+    """Entries that are evolved and not stored."""
 
-    __slots__ = ("_due_awake_s", "entries")
+    __slots__ = ("_active", "_due_awake_s", "_others", "_seen", "_used")
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self._seen: dict[str, Entry] = {}  # by agent: when it was last heard of
+        self._others: list[Entry] = []  # offers that were told: each once, so no more than there are slots
+        self._active: Entry | None = None  # the last one that was somebody's use of the daemon
+        self._used = 0  # how many were
         self._due_awake_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._seen) + len(self._others)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the store is to look at: the last of each agent."""
+        return [*self._seen.values(), *self._others]
 
     @property
     def due_awake_s(self) -> float | None:
         """When they are to be stored at the latest; None: there are none."""
-        return self._due_awake_s if self.entries else None
+        return self._due_awake_s if len(self) else None
 
     def is_due(self, awake_s: float) -> bool:
-        """Whether they have waited for long enough."""
-        return bool(self.entries) and self._due_awake_s <= awake_s
+        """Whether they have waited for long enough, or are many."""
+        return len(self) > 0 and (self._due_awake_s <= awake_s or len(self._seen) >= MOST_AGENTS)
 
     def takes(self, turn: Turn) -> bool:
         """Whether all that a turn decided may wait here. A reply that is to be kept cannot."""
-        if turn.replies or len(self.entries) + len(turn.entries) > MOST_ENTRIES:
-            return False
-        return all(entry.record.deferred for entry in turn.entries)
+        return not turn.replies and all(entry.record.deferred for entry in turn.entries)
 
     def add(self, entries: Sequence[Entry], awake_s: float) -> None:
         """Keep some more."""
-        if not self.entries:
+        if not len(self):
             self._due_awake_s = awake_s + MOST_DELAY_S
-        self.entries += entries
+        from torpord.core.agent_records import AgentSeen  # noqa: PLC0415  # most daemons have no agents
+
+        for entry in entries:
+            if isinstance(entry.record, AgentSeen):
+                self._seen[entry.record.agent_id] = entry
+                if entry.record.active:
+                    self._active, self._used = entry, self._used + 1
+            elif not isinstance(entry.record, PresenceRecord):  # how agents are filed is not stored, but found anew
+                self._others.append(entry)
 
     def clear(self) -> None:
         """Forget them: they are stored."""
-        self.entries = []
+        self._seen, self._others, self._active, self._used = {}, [], None, 0
+
+    def over(self, stored: World) -> World:
+        """Return a world that was just loaded, and these have happened in it since."""
+        from torpord.core.agent_records import AgentSeen  # noqa: PLC0415  # most daemons have no agents
+
+        seen = [replace(entry, record=AgentSeen(agent_id)) for agent_id, entry in self._seen.items()]
+        used = [] if self._active is None else [replace(self._active, record=ActivitySeen(self._used))]
+        return reduce(evolve, [*seen, *self._others, *used], stored)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from math import inf
 from typing import Protocol
 
 import anyio.lowlevel
@@ -20,15 +20,16 @@ from torpord.core.deadlines import Clock, Deadline, deadlines
 from torpord.core.descent import outstanding
 from torpord.core.draft import Refusal
 from torpord.core.effects import Effect
-from torpord.core.events import DeadlinePassed, Event, SuspendSeen
+from torpord.core.events import DeadlinePassed, Event, StallSeen, SuspendSeen
 from torpord.core.moment import Now
 from torpord.core.records import Entry
-from torpord.core.world import World, evolve
+from torpord.core.world import World
 from torpord.points import reached
 from torpord.store.store import Batch, Line, Store, StoreError, StoreUnreadableError
 from torpord.store.thread import Runner
 from torpord.writer.changes import DRAINING, UNAVAILABLE, Change, Outcome, Ticket
 from torpord.writer.deferred import Deferred
+from torpord.writer.hearing import Hearing, halfway
 from torpord.writer.turn import Found, Turn
 
 log = structlog.get_logger("torpord.writer")
@@ -84,6 +85,7 @@ class Writer:
         self.world = world
         self._stored = world
         self._deferred = Deferred()
+        self._hearing = Hearing()
         self._store = store
         self._runner = runner
         self._clock = clock
@@ -158,10 +160,15 @@ class Writer:
             now, ahead = self._clock.now(), self._ahead(self.world)
             self._arm_wall(ahead)
             delay_s = self._delay_s(ahead, now)
-            if delay_s is not None and delay_s <= 0:
+            if self._hearing.look(now.awake_s) or (delay_s is not None and delay_s <= 0):
                 # What is due may come in slices, none of which waits for the store: others have their turn in between.
                 await anyio.lowlevel.checkpoint()
                 break
+            if self.world.agents.presence.first is None:
+                self._hearing.idles()
+            else:
+                until_s = inf if delay_s is None else now.awake_s + delay_s
+                self._hearing.waits(until_s, self.world.policy.heartbeat_timeout_s)
             await self._rung(delay_s)
         tickets: list[Ticket] = []
         count = 0
@@ -199,6 +206,10 @@ class Writer:
         ours = [s for d, s in zip(ahead, left, strict=True) if d.clock is Clock.AWAKE or s <= 0]
         if self._deferred.due_awake_s is not None:
             ours.append(self._deferred.due_awake_s - now.awake_s)
+        for deadline, left_s in zip(ahead, left, strict=True):
+            half_s = halfway(left_s, self.world.policy.heartbeat_timeout_s) if deadline.name == "presence_due" else None
+            if half_s is not None:
+                ours.append(half_s)
         return min(ours, default=None)
 
     def _arm_wall(self, ahead: Sequence[Deadline]) -> None:
@@ -233,10 +244,13 @@ class Writer:
         except StoreError as error:
             return self._failed(changes, error), ()
         turn = Turn(self.world, self._clock.now(), found)
+        self._hearing.look(turn.now.awake_s)
+        self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
         # After a failure what is due waits for the next try: each beat would be refused with it.
         trying = self._retry_at_s is None or self._retry_at_s <= turn.now.awake_s
         if trying:
             self._see_suspend(turn)
+            self._see_stall(turn)
         outcomes = [turn.take(change) for change in changes]
         if trying:
             self._pass_deadlines(turn)
@@ -245,6 +259,7 @@ class Writer:
             self._defer(turn)
             if trying:
                 self._retry_at_s = None
+                self._hearing.heard_out()
             return outcomes, effects
         reached("writer.decided")
         try:
@@ -254,12 +269,14 @@ class Writer:
         except Exception as error:
             # A mistake of ours costs this batch, and not the daemon: the transaction was rolled back as a whole. Were
             # it in what was deferred, it would cost every other one as well.
-            log.exception("internal_error", on="commit", refused=len(changes), deferred=len(self._deferred.entries))
+            log.exception("internal_error", on="commit", refused=len(changes), deferred=len(self._deferred))
             self._deferred.clear()
+            self._hearing.heard_out()
             message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
             return [Refusal("internal_error", message[:1000])] * len(changes), again
         self._retry_s, self._retry_at_s = 0.0, None
         self._deferred.clear()
+        self._hearing.heard_out()
         self._stored = turn.world
         self._accept(turn)
         return outcomes, effects
@@ -277,7 +294,7 @@ class Writer:
 
     async def _commit(self, turn: Turn) -> None:
         """Store a turn, and with it all that was deferred."""
-        entries = [*self._deferred.entries, *turn.entries] if self._deferred.entries else turn.entries
+        entries = [*self._deferred.entries, *turn.entries] if len(self._deferred) else turn.entries
         batch = Batch(self._store.number + 1, self._stored, turn.world, turn.lines, turn.replies, entries)
         try:
             await self._runner.run(lambda: self._store.commit(batch), brief=len(entries) <= MOST_BRIEF_ENTRIES)
@@ -308,7 +325,7 @@ class Writer:
         self._unsure = None
         if durable:
             self._deferred.clear()
-        before, self._stored, self.world = self.world, stored, reduce(evolve, self._deferred.entries, stored)
+        before, self._stored, self.world = self.world, stored, self._deferred.over(stored)
         log.warning("store_reread", seq=self.world.ledger_seq)
         self._shell.reread(before, self.world)
         return outstanding(self.world)
@@ -333,6 +350,12 @@ class Writer:
         asleep_s = turn.now.suspended_s - turn.world.process.suspended_s
         if turn.world.process.generation and asleep_s >= LEAST_SUSPEND_S:
             turn.decide(SuspendSeen({"source": "clock"}, round(asleep_s, 3), turn.now.suspended_s))
+
+    def _see_stall(self, turn: Turn) -> None:
+        """Give everybody their time anew where they could not be heard, before anybody is taken for gone."""
+        stalled_s = self._hearing.stalled_s
+        if stalled_s and turn.world.process.generation and turn.world.agents.presence.first is not None:
+            turn.decide(StallSeen({"source": "clock"}, round(stalled_s, 3)))
 
     def _pass_deadlines(self, turn: Turn) -> None:
         """Let everything that is due happen, one deadline after the other; what arrived went first.
