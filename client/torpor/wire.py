@@ -59,6 +59,7 @@ MAX_AGENT_SLOTS = 1_000
 MAX_AGENT_ID_CHARS = 128
 MAX_META_BYTES = 4096
 MAX_PAYLOAD_BYTES = 16_384
+MAX_AGENT_BYTES = 64 * 1024 * 1024  # of what all of them carry: each may be small, and they are many
 
 # Of a run's document in one `run.import`. JSON text in a JSON string is at most twice as long where all of it is ASCII,
 # and a line has an envelope besides: who sends pieces of half of this need not count bytes.
@@ -77,6 +78,7 @@ LIMITS = {
     "agents": MAX_AGENTS,
     "slots": MAX_SLOTS,
     "agent_slots": MAX_AGENT_SLOTS,
+    "agent_bytes": MAX_AGENT_BYTES,
 }
 
 # Names in the home (`torpor.home` makes paths of them).

@@ -263,6 +263,12 @@ def test_log_leaves_to_json_what_is_not_for_people() -> None:
     assert show.record({**record, "kind": "settings_loaded", "data": {"policy": {}}}).endswith("  settings_loaded")
 
 
+def test_what_a_program_calls_itself_moves_no_cursor() -> None:
+    """Older ledgers have such names as they were; control and direction characters are no part of a line."""
+    found = {"source": "client", "program": "\x1b[31mX\n\x07", "by": "a\u202eb", "pid": 7}
+    assert show.cause(found) == "  (a b, [31mX, pid 7)"
+
+
 def test_log_goes_through_all_pages(home: pathlib.Path, torpor: Torpor) -> None:
     with FakeDaemon(home, _pages(_page(1, 2, following=2), _page(3, following=9), _page(following=9))) as daemon:
         _, out, _ = torpor("log", "--kind", "state_transition")

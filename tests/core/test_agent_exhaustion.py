@@ -203,3 +203,16 @@ def test_many_recoveries_are_passed_slice_by_slice() -> None:
     while any(deadline.name == "recovery_due" for deadline in life.due()):
         found.append(len(life.pass_("recovery_due").entries))
     assert found == [256, 256, 88]
+
+
+def test_one_that_is_not_heard_of_for_longer_than_the_ledger_is_kept_is_not_forgotten_before_it_has_recovered() -> None:
+    life = started(replace(POLICY, ledger_keep_s=HOUR_S))
+    life.register()
+    life.exhaust(2 * HOUR_S)
+    life.tell("offline")
+    life.advance(HOUR_S + 1.0)
+    life.do(ae.AgentsExpired(CLIENT, ("a",)))
+    assert known(life).source == "headers"
+    life.pass_("recovery_due")
+    life.do(ae.AgentsExpired(CLIENT, ("a",)))
+    assert "a" not in life.world.agents.by_id

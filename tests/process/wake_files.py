@@ -14,6 +14,14 @@ def drop(home: Path, name: str, method: str = "event", **params: Any) -> Path:
     return drop_text(home, name, json.dumps({"method": method, "params": params}))
 
 
+def drop_beside(home: Path, method: str, **params: Any) -> Path:
+    """Write beside only: returns what is to be renamed into wake.d when it looks as it should."""
+    draft = home / "tmp" / "draft"
+    draft.parent.mkdir(mode=0o700, exist_ok=True)
+    draft.write_text(json.dumps({"method": method, "params": params}))
+    return draft
+
+
 def drop_text(home: Path, name: str, text: str | bytes) -> Path:
     draft = home / "tmp" / "draft"
     draft.parent.mkdir(mode=0o700, exist_ok=True)

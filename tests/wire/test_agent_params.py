@@ -17,7 +17,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "agent.transition": {"to": "idle"},
     "slot.add": {"type": "work", "at": "2001-01-01T00:00:00Z"},
 }
-NO_IDS = ("", "x" * 129, "x" * 10_000, "two\nlines", "\x00", "\x1b[31m", "a\tb", "\u202e", 5, None, ["a"])
+NO_IDS = ("", " ", "   ", "x" * 129, "x" * 10_000, "two\nlines", "\x00", "\x1b[31m", "a\tb", "\u202e", 5, None, ["a"])
 EXHAUSTED: dict[str, Any] = {"agent_id": "known", "to": "exhausted"}
 SLOT: dict[str, Any] = {"agent_id": "known", "type": "work", "at": "2001-01-01T00:00:00Z"}
 KNOWN: dict[str, Any] = {"agent_id": "known"}
@@ -61,6 +61,7 @@ def test_any_printable_name_is_taken(line: LineClient) -> None:
     ("method", "params", "field"),
     [
         ("agent.register", {**KNOWN, "parent_id": ""}, "parent_id"),
+        ("agent.register", {**KNOWN, "parent_id": " "}, "parent_id"),
         ("agent.register", {**KNOWN, "parent_id": "known"}, "parent_id"),
         ("agent.register", {**KNOWN, "pid": 0}, "pid"),
         ("agent.register", {**KNOWN, "pid": -1}, "pid"),
@@ -120,6 +121,7 @@ def test_any_printable_name_is_taken(line: LineClient) -> None:
         ("slot.take", {"slot_id": ""}, "slot_id"),
         ("slot.take", {"slot_id": "x" * 65}, "slot_id"),
         ("slot.take", {"slot_id": "0", "agent_id": ""}, "agent_id"),
+        ("slot.take", {"slot_id": "0", "agent_id": " "}, "agent_id"),
         ("slot.cancel", {"slot_id": "0", "reason": ""}, "reason"),
         ("slot.list", {"status": "due"}, "status"),
         ("slot.list", {"cursor": "x" * 161}, "cursor"),
@@ -211,8 +213,8 @@ def test_json_is_kept_up_to_its_size_and_depth(
     bare = {name: value for name, value in params.items() if name != "key"}
     _refused(known, method, {**params, field: "x" * (most - 1)}, field, "too_large")
     _refused(known, method, {**params, field: ["é" * (most // 2)]}, field, "too_large")
-    _refused(known, method, {**params, field: _deep(129)}, field)
-    _refused(known, method, {**params, field: _deep(300)}, field)
+    for levels in (129, 300, 900):
+        assert "deep: write it as text" in _refused(known, method, {**params, field: _deep(levels)}, field)
     for value in ("x" * (most - 2), _deep(128), {"a": [1, None, "é\n", 0.5]}, 5, "", False, [], {}):
         taken = known.call(method, **bare, **{field: value})
         if method == "agent.register":

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from daemon_process import LineClient, RunningDaemon
-from process.wake_files import drop, left
+from process.wake_files import drop, drop_beside, left
 from waiting import until
 from wire.agents import until_s
 from wire.writing import lines, message
+
+DAY_S = 86_400.0
 
 
 @pytest.fixture
@@ -141,6 +145,53 @@ def test_what_a_file_says_counts_from_when_it_was_written(daemon: RunningDaemon)
         kinds = ["agent_exhausted", "agent_recovered"]
         records = [each for each in line.call("log", kinds=kinds)["records"] if each["data"]["agent_id"] == "b"]
         assert [each["kind"] for each in records] == kinds
+
+
+def test_a_word_of_yesterday_undoes_nothing_of_today(daemon: RunningDaemon) -> None:
+    def leave(method: str, ago_s: float, **params: object) -> None:
+        draft = drop_beside(daemon.home, method, agent_id="a", **params)
+        os.utime(draft, (time.time() - ago_s, time.time() - ago_s))
+        draft.rename(daemon.home / "wake.d" / "1.json")
+        until(lambda: left(daemon.home) == [], what="the file to be taken")
+
+    with daemon.connect() as line:
+        line.call("agent.register", agent_id="a")
+        line.call("agent.transition", agent_id="a", to="exhausted")
+        before = line.call("agent.get", agent_id="a")["agent"]
+        leave("agent.transition", DAY_S, to="exhausted", retry_after=300)
+        leave("agent.transition", DAY_S, to="exhausted", retry_after=300, force=True)
+        leave("agent.transition", DAY_S, to="idle")
+        leave("agent.heartbeat", DAY_S, doing="busy")
+        assert line.call("agent.get", agent_id="a")["agent"] == before
+        leave("agent.transition", DAY_S, to="exhausted", retry_after=2 * DAY_S)
+        shown = line.call("agent.get", agent_id="a")["agent"]
+        assert (shown["recovery_source"], shown["exhausted_at"]) == ("retry_after", before["exhausted_at"])
+        assert until_s(shown["recovery_at"]) == pytest.approx(DAY_S, abs=10)
+        line.call("agent.transition", agent_id="a", to="offline")
+        before = line.call("agent.get", agent_id="a")["agent"]
+        leave("agent.heartbeat", DAY_S, doing="busy")
+        leave("agent.heartbeat", DAY_S)
+        assert line.call("agent.get", agent_id="a")["agent"] == before
+        assert line.call("log", kinds=["wake_rejected"])["records"] == [], "each was true when it was said"
+        leave("agent.heartbeat", 0)
+        assert line.call("agent.get", agent_id="a")["agent"]["status"] == "exhausted"
+
+
+def test_when_it_was_last_heard_of_is_stored_as_it_was_said(daemon: RunningDaemon) -> None:
+    daemon.call("agent.register", agent_id="a")
+    daemon.stop()
+    with closing(sqlite3.connect(daemon.home / "torpor.db")) as db, db:
+        db.execute("UPDATE presence SET seen_ts = seen_ts - ?", (DAY_S,))
+        db.execute("UPDATE agents SET online = 0")
+    path = drop(daemon.home, "1.json", "agent.heartbeat", agent_id="a")
+    os.utime(path, (time.time() - DAY_S / 2, time.time() - DAY_S / 2))
+    for again in (daemon.again(), None):
+        running = again or daemon.again()
+        until(lambda: left(daemon.home) == [], what="the file to be taken")
+        shown = running.call("agent.get", agent_id="a")["agent"]
+        assert shown["status"] == "offline"
+        assert until_s(shown["seen_ts"]) == pytest.approx(-DAY_S / 2, abs=10)
+        running.stop()
 
 
 def test_a_file_of_the_future_counts_from_now(daemon: RunningDaemon) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,3 +56,21 @@ def test_the_file_modes_keep_others_away(daemon: RunningDaemon) -> None:
     daemon.home.parent.chmod(0o711)
     with _as_user(NOBODY), pytest.raises(PermissionError):
         daemon.connect()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is prctl(2) that gives a process another name")
+def test_what_a_program_calls_itself_is_kept_and_shown_on_one_line(daemon: RunningDaemon) -> None:
+    called = (
+        "import ctypes, socket, sys\n"
+        "ctypes.CDLL(None).prctl(15, b'\\x1b[31m\\n\\x07\\xffX', 0, 0, 0)\n"
+        "sock = socket.socket(socket.AF_UNIX)\n"
+        "sock.connect(sys.argv[1])\n"
+        "sock.sendall(sys.argv[2].encode())\n"
+        "sock.recv(65536)\n"
+    )
+    request = '{"jsonrpc":"2.0","id":1,"method":"agent.register","params":{"agent_id":"a"}}\n'
+    subprocess.run([sys.executable, "-c", called, str(daemon.socket), request], check=True)
+    (record,) = daemon.call("log", kinds=["agent_registered"])["records"]
+    source = daemon.call("agent.get", agent_id="a")["agent"]["source"]
+    assert source == record["cause"]["program"] == "\\x1b[31m\\n\\x07\ufffdX"
+    assert source.isprintable()

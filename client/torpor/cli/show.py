@@ -122,7 +122,7 @@ def cause(found: object) -> str:
     """Return who was behind a record, in brackets after two blanks, or nothing where nobody is named."""
     if not isinstance(found, dict) or not found:
         return f"  ({found})" if found else ""
-    named = [str(found[name]) for name in ("by", "program", "deadline", "name") if found.get(name)]
+    named = [run_words.one_line(found[name]) for name in ("by", "program", "deadline", "name") if found.get(name)]
     if found.get("pid") is not None:
         named.append(f"pid {found['pid']}")
     return f"  ({', '.join(named) or found.get('source', 'unknown')})"

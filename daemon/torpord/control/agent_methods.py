@@ -8,20 +8,20 @@ from typing import Any
 import orjson
 
 from torpor import wire
-from torpord.control.agent_params import Anything, CommandLine, Either, Headers, Moment, Nothing, wall_s
+from torpord.control.agent_params import Anything, CommandLine, Either, Headers, Moment, Name, Nothing, wall_s
 from torpord.control.calls import Call, Method
 from torpord.control.named_process import named
 from torpord.control.params import Flag, Number, OneOf, Param, Piece, RefusedError, Text
 from torpord.core import events as ev
 from torpord.core.draft import Refusal
-from torpord.core.nesting import MAX_NESTING, is_too_deep
+from torpord.core.nesting import has_more_levels, too_deep
 
 YEAR_S = 366 * 86_400.0
 # Of what a provider wrote: it is read for a time, and not kept.
 MAX_MESSAGE_CHARS = 16_384
 SLOT_STATUSES = ("planned", "waiting", "offered", "taken")
 
-_AGENT = Text(wire.MAX_AGENT_ID_CHARS)
+_AGENT = Name(wire.MAX_AGENT_ID_CHARS)
 _AGENT_ID = Param(_AGENT, required=True)
 _SLOT_ID = Param(Text(64), required=True)
 _LIMIT = Param(Number(1, 1000, whole=True))
@@ -33,13 +33,13 @@ _RECOVERY = ("recovery_at", "retry_after", "headers", "message", "force")
 def _json(call: Call, name: str, most: int) -> str:
     """Write a parameter as JSON text. Raises RefusedError for what is too large or too deep to be kept."""
     value = call.params[name]
+    # First: what is far too deep, orjson does not write.
+    if has_more_levels(value):
+        raise RefusedError(Refusal("invalid_params", too_deep(name), {"field": name}))
     try:
         text = orjson.dumps(value)
     except orjson.JSONEncodeError as error:
         raise RefusedError(Refusal("invalid_params", f"{name} cannot be kept: {error}", {"field": name})) from error
-    if is_too_deep(value, text):
-        message = f"{name} is over {MAX_NESTING} lists and objects deep: write it as text, or leave it in a file"
-        raise RefusedError(Refusal("invalid_params", message, {"field": name}))
     if len(text) > most:
         message = f"{name} has {len(text)} bytes, at most {most} are taken: leave it in a file, and give its path"
         raise RefusedError(Refusal("too_large", message, {"field": name}))

@@ -45,6 +45,20 @@ def wall_s(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name of up to `most` characters that somebody can see."""
+
+    most: int
+
+    def takes(self, value: Any) -> bool:
+        """Whether it is one."""
+        return Text(self.most).takes(value) and not value.isspace()
+
+    def __str__(self) -> str:
+        return f"{Text(self.most)}, not blanks alone"
+
+
 class CommandLine:
     """A command: a text for /bin/sh, or a list of arguments, the first of which is the program."""
 

@@ -24,6 +24,7 @@ from torpord.core import events as ev
 from torpord.core import report
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import Trigger
+from torpord.core.nesting import has_more_levels, too_deep
 from torpord.writer import Change
 
 YEAR_S = 366 * 86_400.0
@@ -233,8 +234,10 @@ def change(row: Method, call: Call) -> Change:
         request = orjson.dumps([row.name, params], option=orjson.OPT_SORT_KEYS).decode()
     except orjson.JSONEncodeError as error:
         # Only objects that take anything can be the cause: everything else was checked to be flat.
-        field = next((name for name in params if isinstance(row.params[name].kind, Value | Anything)), "")
-        message = f"{field} cannot be kept under a key: {error}"
+        free = [name for name in params if isinstance(row.params[name].kind, Value | Anything)]
+        deep = next((name for name in free if has_more_levels(params[name])), None)
+        field = deep or next(iter(free), "")
+        message = f"{field} cannot be kept under a key: {error}" if deep is None else too_deep(field)
         raise RefusedError(Refusal("invalid_params", message, {"field": field})) from error
     bare = Call(call.desk, params, call.cause, call.connection, call.left_wall_s)
 

@@ -27,6 +27,11 @@ MOST_REFUSALS = 64
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
+def _printable(program: str) -> str:
+    """Write a program's name on one line: it may call itself anything, and is shown in terminals and kept for long."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in program)
+
+
 class Server:
     """Accepts from one listener and serves every connection in a task of its own."""
 
@@ -74,7 +79,7 @@ class Server:
             "source": "client",
             "pid": peer.pid,
             "uid": peer.uid,
-            "program": processes.program(peer.pid),
+            "program": _printable(processes.program(peer.pid)),
         }
         connection = Connection(self._count, sock, self._desk, cause)
         if peer.uid not in (0, self._desk.identity.uid):

@@ -12,7 +12,7 @@ from torpor import wire
 from torpord.core import agent_events as ae
 from torpord.core import agent_moves, agent_table, agent_times, offering
 from torpord.core import agent_records as ar
-from torpord.core.agent_refusals import command, unknown_agent
+from torpord.core.agent_refusals import command, too_much, unknown_agent
 from torpord.core.agent_report import word
 from torpord.core.agent_table import Act
 from torpord.core.agents import Agent, Card, Doing, Status
@@ -177,6 +177,9 @@ def _register(draft: Draft, event: ae.AgentRegisterWanted) -> Reply:
         return Refusal("too_many", message, {"agents": wire.MAX_AGENTS})
     before = Card() if agent is None else agent.said
     card = _card(event, before)
+    grows = "wake_command" if card.meta == before.meta else "meta"
+    if (refusal := too_much(agents, card.carried_bytes - before.carried_bytes, grows)) is not None:
+        return refusal
     touch(draft, Trigger.REQUEST_ARRIVED)
     if agent is not None:
         present(draft, agent, event.said_ts)

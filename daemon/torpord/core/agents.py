@@ -85,6 +85,12 @@ class Card:
     wake_command: str | tuple[str, ...] | None = None
     meta: str = ""
 
+    @property
+    def carried_bytes(self) -> int:
+        """How much of it somebody else has written: what may be large."""
+        command = self.wake_command or ()
+        return len((self.meta + (command if isinstance(command, str) else "".join(command))).encode())
+
 
 NO_CARD = Card()
 
@@ -170,6 +176,11 @@ class Slot:
     taken_ts: float | None = None
 
     @property
+    def carried_bytes(self) -> int:
+        """How large its payload is."""
+        return 0 if self.payload is None else len(self.payload.encode())
+
+    @property
     def due_s(self) -> float:
         """When it is due, by the wall clock: at its time, or when its agent has recovered."""
         return self.at_ts if self.until_ts is None else max(self.at_ts, self.until_ts)
@@ -197,6 +208,7 @@ class Agents:
     wakes: Agenda = field(default_factory=Agenda)  # wall clock; these are the planned wakes
     offers: Agenda = field(default_factory=Agenda)  # awake time
     counts: tuple[int, ...] = (0,) * len(STATUSES)  # as STATUSES
+    carried_bytes: int = 0  # by all agents and slots
 
     @staticmethod
     def of(agents: Iterable[Agent], seen: Mapping[str, Seen], slots: Iterable[Slot] = ()) -> Agents:
@@ -218,6 +230,8 @@ class Agents:
             wakes=Agenda.of((s.due_s, s.slot_id) for s in by_slot.values() if s.state is SlotState.PLANNED),
             offers=Agenda.of((s.again_awake_s, s.slot_id) for s in by_slot.values() if s.again_awake_s is not None),
             counts=tuple(found.count(status) for status in STATUSES),
+            carried_bytes=sum(each.said.carried_bytes for each in by_id.values())
+            + sum(each.carried_bytes for each in by_slot.values()),
         )
 
     @property
@@ -249,6 +263,10 @@ class Agents:
             changes["counts"] = tuple(
                 count + (status is now) - (status is was) for count, status in zip(self.counts, STATUSES, strict=True)
             )
+        had_card, has_card = before and before.card, after and after.card
+        if had_card is not has_card:
+            more = (has_card or NO_CARD).carried_bytes - (had_card or NO_CARD).carried_bytes
+            changes["carried_bytes"] = self.carried_bytes + more
         for name, had, has in (
             ("working", before and before.working, after and after.working),
             ("silent", before and before.silent, after and after.silent),

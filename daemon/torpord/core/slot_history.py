@@ -41,6 +41,9 @@ def with_slot(agents: Agents, before: Slot | None, after: Slot | None) -> Agents
     The only place that keeps in step what follows from slots alone. Raises KeyError if `before` is not what is there.
     """
     slots, wakes, offers = agents.slots, agents.wakes, agents.offers
+    carried = agents.carried_bytes
+    if before is None or after is None:  # a slot that stays carries what it did
+        carried += (after.carried_bytes if after else 0) - (before.carried_bytes if before else 0)
     if before is not None:
         if before.state is SlotState.PLANNED:
             wakes = wakes.without(before.due_s, before.slot_id)
@@ -53,7 +56,7 @@ def with_slot(agents: Agents, before: Slot | None, after: Slot | None) -> Agents
         if after.again_awake_s is not None:
             offers = offers.with_(after.again_awake_s, after.slot_id)
         slots = slots.set(after.slot_id, after)
-    return replace(agents, slots=slots, wakes=wakes, offers=offers)
+    return replace(agents, slots=slots, wakes=wakes, offers=offers, carried_bytes=carried)
 
 
 def came_back(agents: Agents, agent_id: str) -> Agents:

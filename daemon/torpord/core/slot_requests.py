@@ -8,7 +8,7 @@ from torpor import wire
 from torpord.core import agent_events as ae
 from torpord.core import agent_records as ar
 from torpord.core import offering
-from torpord.core.agent_refusals import command, unknown_agent, unknown_slot
+from torpord.core.agent_refusals import command, too_much, unknown_agent, unknown_slot
 from torpord.core.agent_report import due_slots, slot_view, word
 from torpord.core.agent_requests import present
 from torpord.core.agents import DOING_OF_SLOT, Agent, Doing, Slot, SlotState, Status
@@ -57,6 +57,8 @@ def _wanted(draft: Draft, event: ae.SlotWanted) -> Reply:
             f"{command('slot ls')})"
         )
         return Refusal("too_many", message, {"slots": len(agents.slots), "agent_slots": len(agent.slots)})
+    if (refusal := too_much(agents, len((event.payload or "").encode()), "payload")) is not None:
+        return refusal
     touch(draft, Trigger.REQUEST_ARRIVED)
     draft.record(
         ar.SlotAdded(
