@@ -9,13 +9,14 @@ from torpor.replies import AgentStatus
 Doing = Literal["idle", "busy", "on_call"]
 RecoverySource = Literal["recovery_at", "retry_after", "headers", "message", "estimated"]
 SlotType = Literal["work", "on_call"]
-SlotStatus = Literal["planned", "waiting", "offered", "taken"]
+SlotStatus = Literal["planned", "waiting", "queued", "offered", "taken"]
 
 
 class Slot(TypedDict):
     """One slot: work that is planned for an agent. `at` is what was asked for, `due_ts` later where it was deferred.
 
-    `waiting`: it is due and its agent is away. `armed`: a timer starts the daemon for it where that is down.
+    `waiting`: it is due and its agent is away. `queued`: its wake command waits for its turn. `armed`: a timer starts the
+    daemon for it where that is down.
     """
 
     slot_id: str

@@ -66,7 +66,7 @@ def _slot_word(life: Life, a: int, b: int) -> None:
     slot_id = a_slot(life, a)
     agents = life.world.agents
     taken = [agent.slot_id for agent in agents.by_id.values() if agent.slot_id]
-    due = [slot.slot_id for slot in agents.slots.values() if slot.state in ("offered", "waiting")]
+    due = [slot.slot_id for slot in agents.slots.values() if slot.state in ("offered", "waiting", "queued")]
     ways: tuple[Callable[[], ae.AgentWord], ...] = (
         lambda: ae.SlotTakeWanted(CLIENT, slot_id),
         lambda: ae.SlotTakeWanted(CLIENT, min(due, default=slot_id)),

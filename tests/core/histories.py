@@ -39,7 +39,7 @@ POLICIES = (
 PASSES_S = (0.0, 1.0, 5.0, 60.0, 299.0, 300.0, 1_500.0, 1_800.0, 4_000.0, 100_000.0)
 WALL_STEPS_S = (0.0, 0.0, 0.0, 0.0, 1.0, 3_600.0, -3_600.0, 90_000.0, -400 * 86_400.0)
 CAUSES = ("spawn", "connect", "wake.signal", "crash", "crash", "crash", "manual", "wake.d")
-OF_AGENTS = ("recovery_due", "presence_due", "slots_due", "offers_due")
+OF_AGENTS = ("recovery_due", "presence_due", "slots_due", "offers_due", "turn_due")
 FORBIDS: tuple[tuple[str, ...], ...] = ((), (), ("no way back",), ("no way back", "wake.d/x.json"), ("wake.d/x.json",))
 
 

@@ -87,7 +87,8 @@ def assert_in_step(world: World) -> None:
         owner = agents.by_id[slot.agent_id]
         assert slot.slot_id in owner.slots
         assert (slot.state is SlotState.TAKEN) is (owner.slot_id == slot.slot_id), slot
-        assert (slot.again_awake_s is not None) is (slot.state is SlotState.OFFERED), slot
+        assert slot.again_awake_s is not None or slot.state is not SlotState.OFFERED, slot
+        assert slot.again_awake_s is None or slot.state in (SlotState.OFFERED, SlotState.QUEUED), slot
     for agent in agents.by_id.values():
         live = [agents.slots[slot_id] for slot_id in agent.slots]
         assert agent.slots == tuple(slot.slot_id for slot in sorted(live, key=lambda each: (each.at_ts, each.slot_id)))

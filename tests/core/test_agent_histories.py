@@ -10,7 +10,7 @@ from torpord.core import agent_events as ae
 from torpord.core import agent_records as ar
 from torpord.core import events as ev
 from torpord.core import records as r
-from torpord.core.agents import STATUSES, Agents, SlotState
+from torpord.core.agents import MOST_WAKING, STATUSES, Agents, SlotState
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
 
@@ -39,8 +39,12 @@ def in_step(agents: Agents) -> None:
     slots = list(agents.slots.values())
     planned = sorted((slot.due_s, slot.slot_id) for slot in slots if slot.state is SlotState.PLANNED)
     assert list(agents.wakes) == planned
-    offered = sorted((slot.again_awake_s or -1.0, slot.slot_id) for slot in slots if slot.state is SlotState.OFFERED)
-    assert list(agents.offers) == offered
+    queued = [slot for slot in slots if slot.state is SlotState.QUEUED]
+    offered = [slot for slot in slots if slot.state is SlotState.OFFERED]
+    paused = [slot for slot in queued if slot.again_awake_s is not None]
+    assert list(agents.offers) == sorted((slot.again_awake_s or -1.0, slot.slot_id) for slot in (*offered, *paused))
+    in_line = sorted((-slot.priority, slot.due_s, slot.slot_id) for slot in queued if slot.again_awake_s is None)
+    assert [slot_id for _, slot_id in agents.queue] == [slot_id for _, _, slot_id in in_line]
     for name, agent in by_id.items():
         mine = sorted((slot.at_ts, slot.slot_id) for slot in slots if slot.agent_id == name)
         assert agent.slots == tuple(slot_id for _, slot_id in mine)
@@ -157,6 +161,22 @@ def test_nobody_hears_of_a_slot_twice_before_its_pause_is_over(life: Life) -> No
             assert told.get(entry.record.slot_id, 0) < entry.record.offers
     for slot_id, slot in life.world.agents.slots.items():
         assert told.get(slot_id, 0) <= slot.offers
+
+
+@tried
+@given(lives_of_agents)
+def test_who_cannot_be_told_now_is_not_offered_anything(life: Life) -> None:
+    """Each offer tells somebody, and only that counts and makes the pause before the next one longer."""
+    for turn in life.turns:
+        waking = len(turn.before.agents.waking)
+        assert len(turn.decision.world.agents.waking) <= max(waking, MOST_WAKING)
+        for entry in turn.decision.entries:
+            if isinstance(entry.record, ar.SlotOffered):
+                assert entry.record.via in ("agent", "command")
+            elif isinstance(entry.record, ar.SlotQueued):
+                before = turn.before.agents.slots[entry.record.slot_id]
+                slot = turn.decision.world.agents.slots.get(entry.record.slot_id)
+                assert slot is None or slot.offers == before.offers or slot.state is SlotState.OFFERED
 
 
 @tried

@@ -87,6 +87,11 @@ def all_of_agents(life: Life) -> None:
     life.pass_("slots_due")
     life.beat("b1")
     life.do(ae.SlotCancelWanted(CLIENT, "s2"))
+    life.register("b3", wake_command="come")
+    life.tell("offline", "b3")
+    for slot_id in ("s3", "s4"):  # the second while it is woken for the first
+        life.slot(0.0, slot_id, "b3")
+        life.pass_("slots_due")
     for _, name in list(life.world.agents.ids):
         life.do(ae.AgentForgetWanted(CLIENT, name))
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from torpord.core import effects as fx
+from torpord.core import offering
 from torpord.core.agents import Agent, Agents, Card, Seen, Slot, SlotState
 from torpord.core.descent import outstanding
 from torpord.core.lifecycle import State
@@ -72,9 +73,9 @@ def test_a_wake_command_under_way_asks_for_its_end_and_not_on_the_way_out() -> N
     woken = Agent("a", online=False, card=Card(wake_command="come"), slots=("s", "t"), waking="s")
     agents = Agents.of([woken], {"a": Seen(0.0, 0.0, 0.0)}, [offered, planned])
     world = replace(UP, agents=agents)
-    (effect,) = outstanding(world)
-    assert isinstance(effect, fx.RunWakeCommand)
-    assert (effect.agent_id, effect.slot_id, effect.command) == ("a", "s", "come")
-    assert [slot["slot_id"] for slot in effect.slots] == ["s"]
+    assert outstanding(world) == (fx.RunWakeCommand("a", "s"),)
+    errand = offering.errand(world, "a", "s")
+    assert errand is not None
+    assert [slot["slot_id"] for slot in errand.slots] == ["s"]
     leaving = replace(world, process=replace(UP.process, leaving="stop"))
     assert outstanding(leaving) == (fx.GoDown("stop"),)

@@ -11,7 +11,7 @@ from core.some_agents import WAKE_UP, AgentLife, assert_in_step, granted, refuse
 from torpor import wire
 from torpord.core import effects as fx
 from torpord.core import offering
-from torpord.core.agents import Doing, SlotState, Status
+from torpord.core.agents import MOST_WAKING, Doing, SlotState, Status
 from torpord.core.lifecycle import State
 from torpord.core.slot_requests import MOST_AHEAD_S
 
@@ -277,17 +277,23 @@ def test_a_slot_that_was_offered_may_be_taken_though_the_clock_is_set_back(life:
 @pytest.mark.parametrize("state", list(SlotState))
 def test_a_slot_in_any_state_can_be_cancelled(life: Life, it: AgentLife, state: SlotState) -> None:
     it.add(in_s=60)
-    if state is SlotState.WAITING:
+    if state in (SlotState.WAITING, SlotState.QUEUED):
         it.says(Status.OFFLINE)
+    if state is SlotState.QUEUED:
+        it.register(wake_command="come")
+        it.says(Status.OFFLINE)
+        for n in range(MOST_WAKING):
+            gone(life, it, f"b{n}")
+            it.add(f"t{n}", agent_id=f"b{n}", in_s=60, priority=1)
     if state is not SlotState.PLANNED:
         life.pass_("slots_due")
     if state is SlotState.TAKEN:
         it.take()
     assert it.state() is state
     assert granted(it.cancel()) == {"slot_id": "s", "cancelled": True}
-    assert len(life.world.agents.slots) == 0
+    assert "s" not in life.world.agents.slots
     assert it.agent().doing is Doing.IDLE
-    assert not life.world.busy
+    assert life.world.busy is (state is SlotState.QUEUED)  # the others' commands run
     assert_in_step(life.world)
     assert life.due() == []
 
@@ -366,10 +372,12 @@ def test_who_is_gone_is_woken_by_its_command_with_all_that_is_due(life: Life, it
     it.add("not yet", in_s=11)
     decision = life.pass_("slots_due")
     assert kinds(decision) == ["slot_offered", "slot_offered", "agent_wake_started"]
-    (effect,) = effects(decision, fx.RunWakeCommand)
-    assert (effect.agent_id, effect.slot_id, effect.command) == ("a", "two", WAKE_UP)
-    assert [slot["slot_id"] for slot in effect.slots] == ["two", "one"]
-    assert effect.slots[1]["payload"] == [1]
+    assert effects(decision, fx.RunWakeCommand) == [fx.RunWakeCommand("a", "two")]
+    errand = offering.errand(life.world, "a", "two")
+    assert errand is not None
+    assert errand.command == WAKE_UP
+    assert [slot["slot_id"] for slot in errand.slots] == ["two", "one"]
+    assert errand.slots[1]["payload"] == [1]
     assert record(decision, "agent_wake_started")["command"] == "bring it up"
     assert it.agent().waking == "two"
     assert life.world.busy  # while it runs
@@ -381,7 +389,9 @@ def test_while_it_runs_further_slots_are_told_later(life: Life, it: AgentLife) -
     it.add("one", in_s=10)
     it.add("two", in_s=20)
     life.pass_("slots_due")
-    assert record(life.pass_("slots_due"), "slot_offered")["via"] == "later"
+    assert record(life.pass_("slots_due"), "slot_queued")["pause_s"] == offering.FIRST_PAUSE_S
+    assert it.slot("two").offers == 0, "nobody was told"
+    assert life.due() == []
     decision = it.woken()
     assert kinds(decision) == ["agent_wake_ended"]
     assert it.agent().waking is None
@@ -417,18 +427,7 @@ def test_who_is_at_work_hears_it_by_itself_and_who_is_idle_is_woken(life: Life, 
     it.add("two")
     decision = life.pass_("slots_due")
     assert record(decision, "slot_offered")["via"] == "command"
-    assert [each.command for each in effects(decision, fx.RunWakeCommand)] == ["come"]
-
-
-def test_so_many_are_woken_at_once(life: Life, it: AgentLife) -> None:
-    for n in range(offering.MOST_WAKING + 1):
-        gone(life, it, f"{n:02}")
-        it.add(f"slot {n:02}", agent_id=f"{n:02}")
-    decision = life.pass_("slots_due")
-    assert len(effects(decision, fx.RunWakeCommand)) == offering.MOST_WAKING
-    ways = [entry.record.data()["via"] for entry in decision.entries if entry.record.kind == "slot_offered"]
-    assert ways == ["command"] * offering.MOST_WAKING + ["later"]
-    assert life.due() == []
+    assert effects(decision, fx.RunWakeCommand) == [fx.RunWakeCommand("a", "two")]
 
 
 def test_a_command_that_comes_brings_what_waited(life: Life, it: AgentLife) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KINDS = (
     "agent_registered", "agent_online", "agent_offline", "agent_quiet", "agent_doing", "agent_exhausted",
     "agent_recovered", "agent_forgotten", "agent_wake_started", "agent_wake_ended", "slot_added", "slot_offered",
-    "slot_waiting", "slot_deferred", "slot_taken", "slot_finished", "slot_cancelled",
+    "slot_waiting", "slot_queued", "slot_deferred", "slot_taken", "slot_finished", "slot_cancelled",
 )  # fmt: skip
 
 _HEADINGS = ("AGENT", "STATUS", "SINCE", "UNTIL", "FOLDER", "SOURCE", "HOLDS")
@@ -180,8 +180,10 @@ def _of_slot(kind: str, data: Mapping[str, Any]) -> str:
             priority = f"priority {data['priority']}" if data.get("priority") else None
             return _joined(f"{data['type']} at {show.soon(data['at_ts'])}", priority)
         case "slot_offered":
-            told = {"command": "by its wake command", "later": "nobody can be told now"}.get(data["via"], "")
+            told = "by its wake command" if data["via"] == "command" else ""
             return _joined(told, f"time {data['offers']}" if data["offers"] > 1 else None)
+        case "slot_queued":
+            return "its wake command runs already" if data.get("pause_s") else "other wake commands run"
         case "slot_deferred":
             return f"until {show.soon(data['until_ts'])}"
         case "slot_cancelled":

@@ -19,7 +19,7 @@ from torpord.core.nesting import has_more_levels, too_deep
 YEAR_S = 366 * 86_400.0
 # Of what a provider wrote: it is read for a time, and not kept.
 MAX_MESSAGE_CHARS = 16_384
-SLOT_STATUSES = ("planned", "waiting", "offered", "taken")
+SLOT_STATUSES = ("planned", "waiting", "queued", "offered", "taken")
 
 _AGENT = Name(wire.MAX_AGENT_ID_CHARS)
 _AGENT_ID = Param(_AGENT, required=True)

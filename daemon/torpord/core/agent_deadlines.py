@@ -18,5 +18,7 @@ def agent_deadlines(agents: Agents, floor_s: float, heartbeat_timeout_s: float) 
         yield "slots_due", agents.wakes.first, True
     if agents.offers.first is not None:
         yield "offers_due", agents.offers.first, False
+    if agents.queue.first is not None and agents.has_place:
+        yield "turn_due", floor_s, False  # at once
     if agents.presence.first is not None:
         yield "presence_due", max(agents.presence.first, floor_s) + heartbeat_timeout_s, False

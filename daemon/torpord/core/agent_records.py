@@ -152,7 +152,7 @@ class SlotAdded(SlotRecord):
 class SlotOffered(SlotRecord):
     """A slot that is due is offered, the `offers`th time, and again `pause_s` from now.
 
-    `via`: its "agent" is there to hear it, its wake "command" is run for it, or nobody can be told now ("later").
+    `via`: its "agent" is there to hear it, or its wake "command" is run for it.
     """
 
     kind: ClassVar[str] = "slot_offered"
@@ -166,6 +166,17 @@ class SlotWaiting(SlotRecord):
     """A slot is due, and nobody can be told of it until its agent comes back."""
 
     kind: ClassVar[str] = "slot_waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotQueued(SlotRecord):
+    """A slot is due, and its wake command cannot be run for it yet: it runs already, or as many run as may.
+
+    `pause_s`: it runs already, and so long from now that is looked at again.
+    """
+
+    kind: ClassVar[str] = "slot_queued"
+    pause_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

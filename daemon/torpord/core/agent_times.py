@@ -20,7 +20,7 @@ def deadline_passed(draft: Draft, name: str) -> None:
                 draft.record(ar.AgentRecovered(agent_id, "reached"))
         case "presence_due":
             _presence_due(draft)
-        case "slots_due" | "offers_due":
+        case "slots_due" | "offers_due" | "turn_due":
             offering.due(draft, name)
         case _:
             raise AssertionError(f"agents have no arm for the deadline {name!r}")

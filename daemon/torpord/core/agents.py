@@ -18,6 +18,8 @@ from torpord.core.replacing import replace
 # So many agents or slots are looked at in one decision: a commit of them takes some milliseconds, and then others have
 # their turn.
 SLICE = 256
+# So many wake commands run at once: each starts a program, and they are not to take the machine from those at work.
+MOST_WAKING = 4
 # Up to here `Agents.presence` is exact: beyond, a heartbeat leaves an entry where it was filed, and it is looked at
 # when its time comes.
 MOST_EXACT = 64
@@ -42,6 +44,9 @@ class Status(StrEnum):
 
 
 STATUSES = tuple(Status)
+# Three hundred years: of two slots the one of the higher priority comes first, whenever they are due. Times are still
+# told apart to two milliseconds beside the highest priority there is.
+_LONGER_THAN_ANY_TIME_S = 1e10
 DOING_OF_SLOT = {"work": Doing.BUSY, "on_call": Doing.ON_CALL}
 
 
@@ -145,10 +150,15 @@ class Agent:
 
 
 class SlotState(StrEnum):
-    """How a slot is: a waiting one is due and nobody can be told, for its agent is offline and has no wake command."""
+    """How a slot is. Of one that is due and was not offered: it may be that nobody can be told now.
+
+    Its agent is offline and has no wake command: then it is waiting. Or that command is to be run, and cannot be yet:
+    then it is queued, until there is a place among those that run, or for a pause, where it runs already.
+    """
 
     PLANNED = "planned"
     WAITING = "waiting"
+    QUEUED = "queued"
     OFFERED = "offered"
     TAKEN = "taken"
 
@@ -157,8 +167,8 @@ class SlotState(StrEnum):
 class Slot:
     """A piece of work for an agent, at a time. `payload` is JSON text.
 
-    `offers` counts how often it was offered, `again_awake_s` is when that is repeated, and `told` says whether its
-    agent has heard of the last offer.
+    `offers` counts how often it was offered, `again_awake_s` is when that is repeated (or tried again, for a queued one
+    that does not wait for a place), and `told` says whether its agent has heard of the last offer.
     """
 
     slot_id: str
@@ -185,6 +195,16 @@ class Slot:
         """When it is due, by the wall clock: at its time, or when its agent has recovered."""
         return self.at_ts if self.until_ts is None else max(self.at_ts, self.until_ts)
 
+    @property
+    def turn(self) -> float:
+        """Where it stands among those that wait for a place: by its priority, then by when it is due."""
+        return max(self.due_s, 0.0) - self.priority * _LONGER_THAN_ANY_TIME_S
+
+    @property
+    def wants_place(self) -> bool:
+        """Whether it is offered as soon as one more wake command may run."""
+        return self.state is SlotState.QUEUED and self.again_awake_s is None
+
 
 @dataclass(frozen=True, slots=True)
 class Agents:
@@ -192,7 +212,8 @@ class Agents:
 
     Where each entry of an agenda lies follows from the agent or slot alone, and nothing else knows it: an exhausted
     agent is in `recoveries` at its `recovery_ts`, one that is online and not quiet in `presence` at its `Seen.filed_s`,
-    a planned slot in `wakes` at its `due_s`, an offered one in `offers` at its `again_awake_s`.
+    a planned slot in `wakes` at its `due_s`, one with an `again_awake_s` in `offers` at that, one that wants a place in
+    `queue` at its `turn`.
     """
 
     by_id: Map[str, Agent] = field(default_factory=Map[str, Agent])
@@ -207,6 +228,7 @@ class Agents:
     slots: Map[str, Slot] = field(default_factory=Map[str, Slot])
     wakes: Agenda = field(default_factory=Agenda)  # wall clock; these are the planned wakes
     offers: Agenda = field(default_factory=Agenda)  # awake time
+    queue: Agenda = field(default_factory=Agenda)  # by turn
     counts: tuple[int, ...] = (0,) * len(STATUSES)  # as STATUSES
     carried_bytes: int = 0  # by all agents and slots
 
@@ -229,10 +251,16 @@ class Agents:
             slots=Map.of(by_slot),
             wakes=Agenda.of((s.due_s, s.slot_id) for s in by_slot.values() if s.state is SlotState.PLANNED),
             offers=Agenda.of((s.again_awake_s, s.slot_id) for s in by_slot.values() if s.again_awake_s is not None),
+            queue=Agenda.of((s.turn, s.slot_id) for s in by_slot.values() if s.wants_place),
             counts=tuple(found.count(status) for status in STATUSES),
             carried_bytes=sum(each.said.carried_bytes for each in by_id.values())
             + sum(each.carried_bytes for each in by_slot.values()),
         )
+
+    @property
+    def has_place(self) -> bool:
+        """Whether one more wake command may run."""
+        return len(self.waking) < MOST_WAKING
 
     @property
     def next_wake_ts(self) -> float | None:

@@ -260,7 +260,7 @@ def _deadline_passed(draft: Draft, event: ev.DeadlinePassed) -> None:
             _end_holds(draft, [hold_id for end, hold_id in sorted(ends) if end <= draft.now.awake_s], "expired")
         case "retry_due":
             running.retry_due(draft)
-        case "recovery_due" | "presence_due" | "slots_due" | "offers_due":
+        case "recovery_due" | "presence_due" | "slots_due" | "offers_due" | "turn_due":
             from torpord.core import agent_times  # noqa: PLC0415  # most daemons have no agents
 
             agent_times.deadline_passed(draft, event.deadline)

@@ -132,11 +132,5 @@ def _watched_agents(world: World) -> Iterator[fx.Effect]:
 
 
 def _wake_commands(world: World) -> Iterator[fx.Effect]:
-    if not world.agents.waking:
-        return
-    from torpord.core.offering import wake_effect  # noqa: PLC0415 - likewise
-
     for agent_id in sorted(world.agents.waking.keys()):
-        effect = wake_effect(world, world.agents.by_id[agent_id])
-        if effect is not None:
-            yield effect
+        yield fx.RunWakeCommand(agent_id, world.agents.by_id[agent_id].waking or "")

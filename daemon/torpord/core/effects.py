@@ -83,12 +83,10 @@ class WatchAgent:
 
 @dataclass(frozen=True, slots=True)
 class RunWakeCommand:
-    """Run an agent's wake command for a slot. `slots`: all that it is offered, as the wire shows them."""
+    """Run an agent's wake command for a slot, if that is still wanted then (`offering.errand`)."""
 
     agent_id: str
     slot_id: str
-    command: str | tuple[str, ...]
-    slots: tuple[Mapping[str, Any], ...]
 
 
 Effect = (

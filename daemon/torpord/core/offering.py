@@ -6,6 +6,9 @@ whoever follows the ledger, and by the wake command. It takes nothing: the slot 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import inf
+
 from torpord.core import agent_records as ar
 from torpord.core import effects as fx
 from torpord.core.agent_report import due_slots, slot_view
@@ -18,8 +21,6 @@ from torpord.core.world import World
 
 FIRST_PAUSE_S = 60.0
 LAST_PAUSE_S = 3600.0
-# At once in the world; the shell runs a few of them at a time.
-MOST_WAKING = 32
 # What one reply or one wake command is told of; the next one has the rest. With its envelope it is under 256 KiB.
 MOST_TOLD = 64
 MOST_TOLD_CHARS = 96 * 1024
@@ -28,11 +29,29 @@ MOST_SHOWN_CHARS = 200
 View = dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a wake command is run for. `slots`: all that its agent is offered, as the wire shows them."""
+
+    command: str | tuple[str, ...]
+    slot_id: str
+    slots: tuple[View, ...]
+
+
 def due(draft: Draft, name: str) -> None:
-    """Offer what is due for the first time ("slots_due"), or again ("offers_due"): as many as a decision takes."""
+    """Offer what is due for the first time ("slots_due"), or again ("offers_due"): as many as a decision takes.
+
+    "turn_due": what waited for a place among the wake commands, as long as there is one.
+    """
     agents, now = draft.world.agents, draft.now
-    slot_ids = agents.wakes.due(now.wall_s, SLICE) if name == "slots_due" else agents.offers.due(now.awake_s, SLICE)
-    for slot in sorted((agents.slots[slot_id] for slot_id in slot_ids), key=_order):
+    if name == "turn_due":
+        slots = [agents.slots[slot_id] for slot_id in agents.queue.due(inf, SLICE)]
+    else:
+        slot_ids = agents.wakes.due(now.wall_s, SLICE) if name == "slots_due" else agents.offers.due(now.awake_s, SLICE)
+        slots = sorted((agents.slots[slot_id] for slot_id in slot_ids), key=_order)
+    for slot in slots:
+        if name == "turn_due" and not draft.world.agents.has_place:
+            return
         # A wake command that was begun for one of them may have taken others along.
         if draft.world.agents.slots[slot.slot_id] is slot:
             _pass_on(draft, slot)
@@ -65,16 +84,23 @@ def wake_ended(draft: Draft, agent_id: str, slot_id: str, problem: str) -> None:
         draft.record(ar.AgentWakeEnded(agent_id, slot_id, problem))
 
 
-def wake_effect(world: World, agent: Agent) -> fx.RunWakeCommand | None:
-    """Return the effect of a wake command that is under way; None where there is no command any more."""
+def errand(world: World, agent_id: str, slot_id: str) -> Errand | None:
+    """Return what an agent's wake command, decided for this slot, is to do now; None where nobody needs it any more.
+
+    Its agent may be forgotten, have lost the command, or work; its slots may be cancelled, taken or put off.
+    """
+    agent = world.agents.by_id.get(agent_id)
+    if agent is None or agent.waking != slot_id or agent.at_work or agent.exhaustion is not None:
+        return None
     command = agent.said.wake_command
-    if agent.waking is None or command is None:
+    offered = [slot for slot in map(world.agents.slots.__getitem__, agent.slots) if slot.state is SlotState.OFFERED]
+    if command is None or not offered:
         return None
     # The clocks' distance at the start stands for now: nothing that is told depends on how long ago that was.
     now = Now(world.process.started_awake_s, world.process.started_ts)
-    offered = [slot for slot in map(world.agents.slots.__getitem__, agent.slots) if slot.state is SlotState.OFFERED]
-    told = tuple(slot_view(slot, world, now) for slot in _that_fit(sorted(offered, key=_order)))
-    return fx.RunWakeCommand(agent.agent_id, agent.waking, command, told)
+    told = _that_fit(sorted(offered, key=_order))
+    is_for = slot_id if any(slot.slot_id == slot_id for slot in told) else told[0].slot_id
+    return Errand(command, is_for, tuple(slot_view(slot, world, now) for slot in told))
 
 
 def _pass_on(draft: Draft, slot: Slot) -> None:
@@ -88,12 +114,17 @@ def _pass_on(draft: Draft, slot: Slot) -> None:
         draft.record(ar.AgentRecovered(agent.agent_id, "reached"))  # its own deadline is due, too: this is its turn
         agent, slot = draft.world.agents.by_id[agent.agent_id], draft.world.agents.slots[slot.slot_id]
     command = agent.said.wake_command
-    if command is not None and not agent.at_work and agent.waking is None and len(agents.waking) < MOST_WAKING:
-        _wake(draft, agent, slot, command)
+    if command is not None and not agent.at_work and agent.waking is None:
+        # What has just become due does not go before those that wait.
+        if draft.world.agents.has_place and (slot.wants_place or draft.world.agents.queue.first is None):
+            _wake(draft, agent, slot, command)
+        else:
+            draft.record(ar.SlotQueued(agent.agent_id, slot.slot_id))
     elif agent.online:
         _offer(draft, slot, "agent")
     elif command is not None:
-        _offer(draft, slot, "later")
+        # It runs, and was told of others: what it starts needs its time to come, and then it hears of this one.
+        draft.record(ar.SlotQueued(agent.agent_id, slot.slot_id, FIRST_PAUSE_S))
     else:
         draft.record(ar.SlotWaiting(agent.agent_id, slot.slot_id))
 
@@ -111,17 +142,15 @@ def _wake(draft: Draft, agent: Agent, slot: Slot, command: str | tuple[str, ...]
         _offer(draft, each, "command")
     shown = command if isinstance(command, str) else " ".join(command)
     draft.record(ar.AgentWakeStarted(agent.agent_id, slot.slot_id, shown[:MOST_SHOWN_CHARS]))
-    effect = wake_effect(draft.world, draft.world.agents.by_id[agent.agent_id])
-    assert effect is not None  # noqa: S101 - it was recorded a line above
-    draft.effects.append(effect)
+    draft.effects.append(fx.RunWakeCommand(agent.agent_id, slot.slot_id))
     if draft.world.lifecycle.state is State.HIBERNATION:
         # On the way out, or kept by shadow_run: somebody is about to come.
         move(draft, Trigger.WAKE_SIGNAL)
 
 
 def _is_ready(slot: Slot, now: Now) -> bool:
-    """Whether a slot that is due was never offered, or its pause is over."""
-    return slot.again_awake_s is None or slot.again_awake_s <= now.awake_s
+    """Whether a slot that is due is not offered now, or its pause is over."""
+    return slot.state is not SlotState.OFFERED or slot.again_awake_s is None or slot.again_awake_s <= now.awake_s
 
 
 def _that_fit(slots: list[Slot]) -> list[Slot]:

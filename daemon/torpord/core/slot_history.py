@@ -24,6 +24,9 @@ def evolve_slot(agents: Agents, entry: Entry, record: AgentRecord) -> Agents:
             return with_slot(agents, slot, _as(slot, SlotState.OFFERED, offers=record.offers, again_awake_s=again_s))
         case ar.SlotWaiting():
             return with_slot(agents, slot, _as(slot, SlotState.WAITING))
+        case ar.SlotQueued():
+            until_s = None if record.pause_s is None else entry.awake_s + record.pause_s
+            return with_slot(agents, slot, _as(slot, SlotState.QUEUED, again_awake_s=until_s))
         case ar.SlotDeferred():
             left = _let_go(agents, slot)
             return with_slot(left, slot, _as(slot, SlotState.PLANNED, until_ts=record.until_ts))
@@ -40,7 +43,7 @@ def with_slot(agents: Agents, before: Slot | None, after: Slot | None) -> Agents
 
     The only place that keeps in step what follows from slots alone. Raises KeyError if `before` is not what is there.
     """
-    slots, wakes, offers = agents.slots, agents.wakes, agents.offers
+    slots, wakes, offers, queue = agents.slots, agents.wakes, agents.offers, agents.queue
     carried = agents.carried_bytes
     if before is None or after is None:  # a slot that stays carries what it did
         carried += (after.carried_bytes if after else 0) - (before.carried_bytes if before else 0)
@@ -49,14 +52,18 @@ def with_slot(agents: Agents, before: Slot | None, after: Slot | None) -> Agents
             wakes = wakes.without(before.due_s, before.slot_id)
         if before.again_awake_s is not None:
             offers = offers.without(before.again_awake_s, before.slot_id)
+        elif before.wants_place:
+            queue = queue.without(before.turn, before.slot_id)
         slots = slots if after is not None else slots.delete(before.slot_id)
     if after is not None:
         if after.state is SlotState.PLANNED:
             wakes = wakes.with_(after.due_s, after.slot_id)
         if after.again_awake_s is not None:
             offers = offers.with_(after.again_awake_s, after.slot_id)
+        elif after.wants_place:
+            queue = queue.with_(after.turn, after.slot_id)
         slots = slots.set(after.slot_id, after)
-    return replace(agents, slots=slots, wakes=wakes, offers=offers, carried_bytes=carried)
+    return replace(agents, slots=slots, wakes=wakes, offers=offers, queue=queue, carried_bytes=carried)
 
 
 def came_back(agents: Agents, agent_id: str) -> Agents:

@@ -44,6 +44,7 @@ DETAILS = frozenset(
         "slot_deferred",
         "slot_finished",
         "slot_offered",
+        "slot_queued",
         "slot_taken",
         "slot_waiting",
         "step_ended",

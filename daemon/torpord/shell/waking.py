@@ -1,4 +1,8 @@
-"""Wake commands: a slot is due, its agent is not there, and it said by which command it comes. A few at a time."""
+"""Wake commands: a slot is due, its agent is not there, and it said by which command it comes. A few at a time.
+
+How many, and whose turn it is, the core decides. Here is counted what really runs: the command of an agent that was
+forgotten meanwhile is in no world any more, and another may have to wait for its end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ import structlog
 from anyio.abc import TaskGroup
 
 from torpord.core.agent_events import WakeCommandEnded
+from torpord.core.agents import MOST_WAKING
 from torpord.core.effects import RunWakeCommand
+from torpord.core.offering import errand
 from torpord.shell.commands import run_command
 from torpord.shell.surroundings import environment
 from torpord.writer import Writer
@@ -19,7 +25,6 @@ log = structlog.get_logger("torpord.waking")
 
 # It is to start an agent and end: one that stays is a mistake, and the daemon is awake meanwhile.
 LIMIT_S = 60.0
-MOST_AT_ONCE = 4
 
 
 class Waking:
@@ -29,11 +34,14 @@ class Waking:
         self._writer = writer
         self._tasks = tasks
         self._extra = extra
-        self._turn = anyio.Semaphore(MOST_AT_ONCE)
+        self._turn = anyio.Semaphore(MOST_WAKING)
         self._asked: dict[str, str] = {}
 
     def start(self, effect: RunWakeCommand) -> None:
-        """Run an agent's wake command. Asked again, it is run once: also when it has ended and that is not stored."""
+        """Run an agent's wake command, if it is wanted when its turn comes.
+
+        Asked again, it is run once: also when it has ended and that is not stored.
+        """
         if self._asked.get(effect.agent_id) != effect.slot_id:
             self._asked[effect.agent_id] = effect.slot_id
             self._tasks.start_soon(self._run, effect)
@@ -51,11 +59,15 @@ class Waking:
                 self.forget(agent_id)
 
     async def _run(self, effect: RunWakeCommand) -> None:
-        own = {"TORPOR_AGENT_ID": effect.agent_id, "TORPOR_SLOT_ID": effect.slot_id}
-        told = orjson.dumps({"agent_id": effect.agent_id, "slots": effect.slots}) + b"\n"
+        problem = ""
         async with self._turn:
-            env = environment({**self._extra, **own})
-            problem = await run_command(effect.command, told, env, LIMIT_S, reap_group=False)
+            # As the world is now: it may have had to wait, and what it was decided for may be done or gone by then.
+            wanted = errand(self._writer.world, effect.agent_id, effect.slot_id)
+            if wanted is not None:
+                own = {"TORPOR_AGENT_ID": effect.agent_id, "TORPOR_SLOT_ID": wanted.slot_id}
+                told = orjson.dumps({"agent_id": effect.agent_id, "slots": wanted.slots}) + b"\n"
+                env = environment({**self._extra, **own})
+                problem = await run_command(wanted.command, told, env, LIMIT_S, reap_group=False)
         if problem:
             log.warning("wake_command_failed", agent_id=effect.agent_id, slot_id=effect.slot_id, problem=problem)
         cause = {"source": "wake_command", "name": effect.agent_id}
