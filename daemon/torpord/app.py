@@ -253,6 +253,7 @@ class Daemon:
         if after.ledger_seq != self._tail.head:
             self._tail.reset(after.ledger_seq)
         self._workers.reconcile()
+        self._holders.reconcile()
         if self._waking is not None:
             self._waking.reconcile()
         for agent_id in self._desk.agent_watchers:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import count
+from dataclasses import dataclass, field
+from itertools import count, islice
 
 import anyio
+import anyio.lowlevel
 import structlog
 from anyio.abc import TaskGroup
 
+from torpord.core.agents import SLICE
 from torpord.core.effects import WatchAgent, WatchProcess
-from torpord.core.events import AgentEvent, HolderEnded
+from torpord.core.events import Event, HolderEnded
 from torpord.host import processes
 from torpord.writer import Writer
 
@@ -25,8 +27,19 @@ MOST_RETRIES = 12
 # told of an agent whose process is not watched: it goes when its heartbeats stop, as all those do that name none.
 MOST_AGENT_PROCESSES = 1500
 
-# What hangs on a process: "hold" or "agent", and its id.
-Key = tuple[str, str]
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """One very process, and the ids of what hangs on it: a program may name its own for each of thousands of agents."""
+
+    process: processes.ProcessIdentity
+    scope: anyio.CancelScope
+    holds: set[str] = field(default_factory=set)
+    agents: set[str] = field(default_factory=set)
+
+    def of(self, kind: str) -> set[str]:
+        """Return the ids of one kind: "hold" or "agent"."""
+        return self.holds if kind == "hold" else self.agents
 
 
 class Holders:
@@ -35,73 +48,98 @@ class Holders:
     def __init__(self, writer: Writer, tasks: TaskGroup) -> None:
         self._writer = writer
         self._tasks = tasks
-        self._watched: dict[Key, tuple[processes.ProcessIdentity, anyio.CancelScope]] = {}
-        self._agents_of: dict[processes.ProcessIdentity, int] = {}
+        self._watches: dict[processes.ProcessIdentity, _Watch] = {}
+        self._watch_of: dict[str, dict[str, _Watch]] = {"hold": {}, "agent": {}}
+        self._agent_processes = 0  # of the watches, those with agents
 
     def watch(self, effect: WatchProcess | WatchAgent) -> None:
-        """Begin to watch; in the place of another process of the same agent, if there was one."""
-        key = ("hold", effect.hold_id) if isinstance(effect, WatchProcess) else ("agent", effect.agent_id)
-        identity = processes.ProcessIdentity(effect.pid, effect.start)
-        if key in self._watched and self._watched[key][0] == identity:
+        """Begin to watch; in the place of another process of the same agent, if there was one.
+
+        Not if by now it is let go, forgotten, or hangs on another process: that was stored together with what asked for
+        this, and nobody would say once more that it is to be forgotten.
+        """
+        process = processes.ProcessIdentity(effect.pid, effect.start)
+        kind, name = ("hold", effect.hold_id) if isinstance(effect, WatchProcess) else ("agent", effect.agent_id)
+        known = self._watch_of[kind].get(name)
+        if self._hangs_on(kind, name) != process or (known is not None and known.process == process):
             return
-        self.forget(*key)
-        if isinstance(effect, WatchAgent):
-            if identity not in self._agents_of and len(self._agents_of) >= MOST_AGENT_PROCESSES:
-                log.warning("agent_not_watched", agent_id=effect.agent_id, pid=effect.pid, most=MOST_AGENT_PROCESSES)
-                self._writer.owe(_of_agent(effect, watched=False))
+        self.forget(kind, name)
+        found = self._watches.get(process)
+        if kind == "agent" and (found is None or not found.agents):
+            if self._agent_processes >= MOST_AGENT_PROCESSES:
+                log.warning("agent_not_watched", agent_id=name, pid=process.pid, most=MOST_AGENT_PROCESSES)
+                self._writer.owe(_said("unwatched", name, process))
                 return
-            self._agents_of[identity] = self._agents_of.get(identity, 0) + 1
-        scope = anyio.CancelScope()
-        self._watched[key] = (identity, scope)
-        self._tasks.start_soon(self._watch, effect, identity, scope)
+            self._agent_processes += 1
+        if found is None:
+            found = self._watches[process] = _Watch(process, anyio.CancelScope())
+            self._tasks.start_soon(self._run, found)
+        found.of(kind).add(name)
+        self._watch_of[kind][name] = found
 
     def forget(self, kind: str, name: str) -> None:
         """Stop watching: the "hold" or "agent" of this id is gone, or hangs on no process."""
-        identity, scope = self._watched.pop((kind, name), (None, None))
-        if identity is None or scope is None:
+        found = self._watch_of[kind].pop(name, None)
+        if found is None:
             return
-        scope.cancel()
-        if kind == "agent":
-            self._agents_of[identity] -= 1
-            if not self._agents_of[identity]:
-                del self._agents_of[identity]
+        found.of(kind).discard(name)
+        if kind == "agent" and not found.agents:
+            self._agent_processes -= 1
+        if not found.holds and not found.agents:
+            del self._watches[found.process]
+            found.scope.cancel()
 
-    async def _watch(
-        self, effect: WatchProcess | WatchAgent, identity: processes.ProcessIdentity, scope: anyio.CancelScope
-    ) -> None:
-        with scope:
-            watched = await self._ended(effect, identity)
-            if scope.cancel_called:  # of a process that has ended already it hears without a pause
+    def reconcile(self) -> None:
+        """Stop watching for what the world does not know so: the store was read anew, without what was stored last."""
+        for kind, watches in self._watch_of.items():
+            for name in [name for name, watch in watches.items() if self._hangs_on(kind, name) != watch.process]:
+                self.forget(kind, name)
+
+    def _hangs_on(self, kind: str, name: str) -> processes.ProcessIdentity | None:
+        """Return the process that a hold or an agent hangs on, as the world has it."""
+        world = self._writer.world
+        if kind == "hold":
+            hold = world.holds.by_id.get(name)
+            pid, start = (None, None) if hold is None else (hold.pid, hold.pid_start)
+        else:
+            agent = world.agents.by_id.get(name)
+            pid, start = (None, None) if agent is None else (agent.said.pid, agent.said.pid_start)
+        return None if pid is None or start is None else processes.ProcessIdentity(pid, start)
+
+    async def _run(self, watch: _Watch) -> None:
+        with watch.scope:
+            for tries in count(1):
+                try:
+                    await processes.ended(watch.process)
+                    break
+                except OSError as error:  # no descriptor left: others end, and then there is one
+                    log.warning("cannot_watch", pid=watch.process.pid, error=str(error))
+                    if tries > MOST_RETRIES:
+                        await self._say(watch, "unwatched", "agent")
+                    await anyio.sleep(RETRY_S)
+            if watch.scope.cancel_called:  # of a process that has ended already it hears without a pause
                 return
-            if isinstance(effect, WatchAgent):
-                self._writer.owe(_of_agent(effect, watched=watched))
-            else:
-                self._writer.owe(HolderEnded(_cause(effect), effect.hold_id))
+            while watch.holds or watch.agents:
+                await self._say(watch, "hold", "hold")
+                await self._say(watch, "agent", "agent")
 
-    async def _ended(self, effect: WatchProcess | WatchAgent, identity: processes.ProcessIdentity) -> bool:
-        """Return once a process has ended; False where an agent's cannot be watched."""
-        for tries in count(1):
-            try:
-                await processes.ended(identity)
-                break
-            except OSError as error:  # no descriptor left: others end, and then there is one
-                log.warning("cannot_watch", pid=effect.pid, error=str(error))
-                if tries > MOST_RETRIES and isinstance(effect, WatchAgent):
-                    return False
-                await anyio.sleep(RETRY_S)
-        return True
+    async def _say(self, watch: _Watch, what: str, kind: str) -> None:
+        """Say of all of a kind what became of their process, some at a time; they are watched no more."""
+        while some := sorted(islice(watch.of(kind), SLICE)):
+            for name in some:
+                self._writer.owe(_said(what, name, watch.process))
+                self.forget(kind, name)
+            await anyio.lowlevel.checkpoint()
 
 
-def _cause(effect: WatchProcess | WatchAgent) -> Mapping[str, object]:
-    return {"source": "process", "pid": effect.pid}
-
-
-def _of_agent(effect: WatchAgent, *, watched: bool) -> AgentEvent:
-    """Return what is to be said of an agent: that its process has ended, or that nobody would see it end."""
+def _said(what: str, name: str, process: processes.ProcessIdentity) -> Event:
+    """Return what is to be said: a "hold" or "agent" has lost its process, or ("unwatched") nobody would see it end."""
+    cause = {"source": "process", "pid": process.pid}
+    if what == "hold":
+        return HolderEnded(cause, name)
     from torpord.core.agent_events import (  # noqa: PLC0415 - a daemon without agents does without
         AgentProcessEnded,
         AgentProcessUnwatched,
     )
 
-    kind = AgentProcessEnded if watched else AgentProcessUnwatched
-    return kind(_cause(effect), effect.agent_id, effect.pid, effect.start)
+    return (AgentProcessEnded if what == "agent" else AgentProcessUnwatched)(cause, name, process.pid, process.start)
