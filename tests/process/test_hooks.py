@@ -140,6 +140,16 @@ def test_a_stop_does_not_wait_for_a_hook(home: Path, short_dir: Path) -> None:
     assert not is_alive(int(pids.read_text()))
 
 
+def test_one_dies_with_a_daemon_that_is_killed(home: Path, short_dir: Path) -> None:
+    pids = short_dir / "pids"
+    hang = f"trap '' TERM INT HUP; cat /dev/zero > /dev/null & echo $! >> {pids}; echo $$ >> {pids}; wait"
+    daemon = RunningDaemon.start(home, settings(hooks(on_sleep=[hang]), min_up="1h"))
+    daemon.call("event", event="force_sleep")
+    until(lambda: pids.exists() and len(pids.read_text().split()) == 2, what="the hook")
+    daemon.kill()
+    until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), what="its end, with its children")
+
+
 @pytest.mark.parametrize("kind", ["shell", "arguments"])
 def test_they_inherit_neither_socket_nor_lock_nor_store(kind: str, home: Path, short_dir: Path) -> None:
     out = short_dir / "out"

@@ -16,6 +16,7 @@ from process.reading import assert_whole
 from process.test_hooks import is_alive
 from process.timers import settings
 from process.trap import Trap
+from shell.test_waking import members
 from waiting import until
 from wire.agents import ahead
 
@@ -86,6 +87,23 @@ def test_what_it_starts_goes_on_and_is_the_agent(home: Path, short_dir: Path) ->
         os.kill(number, signal.SIGKILL)
 
 
+def test_what_it_has_started_outlives_a_daemon_that_is_killed(home: Path, short_dir: Path) -> None:
+    """It is the agent, and is no more of the command's once that has ended: the guardian has gone by then."""
+    pid = short_dir / "pid"
+    daemon = RunningDaemon.start(home, settings())
+    gone(daemon, f"sleep 600 & echo $! > {pid}.part && mv {pid}.part {pid}")
+    due(daemon)
+    assert ended(daemon)[0]["problem"] == ""
+    number = int(pid.read_text())
+    try:
+        group = os.getpgid(number)
+        until(lambda: members(group) == [number], what="the guardian's end")
+        daemon.kill()
+        assert is_alive(number)
+    finally:
+        os.kill(number, signal.SIGKILL)
+
+
 def test_while_it_runs_the_daemon_is_busy_and_out_of_time_it_is_ended_with_its_children(
     home: Path, short_dir: Path
 ) -> None:
@@ -130,7 +148,9 @@ def test_four_run_at_once_and_the_others_after_them(home: Path, short_dir: Path)
         for n in range(6):
             line.call("slot.add", agent_id=f"a{n}", type="work", at=ahead(-1))
         until(lambda: len(list(begun.iterdir())) == 4, what="four of them")
-        assert len([each for each in line.call("why")["awake_because"] if each["kind"] == "wake_command"]) == 6
+        assert len([each for each in line.call("why")["awake_because"] if each["kind"] == "wake_command"]) == 4
+        statuses = [slot["status"] for slot in line.call("slot.list")["slots"]]
+        assert sorted(statuses) == ["offered"] * 4 + ["queued"] * 2
 
         def all_ended() -> bool:
             with contextlib.suppress(OSError):  # nobody waits there now
@@ -141,14 +161,56 @@ def test_four_run_at_once_and_the_others_after_them(home: Path, short_dir: Path)
     assert len(list(begun.iterdir())) == 6
 
 
-def test_killed_while_it_runs_the_slot_is_offered_again(home: Path, short_dir: Path) -> None:
+def test_many_are_brought_one_after_the_other_and_each_once(home: Path, short_dir: Path) -> None:
+    begun, count = short_dir / "begun", 60
+    daemon = RunningDaemon.start(home, settings())
+    with daemon.connect() as line:
+        for n in range(count):
+            line.call("agent.register", agent_id=f"a{n}", wake_command=f"echo $TORPOR_AGENT_ID >> {begun}")
+            line.call("agent.transition", agent_id=f"a{n}", to="offline")
+        for n in range(count):
+            line.call("slot.add", agent_id=f"a{n}", type="work", at=ahead(-1))
+        # The first pause is a minute: nobody waited for one.
+        until(lambda: begun.exists() and len(begun.read_text().split()) == count, limit_s=30, what="all of them")
+    assert {each["problem"] for each in ended(daemon, count)} == {""}
+    assert sorted(begun.read_text().split()) == sorted(f"a{n}" for n in range(count))
+
+
+def test_what_is_not_wanted_any_more_is_not_run(home: Path, short_dir: Path) -> None:
     out, gate = short_dir / "out", short_dir / "gate"
     os.mkfifo(gate)
     daemon = RunningDaemon.start(home, settings())
-    gone(daemon, f"echo $TORPOR_SLOT_ID >> {out}; exec cat {gate} > /dev/null")
+    with daemon.connect() as line:
+        for n in range(4):
+            gone(daemon, f"exec cat {gate} > /dev/null", f"before{n}")
+            due(daemon, f"before{n}")
+        slots = {}
+        for name in ("cancelled", "forgotten", "changed", "back", "exhausted", "wanted"):
+            gone(daemon, f"echo {name} >> {out}; cat >> {out}", name)
+            slots[name] = due(daemon, name)
+        line.call("slot.cancel", slot_id=slots["cancelled"])
+        line.call("agent.forget", agent_id="forgotten")
+        line.call("agent.register", agent_id="changed", wake_command=None)
+        line.call("slot.take", slot_id=slots["back"])
+        line.call("agent.transition", agent_id="exhausted", to="exhausted", retry_after=3600)
+        second = due(daemon, "wanted", priority=1)
+        gate.open("w").close()
+        ended(daemon, 5)
+    name, told = out.read_text().splitlines()
+    assert name == "wanted"
+    assert [slot["slot_id"] for slot in json.loads(told)["slots"]] == [second, slots["wanted"]]
+
+
+def test_killed_while_it_runs_it_is_ended_and_the_slot_is_offered_again(home: Path, short_dir: Path) -> None:
+    out, gate, pids = short_dir / "out", short_dir / "gate", short_dir / "pids"
+    os.mkfifo(gate)
+    daemon = RunningDaemon.start(home, settings())
+    first = f"trap '' TERM INT HUP; echo $$ >> {pids}; cat {gate} > /dev/null & echo $! >> {pids}; exec <&-"
+    gone(daemon, f"{first}; echo $TORPOR_SLOT_ID >> {out}; wait")
     slot_id = due(daemon)
     until(out.exists, what="the command")
     daemon.kill()
+    until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), what="its end, with its children")
     again = daemon.again()
     assert ended(again)[0]["problem"] == "the daemon ended"
     until(lambda: out.read_text().split() == [slot_id] * 2, what="the command again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -97,7 +98,19 @@ async def test_who_does_not_read_what_it_is_told_holds_nobody_up(tmp_path: Path)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("command", ["nul \0 in it", ("/bin/echo", "nul \0 in it"), ("",), ()])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nul \0 in it",
+        ("/bin/echo", "nul \0 in it"),
+        ("nul \0",),
+        ("",),
+        (),
+        ("/etc/passwd",),
+        ("no such program",),
+        ("/",),
+    ],
+)
 async def test_what_cannot_be_started_is_a_problem_of_its_own(command: str | tuple[str, ...]) -> None:
     owed = Owed()
     async with anyio.create_task_group() as tasks:
@@ -152,6 +165,29 @@ async def test_what_it_leaves_behind_lives_on_and_its_guardian_does_not(tmp_path
     finally:
         os.kill(agent, signal.SIGKILL)
     assert told(owed) == [("a", "s", "")]
+
+
+@pytest.mark.asyncio
+async def test_a_command_finds_itself_as_it_was_given(tmp_path: Path) -> None:
+    """Its arguments, a session and group of its own; no child that it did not start, and no open file of ours."""
+    owed, out = Owed(), tmp_path / "out"
+    listed = "[int(n) for n in os.listdir('/dev/fd') if os.path.exists(f'/dev/fd/{n}')]"
+    program = f"""
+import os, sys
+try:
+    os.wait()
+except ChildProcessError:
+    own = os.getpid() == os.getsid(0) == os.getpgrp()
+    found = repr((own, os.fstat(1) == os.fstat(2), {listed}, sys.argv[1:]))
+    open({str(out)!r}, "w").write(found)
+"""
+    command = (sys.executable.rpartition("/")[2], "-c", program, "a b", "$HOME", "", "-x")
+    environment = {"PATH": str(Path(sys.executable).parent)}
+    async with anyio.create_task_group() as tasks:
+        Waking(cast("Writer", owed), tasks, environment).start(owed.wakes("s", command))
+        await until_async(lambda: owed.events)
+    assert told(owed) == [("a", "s", "")]
+    assert out.read_text() == repr((True, True, [0, 1, 2], ["a b", "$HOME", "", "-x"]))
 
 
 def members(group: int) -> list[int]:

@@ -1,19 +1,38 @@
-"""A command of somebody's, run to its end: in a session of its own, with a limit, told something on standard input."""
+"""A command of somebody's, run to its end: in a session of its own, with a limit, told something on standard input.
+
+While it runs it cannot outlive the daemon. In its group is a guardian, as a worker has one (`host/worker_process.py`):
+a shell that waits for the end of a pipe whose other end, the lifeline, the daemon alone holds open. However the daemon
+ends, the kernel closes it, and the guardian kills the group. When the command has ended by itself, the guardian is told
+so and goes.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from io import FileIO
+from pathlib import Path
 
 import anyio
 from anyio.abc import Process
 
 KEPT_OUTPUT_BYTES = 2048
 LAST_WORDS_S = 0.5
+
+# Starts the guardian and becomes the command, so its number is the command's from the first moment on. The lifeline
+# comes as standard error (a shell need not know descriptors of two digits), which the command gets as its output. The
+# guardian is nobody's child here: a command may wait for all of its own. What is sent to the whole group is not for it.
+_WITH_GUARDIAN = (
+    "/bin/sh",
+    "-c",
+    '( (trap "" TERM INT HUP QUIT USR1 USR2 ALRM; read -r _ || kill -KILL 0) <&2 >/dev/null 2>&1 & ); exec "$@" 2>&1',
+    "sh",
+)
+_ALL_IS_WELL = b"\n"
 
 
 async def run_command(
@@ -26,10 +45,8 @@ async def run_command(
     would kill it; so what it says is heard by nobody. Out of time, or cancelled, both are ended with all they started.
     """
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    if not argv:
-        return "it cannot be started: it names no program"
     try:
-        process, ear = await _started(argv, env, reap_group=reap_group)
+        process, ear, lifeline = await _started(argv, env, reap_group=reap_group)
     except (OSError, ValueError) as error:  # ValueError: a NUL in it
         return f"it cannot be started: {getattr(error, 'strerror', None) or error}"
     output = bytearray()
@@ -42,6 +59,9 @@ async def run_command(
             # The whole group: what a hook left behind would go on without anybody who knows of it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(BrokenPipeError):  # the guardian ended with the group
+            os.write(lifeline, _ALL_IS_WELL)
+        os.close(lifeline)
         with anyio.CancelScope(shield=True):
             await process.aclose()
     if limit.cancelled_caught:
@@ -52,28 +72,43 @@ async def run_command(
     return ""
 
 
-async def _started(argv: Sequence[str], env: Mapping[str, str], *, reap_group: bool) -> tuple[Process, FileIO]:
-    """Start it; returns it with our end of its standard input. Raises OSError, ValueError."""
-    # A pipe of ours and not the loop's: that would stay open for ever where nobody reads what is left in it.
-    theirs, number = os.pipe()
-    ours = FileIO(number, "wb")
-    try:
+async def _started(argv: Sequence[str], env: Mapping[str, str], *, reap_group: bool) -> tuple[Process, FileIO, int]:
+    """Start it; returns it with our end of its standard input, and the lifeline. Raises OSError, ValueError."""
+    program = _found(argv, env)
+    with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs_alone:
+        # A pipe of ours and not the loop's: that would stay open for ever where nobody reads what is left in it.
+        theirs, number = os.pipe()
+        theirs_alone.callback(os.close, theirs)
+        ours = undo.enter_context(FileIO(number, "wb"))
         os.set_blocking(number, False)
+        guarded_by, lifeline = os.pipe()
+        theirs_alone.callback(os.close, guarded_by)
+        undo.callback(os.close, lifeline)
         process = await anyio.open_process(
-            argv,
+            [*_WITH_GUARDIAN, program, *argv[1:]],
             stdin=theirs,
             stdout=subprocess.PIPE if reap_group else subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
+            stderr=guarded_by,
             cwd="/",
             env=env,
             start_new_session=True,
         )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        os.close(theirs)
-    return process, ours
+        undo.pop_all()
+    return process, ours, lifeline
+
+
+def _found(argv: Sequence[str], env: Mapping[str, str]) -> str:
+    """Return where the program of a command is. Raises OSError: the shell would say it with a number, to nobody."""
+    name = argv[0] if argv else ""
+    places = ["/"] if "/" in name else os.get_exec_path(env)
+    files = [str(Path("/", place, name)) for place in places if name]
+    # Of os.path, as Path.is_file raises where a folder may not be entered: the next one may have it.
+    files = [file for file in files if os.path.isfile(file)]  # noqa: PTH113
+    for file in files:
+        if os.access(file, os.X_OK):
+            return file
+    number = errno.EACCES if files else errno.ENOENT
+    raise OSError(number, os.strerror(number))
 
 
 async def _until_ended(process: Process, ear: FileIO, told: bytes, output: bytearray) -> None:
