@@ -345,12 +345,14 @@ class Daemon:
         """Make sure that others still find the home and the socket here."""
         if self._desk.draining:
             return
+        # Before the lock: a home that goes in between takes both along, and then it is the lock that tells.
+        socket_gone = not self._listener.is_inherited and not self._listener.is_still_ours()
         if not self._lock.is_still_ours():
             # Another daemon may have the home by now, and closing SQLite would remove its WAL by the path.
             why = "the home or its lock was removed or replaced: it ends at once, and touches nothing that lies there"
             log.critical("home_gone", home=str(self._options.home), why=why)
             os._exit(wire.EX_CONFIG)
-        if not self._listener.is_inherited and not self._listener.is_still_ours():
+        if socket_gone:
             # Nobody could reach it, and it would go on for ever: the next client finds it down, and starts another.
             log.error("socket_gone", path=self._listener.path)
             await self._writer.apply(StopWanted({"source": "socket", "name": self._listener.path}, "signal"))
