@@ -464,6 +464,8 @@ _RECORDS = [
     ("slot_offered", {"offers": 2, "via": "command", "pause_s": 60.0}, "91ab of codex: by its wake command, time 2"),
     ("slot_offered", {"offers": 1, "via": "agent", "pause_s": 60.0}, "91ab of codex"),
     ("slot_waiting", {}, "91ab of codex"),
+    ("slot_queued", {"pause_s": None}, "91ab of codex: other wake commands run"),
+    ("slot_queued", {"pause_s": 60.0}, "91ab of codex: its wake command runs already"),
     ("slot_deferred", {"until_ts": "CLOCK"}, "91ab of codex: until CLOCK"),
     ("slot_taken", {}, "91ab of codex"),
     ("slot_cancelled", {"how": "agent_forgotten", "reason": ""}, "91ab of codex: its agent was forgotten"),
