@@ -44,6 +44,7 @@ class Status(StrEnum):
 
 
 STATUSES = tuple(Status)
+_AS_REPORTED = {doing: Status(doing) for doing in Doing}
 # Three hundred years: of two slots the one of the higher priority comes first, whenever they are due. Times are still
 # told apart to two milliseconds beside the highest priority there is.
 _LONGER_THAN_ANY_TIME_S = 1e10
@@ -121,7 +122,7 @@ class Agent:
         """Its status, as it is reported."""
         if not self.online:
             return Status.OFFLINE
-        return Status.EXHAUSTED if self.exhaustion is not None else Status(self.doing)
+        return Status.EXHAUSTED if self.exhaustion is not None else _AS_REPORTED[self.doing]
 
     @property
     def heard(self) -> bool:
@@ -238,22 +239,24 @@ class Agents:
         by_id = {agent.agent_id: agent for agent in agents}
         by_slot = {slot.slot_id: slot for slot in slots}
         found = [agent.status for agent in by_id.values()]
+        at_work = [agent for agent in by_id.values() if agent.at_work]
+        carded = [agent for agent in by_id.values() if agent.card is not None]
         return Agents(
             by_id=Map.of(by_id),
             seen=Map.of(seen),
             ids=Agenda.of((0.0, agent_id) for agent_id in by_id),
             presence=Agenda.of((seen[each.agent_id].filed_s, each.agent_id) for each in by_id.values() if each.heard),
             recoveries=Agenda.of((a.exhaustion.recovery_ts, a.agent_id) for a in by_id.values() if a.exhaustion),
-            working=Map.of((each.agent_id, None) for each in by_id.values() if each.working),
-            silent=Map.of((each.agent_id, None) for each in by_id.values() if each.silent),
+            working=Map.of((each.agent_id, None) for each in at_work if each.working),
+            silent=Map.of((each.agent_id, None) for each in at_work if each.silent),
             waking=Map.of((each.agent_id, None) for each in by_id.values() if each.waking is not None),
-            tied=Map.of((each.agent_id, None) for each in by_id.values() if each.said.pid is not None),
+            tied=Map.of((each.agent_id, None) for each in carded if each.said.pid is not None),
             slots=Map.of(by_slot),
             wakes=Agenda.of((s.due_s, s.slot_id) for s in by_slot.values() if s.state is SlotState.PLANNED),
             offers=Agenda.of((s.again_awake_s, s.slot_id) for s in by_slot.values() if s.again_awake_s is not None),
             queue=Agenda.of((s.turn, s.slot_id) for s in by_slot.values() if s.wants_place),
             counts=tuple(found.count(status) for status in STATUSES),
-            carried_bytes=sum(each.said.carried_bytes for each in by_id.values())
+            carried_bytes=sum(each.said.carried_bytes for each in carded)
             + sum(each.carried_bytes for each in by_slot.values()),
         )
 
