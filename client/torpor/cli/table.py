@@ -65,6 +65,7 @@ _WAIT_LIMIT = Argument(
 )
 _WHY = Argument(("--why",), "the reason to show, by default the command", metavar="W")
 _TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", typed.duration, "T")
+_FIX = Argument(("--fix",), "mend what is safe to mend, and say what was done", None)
 _SHELL = Argument(
     ("shell",), "the shell to make it for: bash, zsh or fish", metavar="SHELL", choices=("bash", "zsh", "fish")
 )
@@ -156,6 +157,8 @@ COMMANDS = (
     Command("start", "start the daemon", "life:start"),
     Command("stop", "stop it, until `torpor start`", "life:stop"),
     Command("restart", "stop it and start it", "life:restart"),
+    Command("doctor", "look whether all is well: what was found, what it means, what mends it", "doctor:doctor",
+            (_FIX,)),
     Command("reload", "have it read its settings again", "life:reload"),
     Command("status", "say how it is; exit 0 up, 3 down", "look:status"),
     Command("why", "say why it is awake, and what comes next", "look:why"),

@@ -1,0 +1,97 @@
+"""Whether the daemon is up, who holds its lock, and whether it really answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torpor import presence
+from torpor.doctor.rows import Check, Row
+from torpor.doctor.subject import holder, is_running
+
+if TYPE_CHECKING:
+    from torpor.doctor.subject import Said, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class LockFacts:
+    """The lock: held or not, the note in it, and the pid that the state file and the daemon itself say."""
+
+    held: bool
+    note: dict[str, Any]
+    lives: bool
+    state_pid: object = None
+    daemon_pid: object = None
+
+
+def look_at_lock(subject: Subject) -> LockFacts:
+    """Ask the kernel, then read what is written for people."""
+    note = holder(subject.home)
+    state_pid = subject.known.get("pid") if subject.known else None
+    daemon_pid = subject.status["pid"] if subject.status else None
+    return LockFacts(subject.up, note, is_running(note.get("pid")), state_pid, daemon_pid)
+
+
+def judge_lock(facts: LockFacts) -> Row:
+    """Compare the notes with the kernel's lock, which decides: where they differ, somebody else is in the home."""
+    looked_at, note = "the home's lock", facts.note
+    if not facts.held:
+        last = f"; pid {note['pid']} held it last" if note.get("pid") else ""
+        return Row("lock", looked_at, f"free{last}")
+    told = f"pid {note['pid']}" if note.get("pid") else "a process that left no name"
+    more = ", ".join(f"{name} {note[name]}" for name in ("version", "supervisor") if note.get(name))
+    found = f"held by {told}{f' ({more})' if more else ''}"
+    if note.get("pid") and not facts.lives:
+        means = "another process has the lock, and what it does there torpor does not know"
+        return Row("lock", looked_at, f"{found}, which is gone", "finding", means, "torpor restart")
+    others = {pid for pid in (facts.state_pid, facts.daemon_pid) if pid is not None and pid != note.get("pid")}
+    if note.get("pid") and others:
+        who = " and ".join(str(pid) for pid in sorted(others, key=str))
+        means = "a second installation, or a copy of this home, speaks for it"
+        return Row(
+            "lock", looked_at, f"{found}, while pid {who} speaks for the home", "finding", means, "torpor restart"
+        )
+    return Row("lock", looked_at, found)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFacts:
+    """What the daemon answered; None where none is up, and then `down` says how it went."""
+
+    path: str
+    said: Said | None
+    down: str
+    pid: object
+
+
+def look_at_socket(subject: Subject) -> SocketFacts:
+    """Take what was really asked; who is down is not asked."""
+    down = "" if subject.up else presence.told_down(subject.home, subject.known)
+    return SocketFacts(subject.socket, subject.said, down, holder(subject.home).get("pid"))
+
+
+def judge_socket(facts: SocketFacts) -> Row:
+    """Who holds the lock must answer."""
+    looked_at, said = "an answer of the daemon", facts.said
+    if said is None:
+        return Row("socket", looked_at, f"not asked, that would wake it: {facts.down}", "note")
+    if said.status is not None:
+        status = said.status
+        answers = f"answers in {said.took_s * 1000:.0f} ms"
+        return Row(
+            "socket", looked_at, f"{answers}: {status['state']}, torpord {status['version']}, pid {status['pid']}"
+        )
+    if said.hung:
+        mend = f"kill -ABRT {facts.pid}" if is_running(facts.pid) else "torpor restart"
+        means = "it hangs: nobody is served; ended so, it writes where it stood into its log"
+        return Row(
+            "socket", looked_at, f"a daemon holds the lock and does not answer: {said.problem}", "serious", means, mend
+        )
+    means = "a daemon holds the lock, and no client gets through to it"
+    return Row("socket", looked_at, f"{facts.path}: {said.problem}", "serious", means, "torpor restart")
+
+
+CHECKS = (
+    Check("lock", lambda subject: judge_lock(look_at_lock(subject))),
+    Check("socket", lambda subject: judge_socket(look_at_socket(subject))),
+)

@@ -1,0 +1,95 @@
+"""All checks in their order, and what `--fix` does about them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torpor import wire
+from torpor.doctor import answering, clocks, leftovers, places, stored, subject
+from torpor.doctor.rows import FINDINGS, Check, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torpor.doctor.subject import Subject
+
+CHECKS: tuple[Check, ...] = (
+    *places.CHECKS,
+    *answering.CHECKS,
+    *stored.CHECKS,
+    *clocks.CHECKS,
+    *leftovers.CHECKS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, a row a check, and the ids of the rows that `--fix` mended."""
+
+    subject: Subject
+    rows: tuple[Row, ...]
+    fixed: tuple[str, ...]
+
+    @property
+    def has_findings(self) -> bool:
+        """Whether something is to be done."""
+        return any(row.severity in FINDINGS for row in self.rows)
+
+
+def examine(home: str, *, fix: bool, ask_s: float = subject.ASK_S, checks: Sequence[Check] = CHECKS) -> Report:
+    """Look at `home`, and wait at most `ask_s` for each answer; with `fix` mend what is safe to mend.
+
+    Never wakes a daemon, and never raises for what it finds.
+    """
+    found = subject.meet(home, ask_s)
+    rows = [_row(check, found) for check in checks]
+    wanted = [number for number, row in enumerate(rows) if fix and row.fix == "would"]
+    if not wanted:
+        return Report(found, tuple(rows), ())
+    with _alone(home):
+        for number in wanted:
+            rows[number] = _mended(checks[number], found, rows[number])
+    # What was mended may be what others complained of: those are looked at once more.
+    found = subject.meet(home, ask_s)
+    rows = [row if number in wanted else _row(checks[number], found) for number, row in enumerate(rows)]
+    return Report(found, tuple(rows), tuple(row.id for row in rows if row.fix == "done"))
+
+
+def _row(check: Check, found: Subject) -> Row:
+    try:
+        return check.row(found)
+    except Exception as error:  # noqa: BLE001 - one check that fails is a finding of its own, and not the end of the report
+        return Row(check.id, check.id, f"cannot be looked at: {type(error).__name__}: {error}", "serious")
+
+
+def _mended(check: Check, found: Subject, before: Row) -> Row:
+    """Mend one thing and look at it again. A mending that fails is a finding with its error."""
+    assert check.fix is not None  # noqa: S101 - a row says "would" only where the check has one; for the type checker
+    try:
+        did = check.fix(found)
+    except OSError as error:
+        told = f"{before.found}; --fix failed: {error}"
+        return replace(before, found=told, severity="finding", fix=None)
+    after = _row(check, subject.meet(found.home, found.ask_s))
+    return replace(after, found=f"{did}; now {after.found}", fix="done" if after.fix != "would" else None)
+
+
+@contextlib.contextmanager
+def _alone(home: str) -> Iterator[None]:
+    """Have the home to oneself: no client spawns a daemon meanwhile, and no other doctor mends."""
+    try:
+        fd = os.open(
+            os.path.join(home, wire.SPAWN_LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+    except OSError:
+        yield  # a home that takes no file: each mending says so by itself
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

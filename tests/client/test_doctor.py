@@ -1,0 +1,286 @@
+"""`torpor doctor` as a whole: it wakes nobody, tells what it finds, mends what is safe, and ends with no check."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pathlib
+import shlex
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from client.fake_daemon import FakeDaemon, Visitor, write_state
+from torpor.doctor import report
+from torpor.doctor.rows import Check, Row
+
+if TYPE_CHECKING:
+    from client.conftest import Torpor
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="listeners are read from /proc: Linux alone")
+
+
+def _report(torpor: Torpor, *more: str) -> tuple[int, dict[str, Any], dict[str, dict[str, Any]]]:
+    status, out, err = torpor("doctor", "--json", *more)
+    assert err == ""
+    told = json.loads(out)
+    return status, told, {row["id"]: row for row in told["rows"]}
+
+
+def _mend(row: dict[str, Any]) -> None:
+    """Run the command that a row names, as somebody would who believes it."""
+    assert row["mend"], row
+    subprocess.run(["/bin/sh", "-c", row["mend"]], check=True, timeout=10, stdin=subprocess.DEVNULL)
+
+
+def test_a_home_that_is_not_there_is_no_finding_and_is_not_made(home: pathlib.Path, torpor: Torpor) -> None:
+    home.rmdir()
+    status, told, rows = _report(torpor)
+    assert (status, told["up"], told["fixed"], told["home"]) == (0, False, [], str(home))
+    assert rows["home"]["severity"] == "note"
+    assert {row["severity"] for row in rows.values()} == {"ok", "note"}
+    assert not home.exists()
+
+
+def test_every_row_has_all_fields_and_an_id_of_its_own(torpor: Torpor) -> None:
+    _, told, rows = _report(torpor)
+    assert len(rows) == len(told["rows"]) == len(report.CHECKS)
+    assert [row["id"] for row in told["rows"]] == [check.id for check in report.CHECKS]
+    for row in rows.values():
+        assert list(row) == ["id", "looked_at", "found", "severity", "means", "mend", "fix"]
+        assert row["looked_at"]
+        assert row["found"]
+        assert row["means"] not in row["found"] or not row["means"]
+
+
+def test_one_that_is_up_is_really_asked_and_only_looked_at(home: pathlib.Path, torpor: Torpor) -> None:
+    with FakeDaemon(home) as daemon:
+        _, told, rows = _report(torpor)
+    assert told["up"] is True
+    assert {request["method"] for request in daemon.requests} <= {"hello", "status", "why"}
+    assert rows["socket"]["severity"] == "ok"
+    assert "WAKE" in rows["socket"]["found"]
+    assert "held" in rows["lock"]["found"]
+    # That daemon speaks for another home.
+    assert rows["environment"]["severity"] == "finding"
+    assert rows["environment"]["mend"] == "export TORPOR_HOME=/somewhere"
+
+
+def test_a_socket_that_a_service_manager_holds_is_not_connected_to(home: pathlib.Path, torpor: Torpor) -> None:
+    write_state(home, current_state="HIBERNATION", supervisor="systemd")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(home / "torpor.sock"))
+        listener.listen()
+        listener.settimeout(0)
+        status, told, rows = _report(torpor, "--fix")
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert (status, told["up"]) == (0, False)
+    assert "would wake it" in rows["socket"]["found"]
+    assert rows["socket_path"]["severity"] == "note"
+    assert (home / "torpor.sock").exists()
+
+
+def test_one_that_hangs_is_serious_and_named(home: pathlib.Path, torpor: Torpor) -> None:
+    def silent(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.daemon.ended.wait(20)
+
+    with FakeDaemon(home, silent) as daemon:
+        (home / "torpor.lock").write_text(json.dumps({"pid": os.getpid()}))
+        status, _, rows = _report(torpor, "--timeout", "2")
+        daemon.ended.set()
+    assert status == 1
+    assert rows["socket"]["severity"] == "serious"
+    assert rows["socket"]["mend"] == f"kill -ABRT {os.getpid()}"
+    assert rows["store"]["severity"] != "ok"
+
+
+def test_a_lock_whose_socket_nobody_listens_at_is_serious(home: pathlib.Path, torpor: Torpor) -> None:
+    with (home / "torpor.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, _, rows = _report(torpor)
+    assert status == 1
+    assert rows["socket"]["severity"] == "serious"
+    assert rows["socket"]["mend"] == "torpor restart"
+
+
+def _open_home(home: pathlib.Path) -> None:
+    home.chmod(0o755)
+
+
+def _leave_socket(home: pathlib.Path) -> None:
+    (home / "torpor.lock").touch()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(home / "torpor.sock"))
+
+
+def _leave_draft(home: pathlib.Path) -> None:
+    (home / "tmp").mkdir(0o700)
+    for name in ("draft.json", "young.json"):
+        (home / "tmp" / name).touch()
+    (home / "tmp" / "run-77").mkdir()
+    (home / "tmp" / "run-77" / "inner").touch()
+    old = time.time() - 100_000
+    for name in ("draft.json", "run-77"):
+        os.utime(home / "tmp" / name, (old, old))
+
+
+SAFE = {"home": _open_home, "socket_path": _leave_socket, "leftovers": _leave_draft}
+
+
+def test_what_fix_mends_is_all_here() -> None:
+    assert set(SAFE) == {check.id for check in report.CHECKS if check.fix is not None}
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_fix_mends_what_is_safe_and_says_so(home: pathlib.Path, torpor: Torpor, name: str) -> None:
+    SAFE[name](home)
+    _, _, rows = _report(torpor)
+    assert rows[name]["fix"] == "would"
+    status, told, rows = _report(torpor, "--fix")
+    assert (status, told["fixed"]) == (0, [name])
+    assert (rows[name]["fix"], rows[name]["severity"]) == ("done", "ok")
+    assert _report(torpor, "--fix")[1]["fixed"] == []
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_the_command_that_a_row_names_does_it_too(home: pathlib.Path, torpor: Torpor, name: str) -> None:
+    SAFE[name](home)
+    _mend(_report(torpor)[2][name])
+    _, _, rows = _report(torpor)
+    assert (rows[name]["severity"], rows[name]["fix"]) == ("ok", None)
+
+
+def test_a_fix_leaves_what_is_young_and_what_belongs_to_a_run_that_may_go_on(
+    home: pathlib.Path, torpor: Torpor
+) -> None:
+    _leave_draft(home)
+    with FakeDaemon(home):
+        _report(torpor, "--fix")
+        assert sorted(path.name for path in (home / "tmp").iterdir()) == ["run-77", "young.json"]
+    _report(torpor, "--fix")
+    assert [path.name for path in (home / "tmp").iterdir()] == ["young.json"]
+
+
+def _store(path: pathlib.Path, version: int) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE t (x)")
+        db.executemany("INSERT INTO t VALUES (?)", [("y" * 500,) for _ in range(500)])
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+
+
+def test_a_damaged_store_is_serious_and_its_line_puts_the_backup_there(home: pathlib.Path, torpor: Torpor) -> None:
+    _store(home / "torpor.db", 3)
+    assert _report(torpor)[2]["store"]["severity"] == "ok"
+    (home / "backups").mkdir()
+    (home / "backups" / "torpor-20260101T000000Z.db").write_bytes((home / "torpor.db").read_bytes())
+    with (home / "torpor.db").open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 60_000)
+    status, _, rows = _report(torpor, "--fix")
+    assert (status, rows["store"]["severity"]) == (1, "serious")
+    _mend(rows["store"])
+    assert _report(torpor)[2]["store"]["severity"] == "ok"
+    assert (home / "unreadable.1" / "torpor.db").exists()
+
+
+@pytest.mark.parametrize(("version", "severity"), [(99, "serious"), (2, "note"), (3, "ok")])
+def test_a_stores_version_is_told(home: pathlib.Path, torpor: Torpor, version: int, severity: str) -> None:
+    _store(home / "torpor.db", version)
+    row = _report(torpor)[2]["store"]
+    assert row["severity"] == severity
+    assert f"version {version}" in row["found"]
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no store, and was never one"])
+def test_a_store_that_is_none_is_serious(home: pathlib.Path, torpor: Torpor, content: bytes) -> None:
+    (home / "torpor.db").write_bytes(content)
+    row = _report(torpor)[2]["store"]
+    assert row["severity"] == "serious"
+    assert row["mend"] == f"torpord run --new-store --home {shlex.quote(str(home))}"
+
+
+def test_a_store_that_was_not_closed_or_is_in_use_is_not_opened(home: pathlib.Path, torpor: Torpor) -> None:
+    (home / "torpor.db").write_bytes(b"not looked at")
+    (home / "torpor.db-wal").touch()
+    row = _report(torpor)[2]["store"]
+    assert row["severity"] == "note"
+    (home / "torpor.db-wal").unlink()
+    with FakeDaemon(home):
+        assert _report(torpor)[2]["store"]["severity"] == "note"
+    assert sorted(path.name for path in home.glob("torpor.db*")) == ["torpor.db"]
+
+
+def test_settings_that_the_next_start_refuses_are_a_finding(home: pathlib.Path, torpor: Torpor) -> None:
+    (home / "torpor.toml").write_text('[lifecycle]\ndrowsy_after = "soon"\n')
+    status, _, rows = _report(torpor)
+    assert (status, rows["settings"]["severity"]) == (1, "finding")
+    assert "drowsy_after" in rows["settings"]["found"]
+
+
+def test_rejected_files_are_shown_with_their_reason_and_never_deleted(home: pathlib.Path, torpor: Torpor) -> None:
+    (home / "wake.rejected").mkdir()
+    (home / "wake.rejected" / "x.json").write_text("{")
+    (home / "wake.rejected" / "x.json.why").write_text("it is not JSON\x1b[2J\n")
+    status, _, rows = _report(torpor, "--fix")
+    assert (status, rows["rejected"]["severity"]) == (0, "note")
+    assert "x.json: it is not JSON" in rows["rejected"]["found"]
+    assert "\x1b" not in torpor("doctor")[1]
+    assert (home / "wake.rejected" / "x.json").exists()
+
+
+def test_what_a_run_left_running_is_found_by_what_it_carries(home: pathlib.Path, torpor: Torpor) -> None:
+    environ = {**os.environ, "TORPOR_HOME": str(home), "TORPOR_RUN_ID": "4f1c2d3e"}
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env=environ) as child:
+        status, _, rows = _report(torpor, "--fix")
+        assert (status, rows["processes"]["severity"]) == (1, "finding")
+        assert f"pid {child.pid} of run 4f1c2d3e" in rows["processes"]["found"]
+        assert child.poll() is None
+        _mend(rows["processes"])
+        assert child.wait(10) == -15
+    assert _report(torpor)[2]["processes"]["severity"] == "ok"
+
+
+def test_a_socket_path_that_is_too_long_is_a_row(home: pathlib.Path, torpor: Torpor, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TORPOR_SOCKET", "/" + "x" * 200)
+    status, _, rows = _report(torpor)
+    assert (status, rows["socket_path"]["severity"]) == (1, "serious")
+
+
+def test_a_check_that_fails_is_its_row_and_not_the_end(home: pathlib.Path) -> None:
+    def broken(_: object) -> Row:
+        raise ZeroDivisionError("by zero")
+
+    checks = (Check("first", broken), Check("second", lambda _: Row("second", "it", "well")))
+    found = report.examine(str(home), fix=True, checks=checks)
+    assert [row.severity for row in found.rows] == ["serious", "ok"]
+    assert "ZeroDivisionError: by zero" in found.rows[0].found
+
+
+def test_a_fix_that_fails_is_a_finding_with_its_error(home: pathlib.Path) -> None:
+    def cannot(_: object) -> str:
+        raise PermissionError(13, "not yours")
+
+    checks = (Check("one", lambda _: Row("one", "it", "ill", "note", fix="would"), cannot),)
+    found = report.examine(str(home), fix=True, checks=checks)
+    assert (found.rows[0].severity, found.fixed, found.has_findings) == ("finding", (), True)
+    assert "not yours" in found.rows[0].found
+
+
+def test_people_get_a_line_and_two_more_where_something_is_to_be_done(home: pathlib.Path, torpor: Torpor) -> None:
+    home.chmod(0o755)
+    status, out, _ = torpor("doctor")
+    assert status == 1
+    lines = out.splitlines()
+    assert lines[0] == f"serious  home         {home} has mode 0755: it must be its owner's alone"
+    assert lines[1] == "         means        no daemon can start here"
+    assert lines[2] == f"         mend         chmod 700 {home}    (`torpor doctor --fix` does it)"
+    assert torpor("doctor", "--fix")[1].startswith(f"mended   home         chmod 700 {home}; now ")
