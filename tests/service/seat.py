@@ -25,7 +25,7 @@ sys.path[:0] = {[str(ROOT / "daemon"), str(ROOT / "client")]!r}
 from torpord.cli import main
 sys.exit(main())
 """
-_RUNTIME = {"XDG_RUNTIME_DIR": f"/run/user/{UID}", "HOME": f"/home/{USER}"}
+RUNTIME = {"XDG_RUNTIME_DIR": f"/run/user/{UID}", "HOME": f"/home/{USER}"}
 _USERS_MANAGER = f"""
 [Service]
 User={USER}
@@ -36,8 +36,8 @@ ExecStart=/lib/systemd/systemd --user
 """
 
 
-def furnish(box: Box) -> None:
-    """Give the box a user with a manager of her own, the shipped units, and a `torpord` on the PATH."""
+def furnish(box: Box, *, units: bool = True) -> None:
+    """Give the box a user with a manager of her own, the shipped units if asked for, and a `torpord` on the PATH."""
     folders = {parent for path in (ROOT, sys.prefix, sys.base_prefix) for parent in (pathlib.Path(path) / "x").parents}
     own_units = f"/home/{USER}/.config/systemd/user"
     script = [
@@ -45,9 +45,8 @@ def furnish(box: Box) -> None:
         f"echo {USER}:x:{UID}: >> /etc/group",
         # Only in the box: there the interpreter is the user's to run, wherever it lies.
         f"chmod o+x {shlex.join(map(str, folders))}",
-        f"mkdir -p {own_units} /run/user/{UID}",
-        f"cp {ROOT}/systemd/torpord@.* /etc/systemd/system",
-        f"cp {ROOT}/systemd/torpord.* {own_units}",
+        f"mkdir -p {own_units if units else f'/home/{USER}'} /run/user/{UID}",
+        *([f"cp {ROOT}/systemd/torpord@.* /etc/systemd/system", f"cp {ROOT}/systemd/torpord.* {own_units}"] * units),
         f"chown -R {UID}:{UID} /home/{USER} /run/user/{UID}",
     ]
     box.run("bash", "-ec", "\n".join(script))
@@ -84,7 +83,7 @@ class Seat:
         named = [argument.replace("torpord.", self._name + ".") for argument in argv]
         if self.manager == "system":
             return self.box.systemctl(*named, check=check)
-        return self.box.run("systemctl", "--user", *named, check=check, env=_RUNTIME, user=USER)
+        return self.box.run("systemctl", "--user", *named, check=check, env=RUNTIME, user=USER)
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
         """Return what the manager says about a unit."""

@@ -75,7 +75,7 @@ def _found(words: list[str]) -> tuple[Command | None, list[str]]:
     if rest and rest[0] in ("-h", "--help"):
         return None, []
     if not rest or rest[0].startswith("-"):
-        return table.find([first, "ls"]), ahead + rest
+        return table.members(first)[0], ahead + rest
     command = table.find([first, rest[0]])
     if command is None:
         near = _nearest(rest[0], [row.name.split()[1] for row in table.members(first)], f"torpor {first} ")
@@ -175,7 +175,7 @@ def _group_overview(group: str) -> str:
     rows = {row.name: row.help for row in table.members(group)}
     return (
         f"usage: torpor {group} [COMMAND] ...\n\n{table.GROUPS[group].capitalize()}.\n\n{_listed(rows)}\n\n"
-        f"`torpor {group}` alone is `torpor {group} ls`. `torpor {group} COMMAND --help` says more."
+        f"`torpor {group}` alone is `torpor {table.members(group)[0].name}`. `torpor {group} COMMAND --help` says more."
     )
 
 

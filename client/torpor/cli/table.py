@@ -1,7 +1,8 @@
 """The commands, one row each: name, what it is for, its arguments, the function that does it.
 
 Help, parsing and shell completion are all made from this table. A row names its function as text, so that a command
-loads only what it needs. A name of two words belongs to a group (`GROUPS`); the group's name alone is its `ls`.
+loads only what it needs. A name of two words belongs to a group (`GROUPS`); the group's name alone is the
+first of its rows.
 """
 
 from __future__ import annotations
@@ -141,11 +142,20 @@ _PRIORITY = Argument(("--priority",), "the highest is offered first, 0 by defaul
 _PAYLOAD = Argument(("--payload",), "what it is about: JSON, @FILE or @- for what is there", metavar="JSON|@FILE")
 _ADD_KEY = Argument(("--key",), "plan it once, however often it is asked for with this key", metavar="K")
 
+_OWN_MANAGER = Argument(("--user",), "in your own service manager, the default", None)
+_SYSTEM = Argument(("--system",), "in the system's, up without a login; as root", None)
+_WHOSE = Argument(("--for",), "whose daemon it is, with --system; by default who called sudo", metavar="USER")
+_UNIT_NAME = Argument(("--name",), "of the units torpord-N of another home; else made of its path", metavar="N")
+_OVERWRITE = Argument(("--force",), "put aside what somebody edited, or what is not torpor's", None)
+_REMOVE_EDITED = Argument(("--force",), "remove what was edited, too", None)
+
+# The name of a group alone is the first of its rows.
 GROUPS = {
     "agent": "who is there: list agents, and say what one of them is doing",
     "slot": "work planned for agents: list it, plan it, take it, end it",
     "runs": "executions of flows: list, show, start, steer and follow them",
     "flows": "what can be run: list, show and draw it; needs no daemon",
+    "service": "torpor in the care of systemd or launchd: install it, look at it, take it away",
 }
 
 COMMANDS = (
@@ -209,6 +219,12 @@ COMMANDS = (
     Command("flows ls", "list the flows", "flows:ls"),
     Command("flows show", "show a flow's states, and what is wrong with it", "flows:show", (_FLOW,)),
     Command("flows graph", "draw a flow as a Mermaid diagram", "flows:graph", (_FLOW,), prints=False),
+    Command("service status", "say what is installed; exit 1 where something is wrong, 3 where nothing is installed",
+            "service:status", (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME)),
+    Command("service install", "write, enable and start units for this installation and home", "service:install",
+            (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _OVERWRITE)),
+    Command("service uninstall", "take away exactly what install wrote; the home stays", "service:uninstall",
+            (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _REMOVE_EDITED)),
     Command("demo", "a tour: a real daemon in a home of its own, one whole life", "demo:demo", prints=False),
     Command("completion", "print the completion for a shell", "completion:completion", (_SHELL,), prints=False),
 )  # fmt: skip

@@ -1,0 +1,138 @@
+"""Installing: all or nothing is written, and what was begun and did not end is completed by doing it again."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from torpor import spool, wire
+from torpor.service import files, fitness, launchd, look, markers, own_daemon, record, systemd, texts
+from torpor.service.lines import Line, short
+from torpor.service.wrong import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torpor.service.names import Place
+
+_VERIFIED = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "Listen")
+
+
+def install(place: Place, *, force: bool = False) -> list[Line]:
+    """Write, enable and start the units of a home; done already, it only makes sure of it. Returns what was done.
+
+    `force`: files that somebody edited, or that are not torpor's, are put aside instead of being respected.
+    Raises Wrong, NotPermitted or BadHome, with nothing written but where it says so; OSError.
+    """
+    program = fitness.interpreter()
+    if place.manager == "launchd":
+        launchd.reach(place)
+    else:
+        systemd.reach(place)
+    found = look.at(place)
+    if found.unit != place.unit:
+        raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {found.unit} already: torpor service uninstall first")
+    fitness.check(place, program)
+    wanted = launchd.texts(place, program) if place.manager == "launchd" else texts.texts(place, program)
+    if place.manager != "systemd-system":
+        spool.make_home(place.home)
+    with own_daemon.nobody_spawns(place):
+        stale = _stale(place, wanted, force=force)
+        told = [Line("ended", "the daemon that a client had started")] if own_daemon.make_way(place) else []
+        told += _written(place, stale, wanted)
+        told += launchd.started(place, stale) if place.manager == "launchd" else _started(place, stale)
+        record.write(place, program, wanted)
+    return [*told, *_next(place)]
+
+
+def repair(installation: look.Installation) -> list[Line]:
+    """Bring an installation up to date, as `install` without `force`. Raises as that."""
+    return install(installation.place)
+
+
+def _stale(place: Place, wanted: Mapping[str, str], *, force: bool) -> list[str]:
+    """Return the names of the files that are to be written. Raises Wrong 65 where one is not ours to write over."""
+    stale, others = [], []
+    for name, text in wanted.items():
+        path = os.path.join(place.directory, name)
+        marker = markers.read(path)
+        if marker is not None and marker.home != place.home and os.path.isdir(marker.home):
+            raise Wrong(wire.EX_DATAERR, f"the name {place.unit} serves {marker.home}: choose another with --name")
+        judged = markers.judged(path, text)
+        if judged in ("foreign", "edited"):
+            others.append((path, "is not torpor's" if judged == "foreign" else "was edited by hand, or cut short"))
+        if marker is None or judged != "ours" or marker.home != place.home or marker.body != _body(text):
+            stale.append(name)
+    if others and not force:
+        said = "; ".join(f"{short(path)} {how}" for path, how in others)
+        raise Wrong(wire.EX_DATAERR, f"{said}: nothing was written; --force keeps it as {others[0][0]}.before-torpor.1")
+    return stale
+
+
+def _body(text: str) -> str:
+    marker = markers.parsed(text)
+    return "" if marker is None else marker.body
+
+
+def _written(place: Place, stale: list[str], wanted: Mapping[str, str]) -> list[Line]:
+    told = []
+    os.makedirs(place.directory, exist_ok=True)
+    for name in stale:
+        path = os.path.join(place.directory, name)
+        if markers.judged(path, None) in ("foreign", "edited"):
+            told.append(Line("kept", short(files.put_aside(path))))
+        files.write(path, wanted[name])
+    if not stale:
+        return [Line("found", "already installed")]
+    return [*told, Line("written", short(os.path.join(place.directory, ", ".join(stale))))]
+
+
+def _started(place: Place, stale: list[str]) -> list[Line]:
+    """Have systemd read the units, and enable and start what starts the service. Raises Wrong 69."""
+    systemd.told(place, "daemon-reload")
+    before = systemd.show(place, place.files, ("ActiveState", "Listen"))
+    systemd.systemctl(place, "reset-failed", *place.files)  # 1 where there is nothing of them yet
+    systemd.told(place, "enable", *place.doors)
+    is_up = before.of(place.files[0], "ActiveState") in ("active", "activating")
+    # Restarting the socket stops the service: never behind anybody's back.
+    changed = [name for name in stale if name in place.doors and before.of(name, "ActiveState") == "active"]
+    if changed and not is_up:
+        systemd.told(place, "restart", *changed)
+    systemd.told(place, "start", *place.doors)
+    _verify(place, is_listening=not (is_up and changed))
+    told = [Line("enabled", f"{', '.join(place.doors)}: listening at {place.socket}")]
+    if stale and is_up:
+        told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))
+    return told
+
+
+def _verify(place: Place, *, is_listening: bool) -> None:
+    """Make sure that the manager has what was written. Raises Wrong 69 with its words."""
+    shown = systemd.show(place, place.files, _VERIFIED)
+    wrong = shown.problem
+    for name in place.files:
+        want = {"LoadState": "loaded", "NeedDaemonReload": "no"}
+        if name in place.doors:
+            want |= {"ActiveState": "active", "UnitFileState": "enabled"}
+        for key, value in want.items():
+            if not wrong and shown.of(name, key) != value:
+                wrong = f"{name}: {key} is {shown.of(name, key) or 'not known'}"
+    at = shown.of(f"{place.unit}.socket", "Listen").removesuffix(" (Stream)")
+    if not wrong and is_listening and at != place.socket:
+        wrong = f"{place.unit}.socket listens at {at}: a drop-in of it says so"
+    if wrong:
+        said = f"all is written, and the service manager does not take it ({wrong}): mend that, then install again"
+        raise Wrong(wire.EX_UNAVAILABLE, said)
+
+
+def _next(place: Place) -> list[Line]:
+    told = []
+    if place.manager == "systemd-user" and not systemd.lingers(place.user):
+        said = f"off: torpor lives while {place.user} is logged in; to keep it beyond: loginctl enable-linger"
+        told.append(Line("linger", f"{said} {place.user}"))
+    if place.manager != "launchd" and (version := systemd.is_too_old(place)):
+        said = f"version {version} knows no TriggerLimitIntervalSec= of a path unit: very many files in wake.d"
+        told.append(Line("systemd", f"{said} may stop {place.unit}.path"))
+    if place.manager == "systemd-system":
+        told.append(Line("clients", f"of {place.user} find it with: export TORPOR_HOME={place.home}"))
+    return [*told, Line("next", "torpor wake    (or any `torpor send`, or a connection)")]

@@ -1,0 +1,132 @@
+"""Which service a home has: its manager, the name of its units, and the directory in which they lie."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import pwd
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from torpor import home as homes
+from torpor import wire
+from torpor.service.wrong import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Manager = Literal["systemd-user", "systemd-system", "launchd"]
+
+SYSTEM_UNITS = "/etc/systemd/system"
+SYSTEM_HOMES = "/var/lib/torpor"
+LABEL = "org.torpor.torpord"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_MOST_NAME_CHARS = 32
+# What an instance's name takes as it is, systemd-escape(1); a user of another name is rare, and told so.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a home's units belong. `unit` is their name without the kind: torpord, torpord-work, torpord@ann.
+
+    For launchd it is the job's label. `user` is whose daemon it is.
+    """
+
+    manager: Manager
+    unit: str
+    home: str
+    socket: str
+    directory: str
+    user: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files, the service's first."""
+        if self.manager == "launchd":
+            return (f"{self.unit}.plist",)
+        return tuple(f"{self.unit}.{kind}" for kind in ("service", "socket", "path"))
+
+    @property
+    def doors(self) -> tuple[str, ...]:
+        """The units that are enabled and started: what starts the service."""
+        return self.files[1:]
+
+
+def place(
+    home: str | None, *, system: bool, name: str | None = None, user: str | None = None,
+    environ: Mapping[str, str] = os.environ, platform: str = sys.platform,
+) -> Place:  # fmt: skip
+    """Return the place of the service of `home`, or of `user` with `system`.
+
+    Raises Wrong: 64 for options that do not go together or a name that no unit can have; BadHome as `home_dir`.
+    """
+    if system:
+        return _of_system(home, name, user, environ, platform)
+    if user is not None:
+        raise Wrong(wire.EX_USAGE, "--for goes with --system: without it the service is your own")
+    directory = homes.home_dir(home, environ)
+    socket = homes.socket_path(directory, environ)
+    _refuse_unwritable(directory, socket)
+    whose = pwd.getpwuid(os.geteuid()).pw_name
+    suffix = _suffix(directory, name, environ)
+    if platform == "darwin":
+        label = f"{LABEL}.{suffix}" if suffix else LABEL
+        return Place("launchd", label, directory, socket, os.path.expanduser("~/Library/LaunchAgents"), whose)
+    config = environ.get("XDG_CONFIG_HOME", "")
+    units = os.path.join(config if config.startswith("/") else os.path.expanduser("~/.config"), "systemd", "user")
+    unit = f"torpord-{suffix}" if suffix else "torpord"
+    return Place("systemd-user", unit, directory, socket, units, whose)
+
+
+def _of_system(
+    home: str | None, name: str | None, user: str | None, environ: Mapping[str, str], platform: str
+) -> Place:
+    if platform == "darwin":
+        raise Wrong(wire.EX_USAGE, "--system is not there on macOS; a LaunchAgent serves its user: leave it out")
+    if home is not None or name is not None:
+        given = "--home" if home is not None else "--name"
+        raise Wrong(wire.EX_USAGE, f"{given} does not go with --system: a user's home there is {SYSTEM_HOMES}/USER")
+    own = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else ""
+    whose = user or environ.get("SUDO_USER", "") or own
+    if not whose:
+        raise Wrong(wire.EX_USAGE, "whose daemon is it to be? say it with --for USER")
+    if not _USER.fullmatch(whose):
+        raise Wrong(wire.EX_USAGE, f"{whose!r} cannot be a unit's name: letters, digits, `_`, `.` and `-` can")
+    try:
+        pwd.getpwnam(whose)
+    except KeyError:
+        raise Wrong(wire.EX_USAGE, f"there is no user {whose} on this machine: see --for") from None
+    directory = f"{SYSTEM_HOMES}/{whose}"
+    return Place(
+        "systemd-system", f"torpord@{whose}", directory, f"{directory}/{wire.SOCKET_NAME}", SYSTEM_UNITS, whose
+    )
+
+
+def _suffix(directory: str, name: str | None, environ: Mapping[str, str]) -> str:
+    """Return what tells this home's units from the default one's: `name`, else made of the path; "" for the default."""
+    if name is not None:
+        if not _NAME.fullmatch(name):
+            raise Wrong(wire.EX_USAGE, f"--name {name!r}: it has 1 to {_MOST_NAME_CHARS} of a-z, 0-9 and `-`")
+        return name
+    if directory == homes.home_dir(None, {key: value for key, value in environ.items() if key != "TORPOR_HOME"}):
+        return ""
+    path = pathlib.PurePath(directory)
+    last = path.parent.name if path.name == "torpor" else path.name
+    made = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:_MOST_NAME_CHARS].strip("-")
+    if not made:
+        raise Wrong(wire.EX_USAGE, f"no unit's name can be made of {directory}: choose one with --name")
+    return made
+
+
+def _refuse_unwritable(*paths: str) -> None:
+    """Refuse what no unit file can hold: a line's end, or what is not UTF-8."""
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise Wrong(wire.EX_USAGE, f"{path!a} is not UTF-8: no unit can name it, choose another") from None
+        if not path.isprintable():
+            raise Wrong(wire.EX_USAGE, f"{path!a} has control characters: no unit can name it, choose another")

@@ -1,0 +1,105 @@
+"""A daemon that a client started, in the way of a service manager that is to hold its socket: it goes first.
+
+Told by SIGTERM, which it takes as a service manager's: what was received is answered. Not by `stop`, which would be the
+wish that it stays down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import signal
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+from torpor import presence, wire
+from torpor.deadline import Deadline
+from torpor.service.wrong import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torpor.service.names import Place
+
+_LIMIT_S = 30.0
+_LOOK_EVERY_S = 0.02
+# unix(4) of macOS; Python has no names for them.
+_SOL_LOCAL, _LOCAL_PEERPID = 0, 2
+
+
+@contextlib.contextmanager
+def nobody_spawns(place: Place) -> Iterator[None]:
+    """Keep clients from starting a daemon, and a second install from beginning, until the end of the block.
+
+    Root installs for others in a directory of its own, and makes no file in a home that is theirs. Raises Wrong 75.
+    """
+    path = os.path.join(place.home, wire.SPAWN_LOCK_NAME)
+    is_other = place.manager == "systemd-system"
+    with contextlib.ExitStack() as held:
+        if is_other:
+            _lock(held, os.open(place.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), place.directory)
+        made = 0 if is_other else os.O_CREAT
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | made, 0o600)
+        except FileNotFoundError:
+            pass  # no client has ever started a daemon there
+        else:
+            _lock(held, fd, path)
+        yield
+
+
+def _lock(held: contextlib.ExitStack, fd: int, path: str) -> None:
+    held.callback(os.close, fd)
+    deadline = Deadline(_LIMIT_S)
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                deadline.sleep(_LOOK_EVERY_S)
+            except TimeoutError:
+                raise Wrong(wire.EX_TEMPFAIL, f"{path} is locked: another install, or a daemon starts: again") from None
+        else:
+            return
+
+
+def make_way(place: Place) -> bool:
+    """End a daemon of `place` that no service manager runs; False: there is none. Raises Wrong 75."""
+    if not presence.is_up(place.home):
+        return False
+    known = presence.last_known(place.home)
+    if known is not None and known.get("supervisor") in ("systemd", "launchd"):
+        return False
+    pid = _listening_pid(place)
+    with contextlib.suppress(ProcessLookupError):  # it went by itself
+        os.kill(pid, signal.SIGTERM)
+    deadline = Deadline(_LIMIT_S)
+    try:
+        while presence.is_up(place.home):
+            deadline.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        said = f"torpord (pid {pid}), which no service manager runs, was told to end and still runs: again"
+        raise Wrong(wire.EX_TEMPFAIL, said) from None
+    return True
+
+
+def _listening_pid(place: Place) -> int:
+    """Return who listens at the socket: the kernel's word, as root may be told anything. Raises Wrong 75."""
+    wanted = pwd.getpwnam(place.user).pw_uid
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(place.socket)
+        except OSError as error:
+            said = f"a daemon has {place.home} and takes no connection ({error.strerror or error}): `torpor restart`"
+            raise Wrong(wire.EX_TEMPFAIL, said) from error
+        if sys.platform == "darwin":
+            return int(probe.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID))
+        pid, uid, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid != wanted or pid <= 0:
+        raise Wrong(wire.EX_NOPERM, f"{place.socket} is served by a process of uid {uid}, not by {place.user}'s")
+    return int(pid)
