@@ -16,14 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client.fake_daemon import FakeDaemon, Visitor, write_state
-from torpor.doctor import report
+from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
+from torpor.doctor import report, subject
 from torpor.doctor.rows import Check, Row
 
 if TYPE_CHECKING:
     from client.conftest import Torpor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="listeners are read from /proc: Linux alone")
+
+
+@pytest.fixture
+def really() -> None:
+    """Have the installation itself asked, which takes two processes a report."""
+
+
+@pytest.fixture(autouse=True)
+def content_installation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the installation say that all is well, and that it reads stores of version 3."""
+    if "really" not in request.fixturenames:
+        monkeypatch.setattr(subject, "run", lambda _command, _limit_s: (0, "3"))
 
 
 def _report(torpor: Torpor, *more: str) -> tuple[int, dict[str, Any], dict[str, dict[str, Any]]]:
@@ -39,6 +51,7 @@ def _mend(row: dict[str, Any]) -> None:
     subprocess.run(["/bin/sh", "-c", row["mend"]], check=True, timeout=10, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.usefixtures("really")
 def test_a_home_that_is_not_there_is_no_finding_and_is_not_made(home: pathlib.Path, torpor: Torpor) -> None:
     home.rmdir()
     status, told, rows = _report(torpor)
@@ -132,11 +145,29 @@ def _leave_draft(home: pathlib.Path) -> None:
         os.utime(home / "tmp" / name, (old, old))
 
 
-SAFE = {"home": _open_home, "socket_path": _leave_socket, "leftovers": _leave_draft}
+def _die(home: pathlib.Path, times: int = 5, version: str = "9.9", good: dict[str, Any] | None = None) -> None:
+    (home / "tmp").mkdir(0o700)
+    (home / "torpor.lock").touch()
+    dead = {
+        "ts": 1.0,
+        "pid": 4,
+        "version": version,
+        "interpreter": "/v/python",
+        "suspect": "wake.d/x.json",
+        "end": None,
+    }
+    told = {**dead, "end": "failed: bad settings"}
+    (home / "starts.json").write_text(
+        json.dumps({"schema_version": 1, "good": good, "starts": [told, *[dead] * times]})
+    )
+
+
+SAFE = {"starts": _die, "home": _open_home, "socket_path": _leave_socket, "leftovers": _leave_draft}
 
 
 def test_what_fix_mends_is_all_here() -> None:
-    assert set(SAFE) == {check.id for check in report.CHECKS if check.fix is not None}
+    others = {"safe_mode"}  # it needs a daemon: below
+    assert set(SAFE) | others == {check.id for check in report.CHECKS if check.fix is not None}
 
 
 @pytest.mark.parametrize("name", SAFE)
@@ -150,7 +181,7 @@ def test_fix_mends_what_is_safe_and_says_so(home: pathlib.Path, torpor: Torpor, 
     assert _report(torpor, "--fix")[1]["fixed"] == []
 
 
-@pytest.mark.parametrize("name", SAFE)
+@pytest.mark.parametrize("name", [name for name in SAFE if name != "starts"])
 def test_the_command_that_a_row_names_does_it_too(home: pathlib.Path, torpor: Torpor, name: str) -> None:
     SAFE[name](home)
     _mend(_report(torpor)[2][name])
@@ -219,6 +250,7 @@ def test_a_store_that_was_not_closed_or_is_in_use_is_not_opened(home: pathlib.Pa
     assert sorted(path.name for path in home.glob("torpor.db*")) == ["torpor.db"]
 
 
+@pytest.mark.usefixtures("really")
 def test_settings_that_the_next_start_refuses_are_a_finding(home: pathlib.Path, torpor: Torpor) -> None:
     (home / "torpor.toml").write_text('[lifecycle]\ndrowsy_after = "soon"\n')
     status, _, rows = _report(torpor)
@@ -247,6 +279,70 @@ def test_what_a_run_left_running_is_found_by_what_it_carries(home: pathlib.Path,
         _mend(rows["processes"])
         assert child.wait(10) == -15
     assert _report(torpor)[2]["processes"]["severity"] == "ok"
+
+
+@pytest.mark.parametrize(("times", "severity"), [(1, "note"), (2, "finding"), (5, "finding")])
+def test_starts_that_died_are_counted_and_their_suspect_is_named(
+    home: pathlib.Path, torpor: Torpor, times: int, severity: str
+) -> None:
+    _die(home, times)
+    row = _report(torpor)[2]["starts"]
+    assert row["severity"] == severity
+    assert f"torpor 9.9 died {times} times in a row before it answered (suspect: wake.d/x.json)" in row["found"]
+    assert (row["means"] == "the next start serves safe mode") == (times == 5)
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "command"),
+    [
+        ("/h/.local/pipx/venvs/torpor/bin/python", "pipx install --force torpor==9.8"),
+        ("/h/.local/share/uv/tools/torpor/bin/python", "uv tool install --force torpor==9.8"),
+        ("/a b/bin/python", "'/a b/bin/python' -m pip install torpor==9.8"),
+    ],
+)
+def test_a_version_that_never_lived_is_named_with_the_way_back(
+    home: pathlib.Path, torpor: Torpor, interpreter: str, command: str
+) -> None:
+    good = {"version": "9.8", "interpreter": interpreter, "ts": 1_700_000_000.0}
+    _die(home, 3, good=good)
+    row = _report(torpor)[2]["starts"]
+    assert row["mend"] == command
+    assert "9.8 ran well until 2023-11-14T22:13:20+00:00" in row["found"]
+    assert json.loads((home / "starts.json").read_text())["good"] == good
+    _report(torpor, "--fix")
+    assert json.loads((home / "starts.json").read_text()) == {"schema_version": 1, "good": good, "starts": []}
+
+
+def test_a_crash_ledger_that_is_none_is_a_note(home: pathlib.Path, torpor: Torpor) -> None:
+    for content in ("", "{", "[]", '{"good": 1, "starts": [7]}'):
+        (home / "starts.json").write_text(content)
+        status, _, rows = _report(torpor)
+        assert (status, rows["starts"]["severity"]) == (0, "note")
+
+
+def test_safe_mode_is_told_with_its_reason_and_left_by_reload(home: pathlib.Path, torpor: Torpor) -> None:
+    is_safe = [True]
+
+    def safely(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            if request["method"] == "status" and is_safe[0]:
+                told = {"reason": "five died", "suspect": "hook on_wake", "since_ts": "2026-01-02T03:04:05.000+00:00"}
+                visitor.answer(request, {**RESULTS["status"], "home": str(home), "safe_mode": told})
+            elif request["method"] == "why" and is_safe[0]:
+                visitor.refuse(request["id"], "safe_mode")
+            elif request["method"] == "reload":
+                is_safe[0] = False
+                visitor.answer(request)
+            else:
+                visitor.answer(request)
+
+    with FakeDaemon(home, *[safely] * 20):
+        status, _, rows = _report(torpor)
+        assert (status, rows["safe_mode"]["severity"], rows["safe_mode"]["mend"]) == (1, "serious", "torpor reload")
+        assert "five died (suspect: hook on_wake)" in rows["safe_mode"]["found"]
+        _, told, rows = _report(torpor, "--fix")
+        assert (told["fixed"], rows["safe_mode"]["severity"]) == (["safe_mode"], "ok")
 
 
 def test_a_socket_path_that_is_too_long_is_a_row(home: pathlib.Path, torpor: Torpor, monkeypatch: Any) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torpor import wire
-from torpor.doctor import answering, clocks, leftovers, places, stored, subject
+from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject
 from torpor.doctor.rows import FINDINGS, Check, Row
+from torpor.errors import Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *answering.CHECKS,
     *stored.CHECKS,
     *clocks.CHECKS,
+    *starts.CHECKS,
     *leftovers.CHECKS,
 )
 
@@ -50,8 +52,8 @@ def examine(home: str, *, fix: bool, ask_s: float = subject.ASK_S, checks: Seque
     wanted = [number for number, row in enumerate(rows) if fix and row.fix == "would"]
     if not wanted:
         return Report(found, tuple(rows), ())
-    with _alone(home):
-        for number in wanted:
+    for number in wanted:
+        with _alone(home) if checks[number].is_alone else contextlib.nullcontext():
             rows[number] = _mended(checks[number], found, rows[number])
     # What was mended may be what others complained of: those are looked at once more.
     found = subject.meet(home, ask_s)
@@ -71,7 +73,7 @@ def _mended(check: Check, found: Subject, before: Row) -> Row:
     assert check.fix is not None  # noqa: S101 - a row says "would" only where the check has one; for the type checker
     try:
         did = check.fix(found)
-    except OSError as error:
+    except (OSError, Error) as error:
         told = f"{before.found}; --fix failed: {error}"
         return replace(before, found=told, severity="finding", fix=None)
     after = _row(check, subject.meet(found.home, found.ask_s))

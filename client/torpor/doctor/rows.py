@@ -34,9 +34,11 @@ class Row:
 class Check:
     """One check. `row` looks and judges; `fix` mends what a row of fix "would" tells, and says what it did.
 
-    Both may raise OSError, and whatever else: the report goes on.
+    Both may raise OSError or torpor's own errors, `row` whatever else: the report goes on. `is_alone`: `fix` is to run
+    while nobody spawns a daemon; else it may talk to one, or takes that lock itself.
     """
 
     id: str
     row: Callable[[Subject], Row]
     fix: Callable[[Subject], str] | None = None
+    is_alone: bool = True

@@ -92,7 +92,10 @@ def _ask(home: str, ask_s: float) -> Said:
         with Client(home, timeout=ask_s) as client:
             status = client.status()
             took_s = time.monotonic() - begun_s
-            return Said(took_s, status, client.why())
+            try:
+                return Said(took_s, status, client.why())
+            except errors.Refused:  # in safe mode it knows of no reasons
+                return Said(took_s, status)
     except errors.Down:
         return Said(problem=_WENT)
     except errors.Timeout as error:

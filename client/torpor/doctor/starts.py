@@ -1,0 +1,140 @@
+"""Starts that died, and safe mode, which a daemon serves behind five of them or with what it cannot read."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from torpor import wire
+from torpor.client import Client
+from torpor.doctor.rows import Check, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torpor.doctor.subject import Subject
+
+NAME = "starts.json"  # written by the daemon (`torpord.shell.starts`)
+_MOST_BYTES = 1024 * 1024
+_WORTH_A_WORD = 2
+_OF_A_VERSION = 3
+_UNTIL_SAFE_MODE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StartsFacts:
+    """The starts that died without a word since the last one that lived, the last of them behind; `good` is that one.
+
+    `unreadable`: why the file says nothing. `up`: it is the daemon's to write now.
+    """
+
+    dead: tuple[Mapping[str, Any], ...] = ()
+    good: Mapping[str, Any] | None = None
+    unreadable: str = ""
+    up: bool = False
+
+
+def look_at_starts(subject: Subject) -> StartsFacts:
+    """Read the file; the start of a daemon that is up is no death."""
+    try:
+        with open(subject.path(NAME), "rb") as file:
+            body = json.loads(file.read(_MOST_BYTES))
+        mine = subject.status["pid"] if subject.status else None
+        starts = [each for each in body["starts"] if each["end"] is None and each["pid"] != mine]
+        return StartsFacts(tuple(starts), body["good"] or None, "", subject.up)
+    except (FileNotFoundError, NotADirectoryError):
+        return StartsFacts(up=subject.up)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return StartsFacts(unreadable=repr(error), up=subject.up)
+
+
+def judge_starts(facts: StartsFacts) -> Row:
+    """Name what most of them were about to do, and a version of which none lived behind one that did."""
+    looked_at, count = f"{NAME}: starts that died before they answered", len(facts.dead)
+    if facts.unreadable:
+        means = "the daemon counts from now on"
+        return Row("starts", looked_at, f"the file cannot be read: {facts.unreadable}", "note", means)
+    if not count:
+        return Row("starts", looked_at, "none")
+    version = str(facts.dead[-1].get("version"))
+    suspects = [str(each["suspect"]) for each in facts.dead if each.get("suspect")]
+    suspect = f" (suspect: {max(reversed(suspects), key=Counter(suspects).__getitem__)})" if suspects else ""
+    found = f"torpor {version} died {count} times in a row before it answered{suspect}"
+    if count < _WORTH_A_WORD:
+        return Row("starts", looked_at, found, "note", "once may be anybody's doing")
+    left = _UNTIL_SAFE_MODE - count
+    means = "the next start serves safe mode" if left <= 0 else f"{left} more, and the next start serves safe mode"
+    alike = sum(each.get("version") == facts.dead[-1].get("version") for each in facts.dead)
+    mend, good = None, facts.good
+    if good is not None and good.get("version") != version and alike >= _OF_A_VERSION:
+        found += f"; {good.get('version')} ran well until {_shown(good.get('ts'))}"
+        mend = _way_back(str(good.get("version")), str(good.get("interpreter")))
+    # A daemon that is up has the word, and clears them by living.
+    return Row("starts", looked_at, found, "finding", means, mend, None if facts.up else "would")
+
+
+def _shown(ts: object) -> str:
+    if not isinstance(ts, int | float):
+        return "an unknown time"
+    return datetime.fromtimestamp(ts, UTC).isoformat(timespec="seconds")
+
+
+def _way_back(version: str, interpreter: str) -> str:
+    """Return the command that installs a version where `interpreter` lies, as the daemon says it."""
+    package = shlex.quote(f"torpor=={version}")
+    if "/pipx/" in interpreter:
+        return f"pipx install --force {package}"
+    if "/uv/tools/" in interpreter:
+        return f"uv tool install --force {package}"
+    return f"{shlex.quote(interpreter)} -m pip install {package}"
+
+
+def _forget_starts(subject: Subject) -> str:
+    """Let the next start begin anew. The lock is tried, as the file is a daemon's while one is up."""
+    lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        facts = look_at_starts(subject)
+        draft = subject.path(os.path.join(wire.SPOOL_TMP_NAME, f"{NAME}.doctor"))
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+            json.dump({"schema_version": 1, "good": facts.good, "starts": []}, file)
+        os.replace(draft, subject.path(NAME))
+    finally:
+        os.close(lock)
+    return f"forgot {len(facts.dead)} starts, the next one is a first one"
+
+
+def judge_safe_mode(safe_mode: object, *, up: bool) -> Row:
+    """Tell the daemon's own reason; what mends that is said there."""
+    looked_at = "whether the daemon serves safe mode"
+    if not isinstance(safe_mode, dict):
+        return Row("safe_mode", looked_at, "it does not" if up else "no daemon is up")
+    suspect = f" (suspect: {safe_mode['suspect']})" if safe_mode.get("suspect") else ""
+    found = f"since {safe_mode.get('since_ts')}: {safe_mode.get('reason')}{suspect}"
+    means = "no event, run or sleep cycle is served, until what is wrong is mended"
+    return Row("safe_mode", looked_at, found, "serious", means, "torpor reload", "would")
+
+
+def _leave_safe_mode(subject: Subject) -> str:
+    """Have it try the next start; it refuses while what it cannot read is as it was."""
+    with Client(subject.home, timeout=subject.ask_s) as client:
+        client.reload()
+        client.wait("WAKE", timeout_s=subject.ask_s)  # the next start answers, or is in safe mode and refuses
+    return "had it start anew"
+
+
+def _safe_mode(subject: Subject) -> Row:
+    said: Mapping[str, Any] = {**subject.status} if subject.status else {}
+    return judge_safe_mode(said.get("safe_mode"), up=subject.up)
+
+
+CHECKS = (
+    Check("starts", lambda subject: judge_starts(look_at_starts(subject)), _forget_starts),
+    Check("safe_mode", _safe_mode, _leave_safe_mode, is_alone=False),
+)
