@@ -92,6 +92,7 @@ class Status(TypedDict):
     next_wake_ts: str | None
     resumes_ts: NotRequired[str | None]
     shadow_run: bool
+    safe_mode: dict[str, Any] | None
     rss_bytes: int
     cpu_s: float
     home: str

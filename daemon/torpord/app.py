@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,16 +15,15 @@ from anyio.abc import TaskGroup
 
 import torpor
 from torpor import wire
-from torpor.errors import Error
-from torpor.home import socket_path
 from torpord import config
+from torpord.control.connection import Connection
 from torpord.control.desk import Desk, Identity
 from torpord.control.ledger import Tail
 from torpord.control.params import RefusedError
 from torpord.control.server import Server
 from torpord.core import effects as fx
 from torpord.core.draft import Refusal
-from torpord.core.events import DeadlinePassed, SettingsRead, StopWanted
+from torpord.core.events import Cause, DeadlinePassed, SettingsRead, StopWanted
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
@@ -34,21 +31,19 @@ from torpord.core.records import AgentRecord, Entry, HoldReleased, StateTransiti
 from torpord.core.run_history import run_status
 from torpord.core.run_records import RunRecord
 from torpord.core.world import World
-from torpord.host import home as homes
-from torpord.host import listen, processes
+from torpord.host import listen
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
-from torpord.host.lock import HomeLock
-from torpord.host.notify import Notifier
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.log import configure
-from torpord.shell import conditions, record_log
+from torpord.shell import conditions, record_log, start_up
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
 from torpord.shell.leaving import Exit
 from torpord.shell.lookout import Lookout, WallDeadline
 from torpord.shell.opening import opened
 from torpord.shell.spool import Spool
+from torpord.shell.start_up import AGAIN, Ground, Options, Trial, become_again, read_settings
 from torpord.shell.starting import process_started, start_cause
 from torpord.shell.statefile import StateFile, StateKeeper, document
 from torpord.shell.workers import Workers
@@ -59,6 +54,8 @@ from torpord.writer import Writer
 if TYPE_CHECKING:
     from torpord.shell.waking import Waking
 
+__all__ = ["AGAIN", "Daemon", "Options", "become_again", "run"]
+
 log = structlog.get_logger("torpord")
 
 
@@ -66,58 +63,26 @@ log = structlog.get_logger("torpord")
 _IN_STATE_FILE = ("lifecycle", "activity", "process", "cycle", "policy", "runs")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the process was started.
-
-    `settings_named`: somebody named the file, so it must be there. `spawned`: by a client. `new_store`: an unreadable
-    store may be put aside.
-    """
-
-    home: Path
-    settings: Path
-    settings_named: bool = False
-    spawned: bool = False
-    new_store: bool = False
-
-
-async def run(options: Options, settings: config.Settings) -> str:
+async def run(options: Options) -> str:
     """Live one life: returns why it ended. Raises SetupError where it cannot begin."""
     # The world has no cycles. The collector's look at all of it, which with 100,000 agents holds everybody up for a
     # fifth of a second, comes ten times as rarely as by itself.
     gc.set_threshold(700, 10, 100)
-    try:
-        path = socket_path(str(options.home))
-    except Error as error:
-        raise SetupError(wire.EX_CONFIG, str(error)) from error
-    homes.prepare(options.home)
-    listener = listen.inherited(os.environ, os.getpid())
-    notifier = Notifier.from_environment(os.environ, on_failure=_notify_failed)
-    supervisor = _supervisor(listener, notifier)
-    holder = {
-        "pid": os.getpid(),
-        "boot_id": processes.boot_id(),
-        "version": torpor.__version__,
-        "supervisor": supervisor,
-    }
-    lock = await HomeLock.take(options.home, holder)
-    try:
-        async with opened(options.home / wire.STORE_NAME, new_store=options.new_store) as (store, world, runner):
-            listener = listener or listen.own(path)
-            daemon = Daemon(options, settings, lock, listener, store, runner, notifier, supervisor)
-            return await daemon.live(world)
-    finally:
-        lock.release()
+    return await start_up.live(options, _life)
 
 
-def _supervisor(listener: listen.Listener | None, notifier: Notifier) -> str:
-    if sys.platform == "darwin":
-        return "launchd" if listener else "none"
-    return "systemd" if listener or notifier.is_heard else "none"
-
-
-def _notify_failed(error: OSError) -> None:
-    log.warning("service_manager_not_told", error=str(error))
+async def _life(ground: Ground) -> str:
+    options, starts = ground.options, ground.starts
+    settings = ground.settings
+    if settings is None:
+        starts.about_to(f"settings {options.settings.name}")
+        settings = read_settings(options)
+    configure(settings.log_level, settings.log_format)
+    starts.phase("store")
+    starts.about_to(f"store {wire.STORE_NAME}")
+    async with opened(options.home / wire.STORE_NAME, new_store=options.new_store) as (store, world, runner):
+        starts.phase("serving")
+        return await Daemon(ground, settings, ground.door(), store, runner).live(world)
 
 
 class Daemon:
@@ -125,26 +90,24 @@ class Daemon:
 
     def __init__(
         self,
-        options: Options,
+        ground: Ground,
         settings: config.Settings,
-        lock: HomeLock,
         listener: listen.Listener,
         store: Store,
         runner: StoreThread,
-        notifier: Notifier,
-        supervisor: str,
     ) -> None:
-        self._options = options
+        self._options = ground.options
+        self._starts = ground.starts
         self._settings = settings
-        self._lock = lock
+        self._lock = ground.lock
         self._fresh = settings  # read again; in force once that is durable
         self._listener = listener
         self._store = store
         self._runner = runner
-        self._notifier = notifier
-        self._supervisor = supervisor
+        self._notifier = ground.notifier
+        self._supervisor = ground.supervisor
         self._clock = SystemClock()
-        self._identity = Identity(torpor.__version__, os.getpid(), str(options.home), os.getuid())
+        self._identity = Identity(torpor.__version__, os.getpid(), str(self._options.home), os.getuid())
 
     async def live(self, world: World) -> str:
         """Serve until an exit is decided and carried out. Raises SetupError where the start cannot be stored."""
@@ -152,7 +115,7 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             self._holders = Holders(self._writer, tasks)
-            self._server = Server(self._listener, self._desk, tasks)
+            self._server = Server(self._listener, self._identity.uid, tasks, self._connection)
             self._exit = Exit(
                 self._desk, self._server, self._listener, self._spool, self._hooks, self._workers, self._farewell
             )
@@ -182,6 +145,8 @@ class Daemon:
             tasks.start_soon(self._pat, self._notifier.watchdog_interval_s)
         await self._spool.take()
         self._notifier.ready(self._told())
+        if self._desk.trial is not None:
+            tasks.start_soon(self._trial.run)
         return await self._exit.run()
 
     def _build(self, world: World) -> None:
@@ -192,6 +157,7 @@ class Daemon:
         self._desk = Desk(
             self._identity, self._writer, self._store, self._runner, self._tail, self._clock.now, self._reread, usage
         )
+        self._trial = self._desk.trial = Trial(self._starts, self._over)
         self._spool = Spool(self._options.home, self._desk)
         extra = self._extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
         self._hooks = Hooks(lambda: self._settings.hooks, extra)
@@ -209,6 +175,13 @@ class Daemon:
         self._keeper = StateKeeper(StateFile(self._options.home), self._runner, self._state)
         self._lookout = Lookout(self._options.home, self._desk, self._spool, self._keeper, self._check_places)
         self._wall = WallDeadline(self._writer.look_again)
+
+    def _connection(self, number: int, sock: socket.socket, cause: Cause) -> Connection:
+        return Connection(number, sock, self._desk, cause)
+
+    def _over(self) -> None:
+        """Hear that this start lives: nothing is noted any more."""
+        self._desk.trial = None
 
     async def _begin(self, world: World) -> Refusal | None:
         """Record the start; only then is anybody served. Returns why it cannot be stored, if so."""
@@ -284,6 +257,8 @@ class Daemon:
     def perform(self, effects: Sequence[fx.Effect]) -> None:
         """Begin to carry out what was decided."""
         for effect in effects:
+            if self._desk.trial is not None:
+                self._note_risk(effect)
             match effect:
                 case fx.GoDown():
                     self._exit.wanted(effect.reason)
@@ -304,6 +279,15 @@ class Daemon:
                 case fx.UseSettings():
                     self._settings = self._fresh
                     configure(self._fresh.log_level, self._fresh.log_format)
+
+    def _note_risk(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.RunHook() if self._settings.hooks.get(effect.hook):
+                self._trial.about_to(f"hook {effect.hook}")
+            case fx.BeginSteps():
+                run = self._writer.world.runs.live.get(effect.run_id)
+                states = ", ".join(str(step["state"]) for step in effect.steps) or effect.join
+                self._trial.about_to(f"flow {run.flow if run else effect.run_id}, state {states}")
 
     def _wake(self, effect: fx.RunWakeCommand) -> None:
         from torpord.core.agent_events import WakeCommandEnded  # noqa: PLC0415 - it is there: it decided the effect

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run in the foreground, logging to standard error", allow_abbrev=False)
     _common(run)
     run.add_argument("--new-store", action="store_true", help="put an unreadable store aside and begin a new one")
+    run.add_argument("--safe", action="store_true", help="serve safe mode: nothing but what helps to mend")
     run.add_argument("--spawned", action="store_true", help=argparse.SUPPRESS)  # said by the client that starts it
     run.set_defaults(act=_run)
     check = commands.add_parser("check", help="check the home and the settings, and change nothing", allow_abbrev=False)
@@ -97,20 +98,25 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path]:
 def _run(options: argparse.Namespace) -> int:
     _forget_inherited_signals()
     home, path = _places(options)
-    settings = config.load(path, required=options.config is not None)
     from torpord import log  # noqa: PLC0415 - `check` and `--help` do without it
 
-    log.configure(settings.log_level, settings.log_format)
+    log.configure("info", "auto")  # until the settings are read
     # The service manager ends a daemon that hangs with SIGABRT: then the log shows where.
     faulthandler.enable()
     import anyio  # noqa: PLC0415 - likewise
 
-    from torpord.app import Options, run  # noqa: PLC0415 - likewise
+    from torpord.app import AGAIN, Options, become_again, run  # noqa: PLC0415 - likewise
 
     started = Options(
-        home, path, settings_named=options.config is not None, spawned=options.spawned, new_store=options.new_store
+        home,
+        path,
+        settings_named=options.config is not None,
+        spawned=options.spawned,
+        new_store=options.new_store,
+        safe=options.safe,
     )
-    anyio.run(run, started, settings)
+    if anyio.run(run, started) == AGAIN:
+        become_again()
     return wire.EX_OK
 
 

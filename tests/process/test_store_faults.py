@@ -101,7 +101,6 @@ DAMAGES = [
     garbage_in_the_middle,
     truncated,
     zero_length,
-    newer_version,
     of_another_program,
     missing_with_its_wal_left,
     a_world_that_does_not_parse,
@@ -131,6 +130,22 @@ def test_an_unreadable_store_is_named_and_kept_until_told_otherwise(damage, home
         assert Path(told["aside"] + name.removeprefix("torpor.db")).read_bytes() == body
     assert fresh.stop() == 0
     assert_whole(home)
+
+
+@pytest.mark.parametrize("args", [[], ["--new-store"]])
+def test_a_newer_store_is_whole_and_is_left_alone_whatever_it_is_told(home: Path, args: list[str]) -> None:
+    lived_in(home, backup=True)
+    store = home / "torpor.db"
+    newer_version(store)
+    before = store.read_bytes()
+    daemon = RunningDaemon.start(home, args=args, wait=False)
+    assert daemon.wait_gone() == 65
+    said = daemon.log_lines()[-1]["text"]
+    assert f"{store} is a store of version 99" in said
+    assert "upgrade this one" in said
+    assert "--new-store" not in said
+    assert store.read_bytes() == before
+    assert not list(home.glob("*.unreadable.*"))
 
 
 def test_without_a_backup_it_says_so(home: Path) -> None:

@@ -36,6 +36,7 @@ STATUS = {
     "next_wake_ts": type(None),  # where there is no slot
     "resumes_ts": str | None,
     "shadow_run": bool,
+    "safe_mode": type(None),
     "home": str,
     "rss_bytes": int,
     "cpu_s": NUMBER,

@@ -50,6 +50,27 @@ class _Pending:
     change: Change
 
 
+async def receive(sock: socket.socket) -> bytes:
+    """Return what has come, once something has: b"" at the end. Raises PeerGoneError."""
+    await checkpoint()  # who always has more to read would never wait
+    while True:
+        try:
+            return sock.recv(READ_BYTES)
+        except BlockingIOError:
+            await anyio.wait_readable(sock)
+        except OSError as error:
+            raise PeerGoneError(str(error)) from error
+
+
+async def last_words(sock: socket.socket, outlet: Outlet, data: bytes) -> None:
+    """Send what is the last, so that it arrives: unread bytes at close would reset the connection."""
+    await outlet.send(data, limit_s=1)
+    with contextlib.suppress(OSError), anyio.move_on_after(1):
+        sock.shutdown(socket.SHUT_WR)
+        while await receive(sock):
+            pass
+
+
 class Connection:
     """Serves one accepted socket until either side is done."""
 
@@ -90,16 +111,8 @@ class Connection:
     async def refuse(self, name: str, message: str) -> None:
         """Say why there is no service here, and close."""
         with contextlib.suppress(PeerGoneError):  # it need not have waited for it
-            await self._last_words(framing.error(None, Refusal(name, message)))
+            await last_words(self.sock, self._outlet, framing.error(None, Refusal(name, message)))
         self.sock.close()
-
-    async def _last_words(self, data: bytes) -> None:
-        """Send what is the last, so that it arrives: unread bytes at close would reset the connection."""
-        await self._outlet.send(data, limit_s=1)
-        with contextlib.suppress(OSError), anyio.move_on_after(1):
-            self.sock.shutdown(socket.SHUT_WR)
-            while await self._receive():
-                pass
 
     async def _until_gone(self, scope: anyio.CancelScope) -> None:
         """End when a peer that sends no more has got what it waits for, or is gone altogether."""
@@ -114,7 +127,7 @@ class Connection:
 
     async def _read_all(self, start: Callable[..., object]) -> None:
         while not self.ended_sending:
-            data = await self._receive()
+            data = await receive(self.sock)
             self.handling = True
             try:
                 self.ended_sending = not data
@@ -131,20 +144,9 @@ class Connection:
             if self._lines.too_long:
                 await self._over()
 
-    async def _receive(self) -> bytes:
-        await checkpoint()  # who always has more to read would never wait
-        while True:
-            try:
-                return self.sock.recv(READ_BYTES)
-            except BlockingIOError:
-                await anyio.wait_readable(self.sock)
-            except OSError as error:
-                raise PeerGoneError(str(error)) from error
-
     async def _over(self) -> None:
-        message = f"a line is at most {wire.MAX_LINE_BYTES} bytes; this connection is closed, as the next line is lost"
         log.info("refused", name="too_large", cause=self._cause)
-        await self._last_words(framing.error(None, Refusal("too_large", message)))
+        await last_words(self.sock, self._outlet, framing.error(None, framing.TOO_LONG))
         raise PeerGoneError("too_large")
 
     async def _take(self, line: bytes, start: Callable[..., object]) -> None:
@@ -159,6 +161,8 @@ class Connection:
             row = self._admit(request)
             call = Call(self._desk, request.params, self._cause, self.number)
             if row.changes(request.params):
+                if self._desk.trial is not None:
+                    self._desk.trial.about_to(f"request {row.name}")
                 self._held = self._held or row.name == "hold.acquire"
                 self._pending.append(_Pending(request.id, change(row, call)))
                 return
@@ -213,6 +217,8 @@ class Connection:
         if self._out_bytes > above:
             data, self._out, self._out_bytes = b"".join(self._out), [], 0
             await self._outlet.send(data)
+            if self._desk.trial is not None:
+                self._desk.trial.lived()
 
     async def _long(self, request: Request, start: Callable[..., object]) -> None:
         """Answer what takes a task or the store."""

@@ -79,6 +79,18 @@ class Workers(Protocol):
         ...
 
 
+class Trial(Protocol):
+    """The first seconds of a start, until it is known to live."""
+
+    def about_to(self, suspect: str) -> None:
+        """Note a risky thing before it is done."""
+        ...
+
+    def lived(self) -> None:
+        """Hear that somebody got an answer."""
+        ...
+
+
 class Desk:
     """The daemon from a method's point of view."""
 
@@ -106,6 +118,7 @@ class Desk:
         self.agent_watchers: dict[str, list[AgentWatcher]] = {}  # by agent: many of them may time out at once
         self.workers: Workers | None = None
         self.imports = Imports()
+        self.trial: Trial | None = None
         self.draining = ""  # why the daemon is on its way out, once it cannot turn back
         self.drained = anyio.Event()  # set with it: whoever still waits is told
 

@@ -14,6 +14,9 @@ from torpord.core.draft import Refusal
 NO_ID = object()
 """The id of a request that has none: it is applied and not answered."""
 
+TOO_LONG = Refusal(
+    "too_large", f"a line is at most {wire.MAX_LINE_BYTES} bytes; this connection is closed, as the next line is lost"
+)
 # A whole number of more than 64 bits is read as the nearest double; beyond this not every whole number has one.
 _EXACT = 2**53
 

@@ -109,6 +109,7 @@ def _status(call: Call) -> dict[str, Any]:
         "next_wake_ts": report.iso(world.agents.next_wake_ts),
         "resumes_ts": report.resumes_ts(world),
         "shadow_run": world.policy.shadow_run,
+        "safe_mode": None,
         "home": desk.identity.home,
         **desk.usage(),
     }

@@ -6,16 +6,15 @@ import contextlib
 import errno
 import select
 import socket
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
 
 from torpor import wire
-from torpord.control.connection import Connection
-from torpord.control.desk import Desk
+from torpord.core.events import Cause
 from torpord.host import processes
 from torpord.host.listen import Listener
 
@@ -32,14 +31,34 @@ def _printable(program: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in program)
 
 
+class Served(Protocol):
+    """A connection, as the server sees it."""
+
+    number: int
+    sock: socket.socket
+    handling: bool
+    ended_sending: bool
+
+    async def serve(self) -> None:
+        """Serve it until either side is done, and close it."""
+        ...
+
+    async def refuse(self, name: str, message: str) -> None:
+        """Say why there is no service here, and close."""
+        ...
+
+
 class Server:
     """Accepts from one listener and serves every connection in a task of its own."""
 
-    def __init__(self, listener: Listener, desk: Desk, tasks: TaskGroup) -> None:
+    def __init__(
+        self, listener: Listener, uid: int, tasks: TaskGroup, connect: Callable[[int, socket.socket, Cause], Served]
+    ) -> None:
         self._listener = listener
-        self._desk = desk
+        self._uid = uid
         self._tasks = tasks
-        self._connections: dict[int, Connection] = {}
+        self._connect = connect
+        self._connections: dict[int, Served] = {}
         self._count = 0
         self._refusals = 0
         self._accepting = anyio.CancelScope()
@@ -75,16 +94,16 @@ class Server:
     def _begin(self, sock: socket.socket) -> None:
         self._count += 1
         peer = processes.peer(sock)
-        cause: Mapping[str, Any] = {
+        cause: Cause = {
             "source": "client",
             "pid": peer.pid,
             "uid": peer.uid,
             "program": _printable(processes.program(peer.pid)),
         }
-        connection = Connection(self._count, sock, self._desk, cause)
-        if peer.uid not in (0, self._desk.identity.uid):
+        connection = self._connect(self._count, sock, cause)
+        if peer.uid not in (0, self._uid):
             log.warning("refused", name="not_permitted", cause=cause)
-            message = f"this daemon serves uid {self._desk.identity.uid} and root, not uid {peer.uid}"
+            message = f"this daemon serves uid {self._uid} and root, not uid {peer.uid}"
             self._refuse(connection, "not_permitted", message)
         elif self.connections >= wire.MAX_CONNECTIONS:
             log.warning("refused", name="too_many", cause=cause)
@@ -94,20 +113,20 @@ class Server:
             self._connections[connection.number] = connection
             self._tasks.start_soon(self._serve, connection)
 
-    def _refuse(self, connection: Connection, name: str, message: str) -> None:
+    def _refuse(self, connection: Served, name: str, message: str) -> None:
         if self._refusals >= MOST_REFUSALS:
             connection.sock.close()
             return
         self._refusals += 1
         self._tasks.start_soon(self._say_no, connection, name, message)
 
-    async def _say_no(self, connection: Connection, name: str, message: str) -> None:
+    async def _say_no(self, connection: Served, name: str, message: str) -> None:
         try:
             await connection.refuse(name, message)
         finally:
             self._refusals -= 1
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, connection: Served) -> None:
         try:
             await connection.serve()
         except Exception:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # The kernel caps it at net.core.somaxconn (4,096 on current Linux, 128 on macOS): as many as may wait while we start.
 BACKLOG = 4096
-_FIRST_FD = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
-_HANDED_OVER = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+FIRST_FD = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
+HANDED_OVER = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ def inherited(environ: MutableMapping[str, str], pid: int) -> Listener | None:
     None where there is none. Removes LISTEN_* from `environ`, so that no child takes them for its own.
     Raises SetupError 78 where what was handed over is not exactly one listening Unix stream socket with a path.
     """
-    handed = {name: environ.pop(name, "") for name in _HANDED_OVER}
+    handed = {name: environ.pop(name, "") for name in HANDED_OVER}
     if sys.platform == "darwin":
         from torpord.host import macos  # noqa: PLC0415 - on macOS alone
 
@@ -128,7 +128,7 @@ def inherited(environ: MutableMapping[str, str], pid: int) -> Listener | None:
         return None  # none, or meant for the process that started us
     else:
         count = handed["LISTEN_FDS"]
-        fds = list(range(_FIRST_FD, _FIRST_FD + (int(count) if count.isdecimal() else 0)))
+        fds = list(range(FIRST_FD, FIRST_FD + (int(count) if count.isdecimal() else 0)))
     if not fds:
         return None
     if len(fds) != 1:

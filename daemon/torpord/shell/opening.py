@@ -15,7 +15,7 @@ from torpord.core.world import World
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.store.housekeeping import newest_backup
-from torpord.store.store import Store, StoreError, StoreUnreadableError
+from torpord.store.store import Store, StoreError, StoreTooNewError, StoreUnreadableError
 from torpord.store.thread import StoreThread
 
 log = structlog.get_logger("torpord.store")
@@ -49,6 +49,8 @@ async def opened(path: Path, *, new_store: bool) -> AsyncIterator[tuple[Store, W
 def _open(path: Path, *, new_store: bool) -> tuple[Store, World]:
     try:
         return _loaded(path)
+    except StoreTooNewError:
+        raise  # it is whole, and some torpor reads it
     except StoreUnreadableError as error:
         if not new_store:
             raise
@@ -77,7 +79,28 @@ def _put_aside(path: Path) -> Path:
     return aside
 
 
+def problem(path: Path) -> str:
+    """Look whether a store could be opened, and change nothing. Returns what is in the way, "" where nothing is."""
+    if not path.exists():
+        left = path.with_name(f"{path.name}-wal")
+        return f"{path} is gone, but {left.name} with its newest changes is there" if left.exists() else ""
+    try:
+        store = Store(path, read_only=True)
+        try:
+            if store.is_of_this_version():
+                store.load()
+        finally:
+            store.close()
+    except StoreUnreadableError as error:
+        return _told(path, error)
+    except (StoreError, OSError) as error:
+        return str(error)
+    return ""
+
+
 def _told(path: Path, error: StoreUnreadableError) -> str:
+    if isinstance(error, StoreTooNewError):
+        return str(error)
     afresh = "start afresh with `torpord run --new-store`, which keeps the old files"
     backup = newest_backup(path, SystemClock().now().wall_s)
     if backup is None:

@@ -145,6 +145,8 @@ class Spool:
         entries: list[_Entry] = []
         all_read = True
         for name in names:
+            if self._desk.trial is not None:
+                self._desk.trial.about_to(f"{wire.SPOOL_NAME}/{printable(name)}")
             try:
                 entries.append(self._read(name))
             except FileNotFoundError:

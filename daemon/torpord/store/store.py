@@ -6,7 +6,6 @@ cut. What a caller must know: an exception of `commit` does not say that nothing
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from torpord.core.records import Entry
 from torpord.core.runs import Run, Runs
 from torpord.core.world import Holds, Process, World
 from torpord.points import reached
-from torpord.store import codec, migrations, runs
+from torpord.store import codec, making, migrations, runs
 
 VERSION = migrations.TO
 # Replies are kept this long in any case, then until this many newer ones have come (or, in housekeeping, for a day).
@@ -47,6 +46,10 @@ class StoreError(Exception):
 
 class StoreUnreadableError(Exception):
     """The file is there and is not a store this version can read: never replaced in silence."""
+
+
+class StoreTooNewError(StoreUnreadableError):
+    """A newer torpor made it. It is whole: this one leaves it alone, whatever it is asked to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,11 @@ class Page:
 
 
 class Store:
-    """An open store. `number` is that of the last durable batch."""
+    """An open store. `number` is that of the last durable batch. `read_only`: for a look that changes nothing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._db = _open(path)
+        self._db = _open_to_look(path) if read_only else _open(path)
         self.number = 0
 
     def close(self) -> None:
@@ -118,6 +121,10 @@ class Store:
         """Start over with a fresh connection after an error of the disk."""
         self._db.close()
         self._db = _open(self.path)
+
+    def is_of_this_version(self) -> bool:
+        """Whether it has come up to this version's tables: one that was opened to be read may not."""
+        return bool(self._db.execute("PRAGMA user_version").fetchone() == (VERSION,))
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -296,9 +303,7 @@ def _roll_back(db: sqlite3.Connection) -> None:
 def _open(path: Path) -> sqlite3.Connection:
     if not path.exists():
         _create(path)
-    elif path.stat().st_size == 0:
-        # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
-        raise StoreUnreadableError(f"{path} is empty: something truncated it")
+    _refuse_empty(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -312,8 +317,39 @@ def _open(path: Path) -> sqlite3.Connection:
         raise _fault(path, error) from error
     if version != VERSION:
         db.close()
-        newer = "a newer torpor made it: upgrade this one" if version > VERSION else "it is none of torpor's"
-        raise StoreUnreadableError(f"{path} is a store of version {version}, this torpor reads {VERSION}: {newer}")
+        raise _wrong_version(path, version)
+    return db
+
+
+def _refuse_empty(path: Path) -> None:
+    # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
+    if path.stat().st_size == 0:
+        raise StoreUnreadableError(f"{path} is empty: something truncated it")
+
+
+def _wrong_version(path: Path, version: int) -> StoreUnreadableError:
+    told = f"{path} is a store of version {version}, this torpor reads {VERSION}"
+    if version > VERSION:
+        return StoreTooNewError(f"{told}: a newer torpor made it: upgrade this one; nothing was touched")
+    return StoreUnreadableError(f"{told}: it is none of torpor's")
+
+
+def _open_to_look(path: Path) -> sqlite3.Connection:
+    """Open a store without a change to its files. Raises StoreError, or StoreUnreadableError for what is none."""
+    _refuse_empty(path)
+    wal = path.with_name(f"{path.name}-wal")
+    # Reading a write-ahead log takes a file of shared memory, which the next opening ignores. Without a log: no file.
+    mode = "ro" if wal.exists() and wal.stat().st_size else "ro&immutable=1"
+    place = f"{path.absolute().as_uri()}?mode={mode}"
+    db = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        raise _fault(path, error) from error
+    if version != VERSION and version not in migrations.FROM:
+        db.close()
+        raise _wrong_version(path, version)
     return db
 
 
@@ -347,27 +383,7 @@ def _create(path: Path) -> None:
     try:
         for leftover in (fresh, fresh.with_name(f"{fresh.name}-journal")):
             leftover.unlink(missing_ok=True)
-        _fill(fresh)
-        _place(fresh, path)
+        making.fill(fresh, VERSION)
+        making.place(fresh, path)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path} cannot be made: {error}") from error
-
-
-def _fill(path: Path) -> None:
-    db = sqlite3.connect(path, isolation_level=None)
-    try:
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a trimmed ledger gives its space back
-        db.executescript(Path(__file__).with_name("schema.sql").read_text())
-        db.execute(f"PRAGMA user_version = {VERSION}")
-    finally:
-        db.close()
-
-
-def _place(fresh: Path, path: Path) -> None:
-    fresh.chmod(0o600)
-    fresh.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

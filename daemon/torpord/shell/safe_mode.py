@@ -1,0 +1,315 @@
+"""Safe mode: a daemon that serves what helps to mend it, and nothing that may have broken it.
+
+No writer, no hook, no worker, no file that was left for it; the store is read, and never opened to be written. The
+listener stays open all along: whoever connects is told what is wrong, and whoever waits when it is mended is served by
+the next start, which is this very process again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import orjson
+import structlog
+
+import torpor
+from torpor import wire
+from torpord.control.framing import Request
+from torpord.control.ledger import view
+from torpord.control.methods import KEY, find
+from torpord.control.params import RefusedError, check
+from torpord.control.safe import SafeConnection
+from torpord.control.server import Server
+from torpord.core.draft import Refusal
+from torpord.core.events import Cause
+from torpord.core.report import iso
+from torpord.host.clock import SystemClock
+from torpord.host.faults import SetupError
+from torpord.host.resources import raise_descriptor_limit, usage
+from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
+from torpord.shell import opening
+from torpord.shell.start_up import AGAIN, Ground, read_settings
+from torpord.shell.statefile import SCHEMA_VERSION, StateFile
+from torpord.store.store import Store, StoreError, StoreUnreadableError
+
+if TYPE_CHECKING:
+    from torpord.control.calls import Call
+
+log = structlog.get_logger("torpord.safe_mode")
+
+# A disk that was full tells nobody that it has room: then, and only then, a start is tried by the clock.
+TRY_EVERY_S = 60.0
+# Who edits writes often, and each look reads the whole store.
+LOOK_EVERY_S = 1.0
+DEFAULT_LOG_LINES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it is in safe mode. `exit_code`: what the start would have ended with; 0 where it did not fail."""
+
+    text: str
+    exit_code: int = 0
+    suspect: str | None = None
+
+
+async def serve(ground: Ground, reason: Reason) -> str:
+    """Serve until told otherwise: returns "stop", "signal", or AGAIN where the next start is to be tried."""
+    raise_descriptor_limit()
+    mode = SafeMode(ground, reason)
+    log.error("safe_mode", why=reason.text, suspect=reason.suspect, home=str(ground.options.home))
+    return await mode.live()
+
+
+class SafeMode:
+    """One life in safe mode."""
+
+    def __init__(self, ground: Ground, reason: Reason) -> None:
+        self._ground = ground
+        self._home = ground.options.home
+        self._reason = reason
+        self._clock = SystemClock()
+        self._began = self._clock.now()
+        self._file = StateFile(self._home)
+        self._known = _last_known(self._home / wire.STATE_NAME)
+        self._leaving = ""
+        self._left = anyio.Event()
+
+    async def live(self) -> str:
+        """Serve, and go down without silence."""
+        listener, notifier = self._ground.door(), self._ground.notifier
+        self._write_state(os.getpid(), self._known["reason"])
+        async with anyio.create_task_group() as tasks:
+            server = Server(listener, os.getuid(), tasks, self._connection)
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+                tasks.start_soon(server.run)
+                tasks.start_soon(self._hear, signals)
+                tasks.start_soon(self._watch)
+                if self._reason.exit_code == wire.EX_TEMPFAIL:
+                    tasks.start_soon(self._try_again)
+                if notifier.watchdog_interval_s is not None:
+                    tasks.start_soon(self._pat, notifier.watchdog_interval_s)
+                notifier.ready(f"safe mode: {self._reason.text}")
+                await self._left.wait()
+                if not listener.is_inherited:
+                    listener.unlink()
+                    server.accept_waiting()
+                server.stop_accepting()
+                await server.drain()
+            tasks.cancel_scope.cancel()
+        return self._end()
+
+    def _end(self) -> str:
+        if self._leaving == AGAIN:
+            log.info("safe_mode_left", why="the next start is tried")
+            self._ground.hand_on()
+        else:
+            self._ground.notifier.stopping(f"safe mode, {self._leaving}")
+            self._write_state(None, self._leaving)
+        self._ground.starts.ended()
+        return self._leaving
+
+    def _leave(self, reason: str) -> None:
+        self._leaving = self._leaving or reason
+        self._left.set()
+
+    def _connection(self, number: int, sock: Any, cause: Cause) -> SafeConnection:
+        return SafeConnection(number, sock, cause, self._answer)
+
+    # What it answers.
+
+    async def _answer(self, request: Request) -> Mapping[str, Any]:
+        row = find(request.method)
+        if self._leaving:
+            raise RefusedError(Refusal("draining", "the daemon starts anew: ask again, its successor will answer"))
+        match request.method:
+            case "hello" | "status" | "log":
+                if row.before is not None:
+                    row.before(cast("Call", _Said(request.params)))  # of a look, it reads the params alone
+                check(row.name, request.params, row.params)
+            case "reload" | "stop":
+                check(row.name, request.params, {**row.params, "key": KEY})
+            case _:
+                raise RefusedError(self._refusal())
+        return {
+            "hello": self._hello,
+            "status": self._status,
+            "log": lambda: self._log(request.params),
+            "reload": self._reload,
+            "stop": self._stop,
+        }[request.method]()
+
+    def _refusal(self) -> Refusal:
+        mend = "status, log, reload and stop are served; when it is mended: torpor reload"
+        text = f"torpor is in safe mode: {self._reason.text}; {mend}"
+        return Refusal("safe_mode", text, {"reason": self._reason.text, "suspect": self._reason.suspect})
+
+    def _hello(self) -> dict[str, Any]:
+        daemon = {
+            "version": torpor.__version__,
+            "pid": os.getpid(),
+            "started_ts": iso(self._began.wall_s),
+            "generation": self._known["generation"],
+        }
+        state = self._known["current_state"]
+        return {"protocol": wire.PROTOCOL, "daemon": daemon, "state": state, "limits": wire.LIMITS}
+
+    def _status(self) -> dict[str, Any]:
+        known = self._known
+        return {
+            "state": known["current_state"],
+            "since_ts": known["since_ts"],
+            "generation": known["generation"],
+            "pid": os.getpid(),
+            "version": torpor.__version__,
+            "protocol": wire.PROTOCOL,
+            "started_ts": iso(self._began.wall_s),
+            "start_cause": None,
+            "uptime_s": round(self._clock.now().awake_s - self._began.awake_s, 3),
+            "last_activity_ts": known["last_activity_ts"],
+            "wrapper_event_seq": known["wrapper_event_seq"],
+            "ledger_seq": 0,
+            "next": {"state": None, "in_s": None, "at": None, "blocked_by": []},
+            "holds": [],
+            "agents": dict.fromkeys(wire.AGENT_STATUSES, 0),
+            "recovering": {"count": 0, "next_ts": None},
+            "runs": dict.fromkeys(wire.RUN_STATUSES, 0),
+            "sleep": {
+                "last_cycle": known["last_cycle"],
+                "progress": known["sleep_cycle_progress"],
+                "quarantine": known["quarantine"],
+                "next": {"reason": "", "due_ts": None},
+                "debt_s": 0.0,
+            },
+            "supervisor": self._ground.supervisor,
+            "next_wake_ts": known["next_wake_ts"],
+            "resumes_ts": known["resumes_ts"],
+            "shadow_run": False,
+            "home": str(self._home),
+            "safe_mode": self._view(),
+            **usage(),
+        }
+
+    def _view(self) -> dict[str, Any]:
+        since = iso(self._began.wall_s)
+        return {"reason": self._reason.text, "suspect": self._reason.suspect, "since_ts": since}
+
+    def _log(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        after, limit = params.get("after", 0), params.get("limit", DEFAULT_LOG_LINES)
+        try:
+            store = Store(self._home / wire.STORE_NAME, read_only=True)
+            try:
+                page = store.page(after, limit, wire.MAX_PAGE_BYTES // 2, params.get("kinds", ()))
+            finally:
+                store.close()
+        except (StoreError, StoreUnreadableError, OSError) as error:
+            raise RefusedError(self._refusal()) from error
+        newest = max([after, *(line.seq for line in page.lines[-1:])])
+        return {"records": [view(line) for line in page.lines], "next": newest if page.end is None else page.end}
+
+    def _reload(self) -> dict[str, Any]:
+        problem = self._problem()
+        if problem:
+            raise RefusedError(Refusal("conflict", f"{problem}; safe mode goes on"))
+        self._ground.starts.forgive()
+        self._leave(AGAIN)
+        return {"leaving": True, "changed": []}
+
+    def _stop(self) -> dict[str, Any]:
+        self._leave("stop")
+        return {"state": self._known["current_state"]}
+
+    # What it waits for.
+
+    def _problem(self) -> str:
+        """Look whether settings and store can be read now; returns what is wrong."""
+        try:
+            read_settings(self._ground.options)
+        except SetupError as error:
+            return str(error)
+        return opening.problem(self._home / wire.STORE_NAME)
+
+    async def _hear(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            if number != signal.SIGHUP:
+                self._leave("signal")
+                return
+            try:
+                self._reload()
+            except RefusedError as refused:
+                log.warning("still_in_safe_mode", why=refused.refusal.message)
+
+    async def _watch(self) -> None:
+        """Try the next start when what could not be read was changed, and can be read."""
+        if not self._reason.exit_code:
+            return  # nothing that can be read is wrong: somebody has to say that it is mended
+        settings, store = self._ground.options.settings, wire.STORE_NAME
+        wanted = {settings.name, store, f"{store}-wal", LOOK_AGAIN}
+        try:
+            watch = DirectoryWatch(list({self._home, settings.parent}))
+        except OSError as error:
+            log.warning("cannot_watch", error=str(error), otherwise="torpor reload, when it is mended")
+            return
+        try:
+            async for changes in watch.changes():
+                if wanted & {name for _, name in changes}:
+                    if not self._problem():
+                        self._leave(AGAIN)
+                        return
+                    await anyio.sleep(LOOK_EVERY_S)
+        finally:
+            watch.close()
+
+    async def _try_again(self) -> None:
+        await anyio.sleep(TRY_EVERY_S)
+        self._leave(AGAIN)
+
+    async def _pat(self, interval_s: float) -> None:
+        while True:
+            self._ground.notifier.watchdog()
+            await anyio.sleep(interval_s)
+
+    def _write_state(self, pid: int | None, reason: str) -> None:
+        body = {**self._known, "pid": pid, "reason": reason, "supervisor": self._ground.supervisor}
+        try:
+            self._file.write({**body, "safe_mode": self._view() if pid else None})
+        except OSError as error:
+            log.warning("state_file_not_written", error=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    params: Mapping[str, Any]
+
+
+_NOTHING_KNOWN: Mapping[str, Any] = {
+    "schema_version": SCHEMA_VERSION,
+    "current_state": "WAKE",
+    "since_ts": None,
+    "last_activity_ts": None,
+    "wrapper_event_seq": 0,
+    "sleep_cycle_progress": None,
+    "quarantine": None,
+    "shadow_run": False,
+    "generation": 0,
+    "next_wake_ts": None,
+    "recovering": {"count": 0, "next_ts": None},
+    "resumes_ts": None,
+    "last_cycle": None,
+    "reason": "",
+}
+
+
+def _last_known(path: Any) -> dict[str, Any]:
+    """Return what the last life told observers; of what cannot be read, nothing."""
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        found = None
+    known = {**_NOTHING_KNOWN, **(found if isinstance(found, dict) else {})}
+    return known if known["current_state"] in wire.STATES else dict(_NOTHING_KNOWN)

@@ -1,0 +1,190 @@
+"""How a life begins: in this order, so that what goes wrong is told to whoever waits, and closes the door to nobody.
+
+The socket that the service manager holds is taken first, then the home and its lock, then the crash ledger; settings
+and store come behind them. What of those two cannot be read ends a daemon with a socket of its own, whose caller is
+told at once (its settings are read before anything is touched). With an inherited socket the exit would have the
+manager start it again and again while everybody waits: there it serves safe mode instead. So it does, whoever holds
+the socket, behind starts that died one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import structlog
+
+import torpor
+from torpor import wire
+from torpor.errors import Error
+from torpor.home import socket_path
+from torpord import config
+from torpord.host import home as homes
+from torpord.host import listen, processes
+from torpord.host.clock import SystemClock
+from torpord.host.faults import SetupError
+from torpord.host.lock import HomeLock
+from torpord.host.notify import Notifier
+from torpord.shell.starts import Starts
+
+log = structlog.get_logger("torpord")
+
+AGAIN = "again"
+"""The reason of an end behind which the process becomes the next start: `become_again`."""
+# So many deaths in a row before anybody was answered: the next start serves safe mode.
+MOST_DEATHS = 5
+# From READY on, by the awake clock: who has come so far without an answer to give lives, too.
+LIVES_AFTER_S = 10.0
+# What the service manager says to its child, and is taken out of the environment when it is heard.
+_HANDED_OVER = (*listen.HANDED_OVER, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the process was started.
+
+    `settings_named`: somebody named the file, so it must be there. `spawned`: by a client. `new_store`: an unreadable
+    store may be put aside. `safe`: serve safe mode.
+    """
+
+    home: Path
+    settings: Path
+    settings_named: bool = False
+    spawned: bool = False
+    new_store: bool = False
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a start stands on, whatever it becomes.
+
+    `listener`: the inherited one, or None. `settings`: those of a daemon with a socket of its own, read first of all.
+    """
+
+    options: Options
+    settings: config.Settings | None
+    path: str
+    lock: HomeLock
+    listener: listen.Listener | None
+    notifier: Notifier
+    supervisor: str
+    starts: Starts
+    handed_over: Mapping[str, str]
+
+    def door(self) -> listen.Listener:
+        """Return the listener to serve: the inherited one, else one of our own. Raises SetupError."""
+        return self.listener or listen.own(self.path)
+
+    def hand_on(self) -> None:
+        """Leave the environment and the inherited socket as the service manager handed them over."""
+        os.environ.update(self.handed_over)
+        if self.listener is not None:
+            os.set_inheritable(self.listener.sock.fileno(), True)  # noqa: FBT003 - the system's own signature
+
+
+async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> str:
+    """Live one life, or serve safe mode: returns why it ended. Raises SetupError where neither can begin."""
+    try:
+        path = socket_path(str(options.home))
+    except Error as error:
+        raise SetupError(wire.EX_CONFIG, str(error)) from error
+    handed_over = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ}
+    listener = listen.inherited(os.environ, os.getpid())
+    # Without anybody who waits at the door, bad ones are refused before anything is touched.
+    settings = read_settings(options) if listener is None and not options.safe else None
+    homes.prepare(options.home)
+    notifier = Notifier.from_environment(os.environ, on_failure=_notify_failed)
+    supervisor = _supervisor(listener, notifier)
+    boot_id, version = processes.boot_id(), torpor.__version__
+    note = {"pid": os.getpid(), "boot_id": boot_id, "version": version, "supervisor": supervisor}
+    lock = await HomeLock.take(options.home, note)
+    try:
+        now_s = SystemClock().now().wall_s
+        starts = Starts.begin(options.home, version, sys.executable, boot_id, os.getpid(), now_s)
+        ground = Ground(options, settings, path, lock, listener, notifier, supervisor, starts, handed_over)
+        return await _live(ground, life)
+    finally:
+        lock.release()
+
+
+def read_settings(options: Options) -> config.Settings:
+    """Read the settings of a start. Raises SetupError."""
+    return config.load(options.settings, required=options.settings_named)
+
+
+async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]]) -> str:
+    starts = ground.starts
+    verdict = starts.verdict()
+    if verdict is not None:
+        log.error("starts_died", why=str(verdict))
+    if ground.options.safe or starts.deaths >= MOST_DEATHS:
+        starts.phase("safe")
+        text = f"it was started with --safe; {verdict}" if verdict else "it was started with --safe"
+        return await _safe(ground, text if ground.options.safe else str(verdict), starts.suspect)
+    try:
+        reason = await life(ground)
+    except SetupError as error:
+        starts.failed(str(error))
+        if ground.listener is None:
+            raise
+        return await _safe(ground, str(error), exit_code=error.exit_code)
+    starts.ended()
+    return reason
+
+
+async def _safe(ground: Ground, text: str, suspect: str | None = None, exit_code: int = 0) -> str:
+    from torpord.shell import safe_mode  # noqa: PLC0415 - rare
+
+    return await safe_mode.serve(ground, safe_mode.Reason(text, exit_code, suspect))
+
+
+class Trial:
+    """The first seconds of a start: what it is about to do is noted until it is known to live."""
+
+    def __init__(self, starts: Starts, over: Callable[[], None]) -> None:
+        self._starts = starts
+        self._over = over
+        self._lives = anyio.Event()
+
+    def about_to(self, suspect: str) -> None:
+        """Note a risky thing before it is done."""
+        self._starts.about_to(suspect)
+
+    def lived(self) -> None:
+        """Hear that it lives, and do so once."""
+        if not self._lives.is_set():
+            self._lives.set()
+            self._starts.lived(SystemClock().now().wall_s)
+            self._over()
+
+    async def run(self) -> None:
+        """Wait until it lives: for the first answer, or the time that counts as one."""
+        with anyio.move_on_after(LIVES_AFTER_S):
+            await self._lives.wait()
+        self.lived()
+
+
+def become_again() -> None:
+    """Become the next start, in this very process: behind an end for the reason `AGAIN`.
+
+    On macOS nothing is done, and the caller ends: launchd hands its socket over once a process, and starts the next one
+    for whoever waits there. (Not run on the machines this is developed on.)
+    """
+    if sys.platform != "darwin":
+        arguments = [each for each in sys.orig_argv[1:] if each != "--safe"]
+        os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - ourselves
+
+
+def _supervisor(listener: listen.Listener | None, notifier: Notifier) -> str:
+    if sys.platform == "darwin":
+        return "launchd" if listener else "none"
+    return "systemd" if listener or notifier.is_heard else "none"
+
+
+def _notify_failed(error: OSError) -> None:
+    log.warning("service_manager_not_told", error=str(error))

@@ -1,0 +1,280 @@
+"""Safe mode: what it serves, what leads into it, and what leads out again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon_process import RunningDaemon
+from waiting import until
+
+# Hands over a listening socket as systemd does: as descriptor 3, to this very pid.
+HANDED = """
+import os, socket, sys
+path, argv = sys.argv[1], sys.argv[2:]
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(path + ".hand")
+_, fds, _, _ = socket.recv_fds(sock, 1, 1)
+os.dup2(fds[0], 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "torpord.socket"}
+os.execv(sys.executable, [sys.executable, "-m", "torpord", *argv])
+"""
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LISTEN_FDS is systemd's")
+
+
+@contextlib.contextmanager
+def handed_over(home: Path, *args: str) -> Iterator[RunningDaemon]:
+    """A daemon with an inherited socket, which this process goes on holding."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    path = str(home / "torpor.sock")
+    with socket.socket(socket.AF_UNIX) as held, socket.socket(socket.AF_UNIX) as hand:
+        held.bind(path)
+        held.listen(64)
+        hand.bind(path + ".hand")
+        hand.listen(1)
+        launcher = [sys.executable, "-c", HANDED, path]
+        daemon = RunningDaemon.start(home, args=args, launcher=launcher, wait=False)
+        taker, _ = hand.accept()
+        with taker:
+            socket.send_fds(taker, [b"x"], [held.fileno()])
+        daemon.wait_ready()
+        yield daemon
+        daemon.end()
+
+
+def starts(home: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((home / "starts.json").read_text())
+    return body
+
+
+def state_file(home: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((home / "lifecycle_state.json").read_text())
+    return body
+
+
+def is_safe(daemon: RunningDaemon) -> bool:
+    return daemon.call("status").get("safe_mode") is not None
+
+
+def left(daemon: RunningDaemon) -> None:
+    """Wait until the same process serves as ever."""
+
+    def serves() -> bool:
+        with contextlib.suppress(OSError, EOFError):  # between the two there may be nobody who answers
+            status = daemon.ask("status")
+            return "result" in status and status["result"].get("safe_mode") is None
+        return False
+
+    until(serves, what="the next start")
+    assert daemon.process.poll() is None
+    assert daemon.call("hello", protocol=1)["daemon"]["pid"] == daemon.pid
+
+
+def bad_settings(home: Path) -> None:
+    home.mkdir(mode=0o700, exist_ok=True)
+    (home / "torpor.toml").write_text("colour = 'blue'\n")
+
+
+def test_bad_settings_with_an_inherited_socket_are_told_to_everybody(home: Path) -> None:
+    bad_settings(home)
+    with handed_over(home) as daemon:
+        status = daemon.call("status")
+        assert "colour" in status["safe_mode"]["reason"]
+        assert state_file(home)["safe_mode"]["reason"] == status["safe_mode"]["reason"]
+        refused = daemon.ask("event", event="request_arrived")["error"]
+        assert (refused["code"], refused["data"]["name"]) == (-32009, "safe_mode")
+        assert refused["data"]["reason"] == status["safe_mode"]["reason"]
+        assert daemon.ask("hold.list")["error"]["data"]["name"] == "safe_mode"
+        assert daemon.ask("nonsense")["error"]["data"]["name"] == "method_not_found"
+        assert daemon.ask("status", colour=1)["error"]["data"]["name"] == "invalid_params"
+        assert daemon.ask("hello", protocol=9)["error"]["data"]["name"] == "protocol_mismatch"
+        with daemon.connect() as client:
+            client.send_line("{")
+            assert client.read_line()["error"]["data"]["name"] == "parse_error"
+            client.send(b"x" * 2_000_000)
+            assert client.read_line()["error"]["data"]["name"] == "too_large"
+        conflict = daemon.ask("reload")["error"]
+        assert conflict["data"]["name"] == "conflict"
+        assert "colour" in conflict["message"]
+        assert len(starts(home)["starts"]) == 1, "one start, and no more"
+
+
+def test_its_status_is_the_status_and_one_field_more(home: Path) -> None:
+    with RunningDaemon.start(home) as daemon:
+        usual = daemon.call("status")
+        daemon.stop()
+    bad_settings(home)
+    (home / "torpor.sock").unlink(missing_ok=True)
+    with handed_over(home) as daemon:
+        safe = daemon.call("status")
+        assert safe.keys() - {"safe_mode"} == usual.keys() - {"safe_mode"}
+        assert (safe["state"], safe["generation"]) == (usual["state"], usual["generation"])
+        assert daemon.call("log", kinds=["started"])["records"], "the store can be read"
+
+
+def test_mended_settings_lead_out_by_themselves_and_nobody_loses_a_connection(home: Path) -> None:
+    bad_settings(home)
+    (home / "wake.d").mkdir(mode=0o700)
+    event = {"method": "event", "params": {"event": "request_arrived"}}
+    (home / "wake.d" / "a.json").write_text(json.dumps(event))
+    with handed_over(home) as daemon:
+        assert is_safe(daemon)
+        assert (home / "wake.d" / "a.json").exists(), "what was left for the daemon stays"
+        (home / "torpor.toml").write_text("")
+        left(daemon)
+        until(lambda: not (home / "wake.d" / "a.json").exists(), what="the file is taken")
+        until(lambda: starts(home)["starts"] == [], what="the answer counts")
+        assert "safe_mode" not in state_file(home)
+
+
+def test_mended_elsewhere_a_reload_leads_out(home: Path, short_dir: Path) -> None:
+    named = short_dir / "elsewhere.toml"
+    named.write_text("colour = 'blue'\n")
+    with handed_over(home, "--config", str(named)) as daemon:
+        assert is_safe(daemon)
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: "still_in_safe_mode" in daemon.log.read_text(), what="the hangup is heard")
+        named.write_text("")
+        with contextlib.suppress(OSError, EOFError):  # the change was seen, and was faster
+            daemon.ask("reload")
+        left(daemon)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "rubbish", "newer"])
+def test_a_store_that_cannot_be_read_is_served_around_and_left_as_it_is(home: Path, kind: str) -> None:
+    with RunningDaemon.start(home) as daemon:
+        daemon.stop()
+    store = home / "torpor.db"
+    whole = store.read_bytes()
+    if kind == "newer":
+        db = sqlite3.connect(store)
+        db.execute("PRAGMA user_version = 99")
+        db.close()
+    else:
+        store.write_bytes(b"" if kind == "truncated" else b"rubbish" * 1000)
+    before = store.read_bytes()
+    with handed_over(home) as daemon:
+        reason = daemon.call("status")["safe_mode"]["reason"]
+        assert str(store) in reason
+        assert ("upgrade this one" in reason) == (kind == "newer")
+        assert daemon.ask("log")["error"]["data"]["name"] == "safe_mode"
+        assert daemon.ask("reload")["error"]["data"]["name"] == "conflict"
+        assert store.read_bytes() == before
+        assert not [each for each in home.iterdir() if each.name.startswith("torpor.db-")]
+        (home / "tmp" / "mended").write_bytes(whole)
+        (home / "tmp" / "mended").rename(store)
+        left(daemon)
+
+
+@pytest.mark.parametrize(("way", "word"), [("stop", "stop"), ("term", "signal")])
+def test_it_ends_in_order(home: Path, way: str, word: str) -> None:
+    bad_settings(home)
+    with handed_over(home) as daemon:
+        if way == "stop":
+            assert daemon.call("stop") == {"state": "WAKE"}
+        else:
+            daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.wait_gone() == 0
+        found = state_file(home)
+        assert (found["pid"], found["reason"], found["safe_mode"]) == (None, word, None)
+        assert (home / "torpor.sock").exists(), "an inherited socket is the manager's to remove"
+
+
+def test_with_a_socket_of_its_own_it_is_served_when_asked_for(home: Path) -> None:
+    daemon = RunningDaemon.start(home, args=["--safe"])
+    assert daemon.call("status")["safe_mode"]["reason"] == "it was started with --safe"
+    assert daemon.call("reload") == {"leaving": True, "changed": []}
+    left(daemon)
+    assert daemon.stop() == 0
+
+
+def test_bad_settings_with_a_socket_of_its_own_end_the_start(home: Path) -> None:
+    bad_settings(home)
+    for _ in range(7):
+        assert RunningDaemon.start(home, wait=False).wait_gone() == 78
+    (home / "torpor.toml").write_text("")
+    assert not is_safe(RunningDaemon.start(home)), "an end in words is no death"
+
+
+DIES = [sys.executable, "-P", str(Path(__file__).with_name("at_point.py")), "--at", "writer.decided", "kill"]
+
+
+def dies(home: Path, folder: Path, number: int) -> None:
+    place = folder / str(number)
+    place.mkdir()
+    daemon = RunningDaemon.start(home, launcher=[*DIES, "--folder", str(place), "--"], wait=False)
+    assert daemon.wait_gone() == -signal.SIGKILL
+
+
+def test_five_deaths_lead_into_it_and_a_reload_out(home: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        dies(home, tmp_path, number)
+    daemon = RunningDaemon.start(home)
+    told = daemon.call("status")["safe_mode"]
+    assert "died 5 times in a row before it answered" in told["reason"]
+    assert daemon.ask("event", event="request_arrived")["error"]["data"]["name"] == "safe_mode"
+    daemon.call("reload")
+    left(daemon)
+    assert daemon.stop() == 0
+
+
+def test_a_file_that_kills_is_the_suspect(home: Path, tmp_path: Path) -> None:
+    home.mkdir(mode=0o700)
+    (home / "wake.d").mkdir(mode=0o700)
+    event = {"method": "event", "params": {"event": "request_arrived"}}
+    (home / "wake.d" / "poison.json").write_text(json.dumps(event))
+    for number in range(5):
+        place = tmp_path / str(number)
+        place.mkdir()
+        launcher = [*DIES[:-3], "--at", "spool.applied", "kill", "--folder", str(place), "--"]
+        daemon = RunningDaemon.start(home, launcher=launcher, wait=False)
+        assert daemon.wait_gone() == -signal.SIGKILL
+        (home / "wake.d" / "poison.json").write_text(json.dumps(event))
+    daemon = RunningDaemon.start(home)
+    assert daemon.call("status")["safe_mode"]["suspect"] == "wake.d/poison.json"
+    assert (home / "wake.d" / "poison.json").exists()
+
+
+def test_a_start_that_answers_lives_and_what_died_before_it_is_forgotten(home: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        dies(home, tmp_path, number)
+    assert len(starts(home)["starts"]) == 4
+    daemon = RunningDaemon.start(home)
+    until(lambda: starts(home)["starts"] == [], what="the answer counts")
+    assert starts(home)["good"]["interpreter"] == sys.executable
+    daemon.kill()
+    assert starts(home)["starts"] == [], "dead later is not dead at the start"
+
+
+def test_an_end_in_order_before_any_answer_is_no_death(home: Path) -> None:
+    daemon = RunningDaemon.start(home, wait=False)
+    until((home / "lifecycle_state.json").exists, what="the start")
+    os.kill(daemon.pid, signal.SIGTERM)
+    assert daemon.wait_gone() == 0
+    assert starts(home)["starts"] == []
+
+
+def test_the_commands_say_so(home: Path) -> None:
+    bad_settings(home)
+    with handed_over(home):
+
+        def torpor(*words: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "torpor", *words, "--home", str(home)]
+            return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+        assert torpor("status").returncode == 0
+        assert json.loads(torpor("status", "--json").stdout)["safe_mode"]["suspect"] is None
+        refused = torpor("wake")
+        assert refused.returncode == 69
+        assert "torpor is in safe mode" in refused.stderr
