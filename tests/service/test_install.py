@@ -297,3 +297,15 @@ def test_an_interpreter_that_is_gone_is_told_and_another_serves_who_waited(machi
     assert machine.show("torpord.socket", "ActiveState") == ["active"]
     machine.torpor("service", "install")
     assert waiting.look("status")["home"] == HOME
+
+
+def test_stop_and_start_know_the_units_by_name(machine: Machine) -> None:
+    home = f"/home/{USER}/work"
+    machine.torpor("service", "install", "--home", home)
+    machine.torpor("wake", "--home", home)
+    machine.torpor("stop", "--home", home)
+    doors = ("torpord-work.socket", "torpord-work.path")
+    assert [machine.show(unit, "ActiveState") for unit in doors] == [["inactive"], ["inactive"]]
+    machine.torpor("start", "--home", home)
+    assert [machine.show(unit, "ActiveState") for unit in doors] == [["active"], ["active"]]
+    assert machine.caller(home).look("status")["supervisor"] == "systemd"

@@ -19,6 +19,8 @@ from torpor.link import Link
 if TYPE_CHECKING:
     import argparse
 
+# Who holds the socket while the daemon is down, and starts it when somebody connects.
+_MANAGERS = ("systemd", "launchd")
 _LOOK_EVERY_S = 0.02
 # The lock is released before the very last steps of the process's end.
 _AFTER_LOCK_S = 1.0
@@ -30,16 +32,28 @@ def start(args: argparse.Namespace) -> int:
     place = talk.Place(directory, homes.socket_path(directory))
     was_up = presence.is_up(directory)
     known = presence.last_known(directory)
-    if not was_up and known is not None and known.get("supervisor") == "systemd":
-        service_manager.start_units()
+    if not was_up and known is not None and known.get("supervisor") in _MANAGERS:
+        service_manager.start_units(directory)
     talker = talk.Talk(place, when_down="insist")
+    deadline = Deadline(args.timeout)
     with contextlib.closing(Link(place)) as link:
-        link.run(talker, talker.reach(), Deadline(args.timeout))
+        link.run(talker, talker.reach(), deadline)
+        _await(directory, deadline)
     with Client(directory, timeout=args.timeout) as client:
         found = client.status()
     said = "is up already" if was_up else "is up"
     show.say(args, f"torpord {said}: {found['state']}, pid {found['pid']}", {"was_up": was_up, **found})
     return wire.EX_OK
+
+
+def _await(home: str, deadline: Deadline) -> None:
+    """Wait for the daemon itself: the socket that took the connection may be its service manager's. Raises Timeout."""
+    try:
+        while not presence.is_up(home):
+            deadline.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        said = f"the service manager took the connection, and no daemon has come up in {home}"
+        raise errors.Timeout(f"{said}: `torpor service status`, and its journal, say why") from None
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -117,8 +131,8 @@ def _stopped(client: Client, timeout_s: float) -> dict[str, Any]:
     done = client.stop()
     client.close()
     known = presence.last_known(client.home)
-    if known is not None and known.get("supervisor") == "systemd":
-        service_manager.stop_units()  # at once: the next connection to its socket would start another daemon
+    if known is not None and known.get("supervisor") in _MANAGERS:
+        service_manager.stop_units(client.home)  # at once: the next connection to its socket would start another daemon
     try:
         while presence.is_up(client.home):
             deadline.sleep(_LOOK_EVERY_S)

@@ -1,0 +1,215 @@
+"""Against a systemctl that remembers what it was told: whatever fails in between, the next install completes it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from torpor import wire
+from torpor.service import files, look, markers, names, running, systemd, uninstall
+from torpor.service.install import install
+from torpor.service.running import Ran
+from torpor.service.wrong import Wrong
+
+
+class Systemd:
+    """Answers for systemctl: units are there once their files are; `fails` is the word that does not work."""
+
+    def __init__(self, directory: pathlib.Path, socket: str) -> None:
+        self.directory, self.socket = directory, socket
+        self.enabled: set[str] = set()
+        self.active: set[str] = set()
+        self.called: list[str] = []
+        self.fails = ""
+
+    def run(self, argv: Sequence[str], *_: object) -> Ran:
+        if argv[0] != "systemctl":
+            return Ran(0, "", "")  # the daemon's own check
+        words = [word for word in argv[1:] if not word.startswith("-")]
+        verb, units = words[0] if words else "--version", words[1:]
+        self.called.append(verb)
+        if verb == self.fails:
+            return Ran(1, "", f"no {verb} today")
+        match verb:
+            case "show":
+                return Ran(0, "\n".join(map(self._shown, argv[3:-2])), "")
+            case "enable":
+                self.enabled |= set(units)
+            case "disable":
+                self.enabled -= set(units)
+            case "start" | "restart":
+                self.active |= set(units)
+            case "stop":
+                self.active -= set(units)
+            case "--version":
+                return Ran(0, "systemd 252 (252)\n", "")
+        return Ran(0, "", "")
+
+    def _shown(self, unit: str) -> str:
+        there = (self.directory / unit).exists()
+        listen = f"Listen={self.socket} (Stream)\n" if unit.endswith(".socket") else ""
+        load, active = "loaded" if there else "not-found", "active" if unit in self.active else "inactive"
+        enabled = "enabled" if unit in self.enabled else "disabled"
+        return f"LoadState={load}\nActiveState={active}\nUnitFileState={enabled}\nNeedDaemonReload=no\n{listen}"
+
+
+@pytest.fixture
+def place(short_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> names.Place:
+    monkeypatch.setenv("HOME", str(short_dir))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_dir))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (short_dir / "systemd").mkdir()
+    (short_dir / "systemd" / "private").touch()
+    return names.place(f"{short_dir}/work", system=False, platform="linux")
+
+
+@pytest.fixture
+def manager(place: names.Place, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    made = Systemd(pathlib.Path(place.directory), place.socket)
+    monkeypatch.setattr(running, "run", made.run)
+    monkeypatch.setattr(systemd, "is_here", lambda: True)
+    return made
+
+
+def there(place: names.Place) -> list[str]:
+    folder = pathlib.Path(place.directory)
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def is_whole(place: names.Place) -> bool:
+    found = look.look(place)
+    return found.problems == () and {unit.judged for unit in found.units} == {"ours"}
+
+
+@pytest.mark.parametrize("verb", ["daemon-reload", "enable", "start", "show"])
+def test_what_systemd_refuses_is_told_and_completed_by_the_next(
+    place: names.Place, manager: Systemd, verb: str
+) -> None:
+    manager.fails = verb
+    with pytest.raises(Wrong, match=f"no {verb} today") as caught:
+        install(place)
+    assert caught.value.status == 69
+    manager.fails = ""
+    install(place)
+    assert is_whole(place)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_full_disk_leaves_whole_files_and_the_next_completes_it(
+    place: names.Place, manager: Systemd, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The fourth file is the record."""
+    left, fsync = [at], os.fsync
+
+    def full(fd: int) -> None:
+        name = pathlib.Path(f"/proc/self/fd/{fd}").readlink().name
+        left[0] -= name.endswith(".torpor-new")
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        install(place)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert not [name for name in there(place) if name.endswith("-new")]
+    assert {markers.judged(f"{place.directory}/{name}", None) for name in there(place)} <= {"ours"}
+    install(place)
+    assert is_whole(place)
+    uninstall.uninstall(place)
+    assert there(place) == []
+    assert (manager.enabled, manager.active) == (set(), set())
+
+
+def test_nothing_is_written_where_one_file_is_not_ours(place: names.Place, manager: Systemd) -> None:
+    folder = pathlib.Path(place.directory)
+    folder.mkdir(parents=True)
+    (folder / place.files[2]).write_text("[Path]\n")
+    with pytest.raises(Wrong, match="nothing was written"):
+        install(place)
+    assert there(place) == [place.files[2]]
+    assert "daemon-reload" not in manager.called
+    install(place, force=True)
+    assert (folder / f"{place.files[2]}.before-torpor.1").read_text() == "[Path]\n"
+    assert is_whole(place)
+
+
+def test_a_daemon_that_runs_is_never_restarted_behind_anybodys_back(place: names.Place, manager: Systemd) -> None:
+    install(place)
+    manager.active.add(place.files[0])
+    _age(place)
+    manager.called.clear()
+    told = {line.word: line.text for line in install(place)}
+    assert "torpor restart" in told["running"]
+    assert not {"stop", "restart"} & set(manager.called)
+    assert is_whole(place)
+
+
+def test_a_socket_that_changed_is_opened_anew_where_nobody_is_served(place: names.Place, manager: Systemd) -> None:
+    install(place)
+    _age(place)
+    manager.called.clear()
+    install(place)
+    assert "restart" in manager.called
+
+
+def _age(place: names.Place) -> None:
+    """Make all units those of another version."""
+    for name in place.files:
+        path = pathlib.Path(place.directory, name)
+        body = path.read_text().split("\n", 1)[1] + "# as it was\n"
+        path.write_text(markers.line("0.0.1", place.home, place.unit, body) + "\n" + body)
+        assert markers.judged(str(path), None) == "ours"
+
+
+def test_the_record_is_a_hint(place: names.Place, manager: Systemd) -> None:
+    install(place)
+    record = pathlib.Path(place.home, "service.json")
+    found = json.loads(record.read_text())
+    assert (found["unit"], found["manager"], found["home"]) == (place.unit, "systemd-user", place.home)
+    assert [pathlib.Path(path).name for path in found["files"]] == list(place.files)
+    victim = pathlib.Path(place.home, "victim")
+    victim.touch()
+    record.write_text(json.dumps(found | {"files": {str(victim): "0"}, "unit": "ssh"}))
+    uninstall.uninstall(place)
+    assert victim.exists()
+    assert there(place) == []
+    assert not record.exists()
+
+
+def test_a_name_that_serves_another_home_is_refused(
+    place: names.Place, manager: Systemd, short_dir: pathlib.Path
+) -> None:
+    install(place)
+    other = names.place(f"{short_dir}/other", system=False, name="work", platform="linux")
+    with pytest.raises(Wrong, match=f"serves {place.home}: choose another with --name") as caught:
+        install(other)
+    assert caught.value.status == wire.EX_DATAERR
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_without_a_manager_it_says_what_there_is_instead(
+    place: names.Place, manager: Systemd, monkeypatch: pytest.MonkeyPatch, short_dir: pathlib.Path, *, is_here: bool
+) -> None:
+    monkeypatch.setattr(systemd, "is_here", lambda: is_here)
+    (short_dir / "systemd" / "private").unlink()
+    wanted = "loginctl enable-linger" if is_here else "the client starts torpord by itself"
+    with pytest.raises(Wrong, match=wanted) as caught:
+        install(place)
+    assert caught.value.status == 69
+    assert there(place) == []
+
+
+def test_what_is_put_aside_never_takes_another_ones_place(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x"
+    asides: list[str] = []
+    keep: Callable[[str], str] = files.put_aside
+    for text in "ab":
+        path.write_text(text)
+        asides.append(keep(str(path)))
+    assert [pathlib.Path(aside).read_text() for aside in asides] == ["a", "b"]
