@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torpor import wire
-from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject
+from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject, units
 from torpor.doctor.rows import FINDINGS, Check, Row
 from torpor.errors import Error
 
@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     *places.CHECKS,
     *answering.CHECKS,
     *stored.CHECKS,
+    *units.CHECKS,
     *clocks.CHECKS,
     *starts.CHECKS,
     *leftovers.CHECKS,
