@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from waiting import until
 
 if TYPE_CHECKING:
@@ -40,6 +38,7 @@ def test_it_lives_a_whole_life_by_itself_and_is_woken_by_connecting(seat: Seat) 
     told = seat.state_file()
     assert (told["current_state"], told["generation"]) == ("HIBERNATION", first["generation"])
     assert seat.show("torpord.service", "NRestarts") == {"NRestarts": "0"}
+    assert seat.systemctl("list-jobs").startswith("No jobs"), "it stays down"
     again = seat.caller.look("status")
     assert (again["state"], again["start_cause"]) == ("WAKE", "connect")
     assert again["generation"] == first["generation"] + 1
@@ -82,13 +81,25 @@ def test_started_by_hand(seat: Seat) -> None:
     assert "WAKE" in seat.show("torpord.service", "StatusText")["StatusText"]
 
 
-@pytest.mark.parametrize("seat", ["system"], indirect=True)
-def test_many_lives_in_a_row_meet_no_limit(seat: Seat) -> None:
-    """Five starts in ten seconds are what systemd allows by default."""
-    for generation in range(1, 8):
-        assert seat.caller.look("status")["generation"] == generation
-        seat.hibernate()
-    assert seat.show("torpord.path", "ActiveState", "Result") == {"ActiveState": "active", "Result": "success"}
+def test_of_two_ways_at_once_the_one_who_waits_is_the_cause(seat: Seat) -> None:
+    seat.systemctl("stop", "torpord.path")
+    seat.place("wake.signal")
+    seat.place("wake.d/a.json", json.dumps({"method": "event", "params": {"event": "heartbeat_refresh"}}))
+    assert seat.caller.look("status")["start_cause"] == "connect"
+    until(lambda: not seat.has("wake.signal") and not seat.has("wake.d/a.json"), what="the files taken, too")
+
+
+def test_after_each_end_the_next_start_says_what_it_was_for(seat: Seat) -> None:
+    seat.caller.event()
+    seat.caller.ask("stop")
+    seat.wait_down()
+    assert seat.caller.look("status")["start_cause"] == "connect"
+    seat.systemctl("restart", "torpord.service")
+    assert seat.caller.look("status")["start_cause"] == "manual"
+    seat.systemctl("stop", "torpord.service")
+    seat.place("wake.signal")
+    until(lambda: not seat.has("wake.signal"), what="wake.signal taken")
+    assert seat.caller.look("status")["start_cause"] == "wake.signal"
 
 
 def test_a_reload_reads_the_settings_again(seat: Seat) -> None:
