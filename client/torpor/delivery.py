@@ -22,8 +22,8 @@ class Delivery:
     """What became of an event; in each case it is durable and will not be lost.
 
     `how` is "sent" (the daemon has applied it, and is in `state`), "queued" (it was left in `wake.d/`, and the daemon
-    has taken it or been started, or `note` says why not) or "stopped" (it lies in `wake.d/` until somebody runs
-    `torpor start`). `note` says the same in one line, for people.
+    has taken it or been started, or `note` says why not: it is in safe mode, say) or "stopped" (it lies in `wake.d/`
+    until somebody runs `torpor start`). `note` says the same in one line, for people.
     """
 
     how: Literal["sent", "queued", "stopped"]
@@ -54,12 +54,17 @@ def send(
             reply: dict[str, Any] = link.run(talker, talker.ask(calls.event(event, key, None)), deadline)
         except Down:
             return _leave(place, event, key, deadline)
+        except Refused as refusal:
+            if refusal.name != "safe_mode":
+                raise
+            # It takes nothing in until it is mended: that is not the sender's trouble.
+            _drop(place, event, key)
+            return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: torpor is in safe mode: torpor doctor")
     return Delivery("sent", reply["state"], f"sent: {reply['state']}")
 
 
 def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -> Delivery:
-    _refuse_bad(event, key)
-    path = spool.drop(place.home, "event", {"event": event, "key": key or calls.new_key()})
+    path = _drop(place, event, key)
     try:
         if _was_taken(place, path, deadline):
             return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: the daemon, which is up, has taken it")
@@ -75,6 +80,12 @@ def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -
             # Not the sender's trouble: the event is safe, and whoever starts the daemon next delivers it.
             return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}, and the daemon did not come up: {error}")
     return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: the daemon is starting")
+
+
+def _drop(place: talk.Place, event: str, key: str | None) -> str:
+    """Leave the event in `wake.d/`, and return the path of its file. Raises as `send`."""
+    _refuse_bad(event, key)
+    return spool.drop(place.home, "event", {"event": event, "key": key or calls.new_key()})
 
 
 def _was_taken(place: talk.Place, path: str, deadline: Deadline) -> bool:

@@ -147,3 +147,16 @@ def test_send_is_the_function_whatever_was_imported_before() -> None:
     import torpor.cli.events
 
     assert callable(torpor.send)
+
+
+def test_a_daemon_in_safe_mode_finds_it_when_it_is_mended(home: pathlib.Path, starts: list[str]) -> None:
+    def refuse(visitor: Visitor) -> None:
+        visitor.refuse(visitor.request()["id"], "safe_mode", reason="settings")
+
+    with FakeDaemon(home, refuse, refuse):
+        done = torpor.send("wake_signal", key="k", home=home)
+        with pytest.raises(Refused, match="key"):
+            torpor.send("wake_signal", key="\n", home=home)
+    assert (done.how, done.note) == ("queued", "queued in wake.d: torpor is in safe mode: torpor doctor")
+    assert _left(home) == [{"event": "wake_signal", "key": "k"}]
+    assert starts == []

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -145,3 +146,14 @@ def test_a_marker_tells_what_was_written_from_what_was_changed(tmp_path: pathlib
     path.unlink()
     path.symlink_to(tmp_path / "gone")
     assert markers.judged(str(path), text) == "foreign", "a link that leads nowhere is still somebody's"
+
+
+def test_every_shipped_file_goes_into_the_wheel() -> None:
+    """A checkout has them where they lie; what is installed finds them in the package."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        included = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included.pop("systemd") == "torpor/units"
+    assert included == {f"launchd/{path.name}": f"torpor/units/{path.name}" for path in (ROOT / "launchd").iterdir()}
+    assert texts.shipped("torpord.service")
+    with pytest.raises(AssertionError, match="not in this installation"):
+        texts.shipped("torpord.timer.no")
