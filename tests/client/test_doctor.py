@@ -166,7 +166,8 @@ SAFE = {"starts": _die, "home": _open_home, "socket_path": _leave_socket, "lefto
 
 
 def test_what_fix_mends_is_all_here() -> None:
-    others = {"safe_mode", "units"}  # they need a daemon, below, and a service manager, in tests/service
+    # They need a daemon, a service manager (tests/service), and a backup.
+    others = {"safe_mode", "units", "store"}
     assert set(SAFE) | others == {check.id for check in report.CHECKS if check.fix is not None}
 
 
@@ -208,7 +209,12 @@ def _store(path: pathlib.Path, version: int) -> None:
     db.close()
 
 
-def test_a_damaged_store_is_serious_and_its_line_puts_the_backup_there(home: pathlib.Path, torpor: Torpor) -> None:
+@pytest.mark.parametrize(
+    "mend_store", [lambda _h, _t, row: _mend(row), lambda _h, t, _r: t("doctor", "--fix")], ids=["line", "fix"]
+)
+def test_a_damaged_store_is_serious_and_both_ways_put_the_backup_there(
+    home: pathlib.Path, torpor: Torpor, mend_store: Any
+) -> None:
     _store(home / "torpor.db", 3)
     assert _report(torpor)[2]["store"]["severity"] == "ok"
     (home / "backups").mkdir()
@@ -216,11 +222,43 @@ def test_a_damaged_store_is_serious_and_its_line_puts_the_backup_there(home: pat
     with (home / "torpor.db").open("r+b") as file:
         file.seek(8192)
         file.write(b"\xff" * 60_000)
-    status, _, rows = _report(torpor, "--fix")
-    assert (status, rows["store"]["severity"]) == (1, "serious")
-    _mend(rows["store"])
+    status, _, rows = _report(torpor)
+    assert (status, rows["store"]["severity"], rows["store"]["fix"]) == (1, "serious", "would")
+    mend_store(home, torpor, rows["store"])
     assert _report(torpor)[2]["store"]["severity"] == "ok"
-    assert (home / "unreadable.1" / "torpor.db").exists()
+    assert (home / "torpor.db").read_bytes() == (home / "backups" / "torpor-20260101T000000Z.db").read_bytes()
+    assert b"\xff" * 60_000 in (home / "unreadable.1" / "torpor.db").read_bytes()
+    assert not (home / "torpor.db.draft").exists()
+
+
+def test_the_newest_backup_that_is_good_is_taken(home: pathlib.Path, torpor: Torpor) -> None:
+    (home / "backups").mkdir()
+    for number, version in (1, 3), (2, 3), (3, 99):
+        _store(home / "backups" / f"torpor-2026010{number}T000000Z.db", version)
+        os.utime(home / "backups" / f"torpor-2026010{number}T000000Z.db", (number, number))
+    (home / "backups" / "torpor-20260104T000000Z.db").write_bytes(b"cut short")
+    (home / "torpor.db").write_bytes(b"this is no store, and was never one")
+    status, told, rows = _report(torpor, "--fix")
+    assert (told["fixed"], rows["store"]["severity"]) == (["store"], "ok")
+    assert "torpor-20260102T000000Z.db in its place: what came after" in rows["store"]["found"]
+    assert status == 0
+
+
+def test_without_a_backup_a_damaged_store_is_put_aside_and_nothing_of_it_is_lost(
+    home: pathlib.Path, torpor: Torpor
+) -> None:
+    (home / "torpor.db").write_bytes(b"this is no store, and was never one")
+    status, told, _ = _report(torpor, "--fix")
+    assert (status, told["fixed"]) == (0, ["store"])
+    assert not (home / "torpor.db").exists()
+    assert (home / "unreadable.1" / "torpor.db").read_bytes() == b"this is no store, and was never one"
+
+
+def test_a_newer_store_is_never_touched(home: pathlib.Path, torpor: Torpor) -> None:
+    _store(home / "torpor.db", 99)
+    before = (home / "torpor.db").read_bytes()
+    assert _report(torpor, "--fix")[1]["fixed"] == []
+    assert (home / "torpor.db").read_bytes() == before
 
 
 @pytest.mark.parametrize(("version", "severity"), [(99, "serious"), (2, "note"), (3, "ok")])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shlex
+import shutil
 import sqlite3
 import time
 import urllib.parse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from torpor import wire
 from torpor.doctor.places import is_down, size
@@ -50,6 +54,7 @@ class StoreFacts:
     unread: str = ""
     cycle: dict[str, Any] | None = None
     backup: str = ""
+    damaged: bool = False
 
 
 def look_at_store(subject: Subject) -> StoreFacts:
@@ -61,7 +66,8 @@ def look_at_store(subject: Subject) -> StoreFacts:
     except (FileNotFoundError, NotADirectoryError):
         return StoreFacts(path, there=False, backup=backup)
     reads = subject.installed.store
-    if subject.up:
+    is_safe = bool(subject.status and subject.status.get("safe_mode"))  # then it has the store not open
+    if subject.up and not is_safe:
         cycle = subject.status["sleep"]["last_cycle"] if subject.status else None
         why = "a daemon has it open, and nobody else may read it meanwhile"
         return StoreFacts(path, True, found.st_size, None, reads, None, why, cycle, backup)  # noqa: FBT003 - the field says it
@@ -69,20 +75,23 @@ def look_at_store(subject: Subject) -> StoreFacts:
         why = "the last daemon did not close it, the next one brings it in order"
         return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
     if found.st_size == 0:  # SQLite takes it for a new database; a store is never empty
-        return StoreFacts(path, True, 0, None, reads, "it is empty: something truncated it", "", None, backup)  # noqa: FBT003 - likewise
-    version, checked = read(path)
+        why = "it is empty: something truncated it"
+        return StoreFacts(path, True, 0, None, reads, why, "", None, backup, True)  # noqa: FBT003 - likewise
+    version, checked, damaged = read(path)
     now = os.lstat(path)
-    if (now.st_ino, now.st_size, now.st_mtime_ns) != (found.st_ino, found.st_size, found.st_mtime_ns) or not is_down(
-        subject.home
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (found.st_ino, found.st_size, found.st_mtime_ns) or not (
+        is_safe or is_down(subject.home)
     ):
         why = "a daemon came up meanwhile"
         return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
     unread = "" if checked is not None else f"reading all of it takes longer than {_CHECK_S:g} s"
-    return StoreFacts(path, True, found.st_size, version, reads, checked, unread, None, backup)  # noqa: FBT003 - likewise
+    return StoreFacts(path, True, found.st_size, version, reads, checked, unread, None, backup, damaged)  # noqa: FBT003 - likewise
 
 
-def read(path: str) -> tuple[int | None, str | None]:
-    """Return a store's version and what SQLite says of it: "ok", what is wrong, or None where there was no time.
+def read(path: str) -> tuple[int | None, str | None, bool]:
+    """Return a store's version, what SQLite says of it ("ok", what is wrong, None: no time), and whether it is damaged.
+
+    What may not be opened or read is not damaged.
 
     Opened as immutable: no lock is taken and no file made, so it is for a store that nobody uses.
     """
@@ -90,18 +99,18 @@ def read(path: str) -> tuple[int | None, str | None]:
     try:
         db = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error as error:
-        return None, str(error)
+        return None, str(error), False
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         db.set_progress_handler(lambda: time.monotonic() > end_s, _INSTRUCTIONS_A_LOOK)
         found = [row[0] for row in db.execute("PRAGMA quick_check(5)")]
     except sqlite3.OperationalError as error:
-        return None, None if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT else str(error)
+        return None, None if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT else str(error), False
     except sqlite3.Error as error:
-        return None, str(error)
+        return None, str(error), True
     finally:
         db.close()
-    return version, "; ".join(found)
+    return version, "; ".join(found), found != ["ok"]
 
 
 def judge_store(facts: StoreFacts) -> Row:
@@ -114,7 +123,8 @@ def judge_store(facts: StoreFacts) -> Row:
         return row or Row("store", looked_at, f"{told}, not looked at: {facts.unread}", "note")
     if facts.checked != "ok":
         found = f"{told}, cannot be read: {facts.checked}"
-        return Row("store", looked_at, found, "serious", "no daemon can start with it", _way_back(facts))
+        fix: Literal["would"] | None = "would" if facts.damaged else None
+        return Row("store", looked_at, found, "serious", "no daemon can start with it", _way_back(facts), fix)
     if facts.reads is not None and facts.version is not None and facts.version > facts.reads:
         found = f"{told}, has version {facts.version}; this installation reads up to {facts.reads}"
         means = "a newer torpor made it, and this one does not start with it"
@@ -143,11 +153,55 @@ def _way_back(facts: StoreFacts) -> str:
     home = os.path.dirname(facts.path)
     if not facts.backup:
         return f"torpord run --new-store --home {shlex.quote(home)}"
+    store, kept = shlex.quote(facts.path), shlex.quote(_aside(home))
+    return f"mkdir {kept} && mv {store}* {kept} && cp {shlex.quote(facts.backup)} {store}"
+
+
+def _aside(home: str) -> str:
+    """Return a name under which nothing was kept yet."""
     number = 1
     while os.path.lexists(aside := os.path.join(home, f"unreadable.{number}")):
         number += 1
-    store, kept = shlex.quote(facts.path), shlex.quote(aside)
-    return f"mkdir {kept} && mv {store}* {kept} && cp {shlex.quote(facts.backup)} {store}"
+    return aside
+
+
+def _mend_store(subject: Subject) -> str:
+    """Keep the damaged store aside, all files of it, and put the newest good backup in its place.
+
+    Without one the next start begins a new store. The backup comes by one rename: a daemon in safe mode, which looks
+    whenever something changes here, sees the old file or the new one.
+    """
+    path = subject.path(wire.STORE_NAME)
+    with contextlib.ExitStack() as held:
+        if is_down(subject.home):
+            lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            held.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        reads = subject.installed.store
+        good = next((each for each in backups(path) if _is_good(each, reads)), "")
+        draft = subject.path(f"{wire.STORE_NAME}.draft")
+        if good:
+            shutil.copyfile(good, draft)
+            os.chmod(draft, 0o600)
+            with open(draft, "rb") as file:
+                os.fsync(file.fileno())
+        aside = _aside(subject.home)
+        os.mkdir(aside, 0o700)
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):  # mostly they are not there
+                os.rename(f"{path}{suffix}", os.path.join(aside, f"{wire.STORE_NAME}{suffix}"))
+        if not good:
+            os.rename(path, os.path.join(aside, wire.STORE_NAME))
+            return f"put the store aside in {aside}: there is no good backup, the next start begins a new one"
+        os.link(path, os.path.join(aside, wire.STORE_NAME))
+        os.replace(draft, path)
+    made = datetime.fromtimestamp(os.stat(good).st_mtime).astimezone().isoformat(timespec="seconds")
+    return f"put the store aside in {aside}, and {good} in its place: what came after {made} is lost"
+
+
+def _is_good(backup: str, reads: int | None) -> bool:
+    version, checked, _ = read(backup)
+    return checked == "ok" and version is not None and (reads is None or version <= reads)
 
 
 def backups(store: str) -> list[str]:
@@ -241,7 +295,7 @@ def judge_backup(facts: BackupFacts) -> Row:
 
 CHECKS = (
     Check("settings", lambda subject: judge_settings(subject.path(wire.SETTINGS_NAME), subject.checked)),
-    Check("store", lambda subject: judge_store(look_at_store(subject))),
+    Check("store", lambda subject: judge_store(look_at_store(subject)), _mend_store),
     Check("space", lambda subject: judge_space(look_at_space(subject))),
     Check("backup", lambda subject: judge_backup(look_at_backup(subject))),
 )
