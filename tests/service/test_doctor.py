@@ -101,3 +101,19 @@ def test_a_drop_in_that_brings_a_start_limit_is_serious_and_its_line_takes_it_aw
     assert rows["limits"]["mend"] == f"rm {drop_in} && systemctl --user daemon-reload"
     ann(box, rows["limits"]["mend"])
     assert doctor(box)[0] == 0
+
+
+def test_fix_brings_a_daemon_out_of_safe_mode_with_its_backup(box: boxes.Box) -> None:
+    """The socket is the manager's: with a damaged store somebody is told so, and served again when it is mended."""
+    ann(box, "systemctl --user stop torpord.service")
+    Caller(box.path(f"{HOME}/torpor.sock")).look("status")
+    ann(box, "systemctl --user stop torpord.service")
+    name = "torpor-20260101T000000Z.db"
+    ann(box, f"cd {HOME}; mkdir -p backups; cp torpor.db backups/{name}; echo no store > torpor.db")
+    assert Caller(box.path(f"{HOME}/torpor.sock")).look("status")["safe_mode"]
+    status, rows = doctor(box)
+    assert (status, sorted(wrong(rows))) == (1, ["safe_mode", "store"])
+    _, rows = doctor(box, "--fix")
+    assert wrong(rows) == {}
+    assert name in rows["store"]["found"]
+    assert Caller(box.path(f"{HOME}/torpor.sock")).look("status")["safe_mode"] is None
