@@ -383,6 +383,27 @@ def test_safe_mode_is_told_with_its_reason_and_left_by_reload(home: pathlib.Path
         assert (told["fixed"], rows["safe_mode"]["severity"]) == (["safe_mode"], "ok")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has others' homes to look at")
+def test_in_somebody_elses_home_nothing_is_mended_or_made_or_run(home: pathlib.Path, torpor: Torpor) -> None:
+    _leave_draft(home)
+    (home / "torpor.db").write_bytes(b"this is no store, and was never one")
+    os.chown(home, 1500, 1500)
+    before = sorted(str(path) for path in home.rglob("*"))
+    status, told, rows = _report(torpor, "--fix")
+    assert (status, told["fixed"], rows["home"]["severity"]) == (1, [], "serious")
+    assert {row["fix"] for row in rows.values()} == {None}
+    assert "another user's" in rows["settings"]["found"]
+    assert sorted(str(path) for path in home.rglob("*")) == before
+
+
+def test_a_tmp_that_leads_elsewhere_is_not_cleared(home: pathlib.Path, torpor: Torpor, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "mine").touch()
+    os.utime(tmp_path / "mine", (1, 1))
+    (home / "tmp").symlink_to(tmp_path)
+    _report(torpor, "--fix")
+    assert (tmp_path / "mine").exists()
+
+
 def test_a_socket_path_that_is_too_long_is_a_row(home: pathlib.Path, torpor: Torpor, monkeypatch: Any) -> None:
     monkeypatch.setenv("TORPOR_SOCKET", "/" + "x" * 200)
     status, _, rows = _report(torpor)

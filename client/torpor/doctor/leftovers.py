@@ -216,7 +216,8 @@ def look_at_old(subject: Subject) -> OldFacts:
     """Look through tmp/. Folders of runs count only while no daemon is up."""
     folder = subject.path(wire.SPOOL_TMP_NAME)
     names, taken = [], 0
-    for name in sorted(_names(folder)):
+    # A link leads to where the files are not torpor's.
+    for name in [] if os.path.islink(folder) else sorted(_names(folder)):
         try:
             found = os.lstat(os.path.join(folder, name))
         except FileNotFoundError:

@@ -43,7 +43,7 @@ def look_at_home(subject: Subject) -> HomeFacts:
     status, words = subject.checked
     refusal = words.removeprefix("torpord: ") if status and words.startswith("torpord: home") else ""
     target = os.readlink(home) if stat.S_ISLNK(found.st_mode) else ""
-    why = "" if target or not stat.S_ISDIR(found.st_mode) else _unwritable_why(home)
+    why = _unwritable_why(home) if subject.is_ours and stat.S_ISDIR(found.st_mode) else ""
     disk = os.statvfs(home)
     return HomeFacts(
         home, me, found.st_mode, found.st_uid, target, not why, why, refusal, disk.f_bavail * disk.f_frsize
@@ -53,7 +53,7 @@ def look_at_home(subject: Subject) -> HomeFacts:
 def _unwritable_why(home: str) -> str:
     """Say why nothing can be written into the home; "" where it can."""
     inner = os.path.join(home, wire.SPOOL_TMP_NAME)
-    place = os.path.join(inner if os.path.isdir(inner) else home, f"doctor-{os.getpid()}")
+    place = os.path.join(inner if os.path.isdir(inner) and not os.path.islink(inner) else home, f"doctor-{os.getpid()}")
     try:
         fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:

@@ -64,7 +64,9 @@ def examine(home: str, *, fix: bool, ask_s: float = subject.ASK_S, checks: Seque
 
 def _row(check: Check, found: Subject) -> Row:
     try:
-        return check.row(found)
+        row = check.row(found)
+        # Root looks at anybody's home, and mends nothing where somebody else decides what a name leads to.
+        return row if found.is_ours else replace(row, fix=None)
     except Exception as error:  # noqa: BLE001 - one check that fails is a finding of its own, and not the end of the report
         return Row(check.id, check.id, f"cannot be looked at: {type(error).__name__}: {error}", "serious")
 

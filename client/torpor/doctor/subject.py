@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -55,6 +56,7 @@ class Subject:
     wall_s: float
     ask_s: float = ASK_S
     socket_problem: str = ""
+    is_ours: bool = True
 
     @property
     def status(self) -> Status | None:
@@ -80,10 +82,22 @@ def meet(home: str, ask_s: float = ASK_S) -> Subject:
     if said is not None and said.problem == _WENT:
         up, said = False, None
     known = presence.last_known(home)
-    return Subject(home, socket, up, said, known, _checked(home, ask_s), _installed(ask_s), time.time(), ask_s, problem)
+    is_ours = _is_ours(home)
+    # It opens flows: code of whoever owns the home, which is never run by another, and not by root.
+    checked = _checked(home, ask_s) if is_ours else (-1, "the home is another user's")
+    return Subject(home, socket, up, said, known, checked, _installed(ask_s), time.time(), ask_s, problem, is_ours)
 
 
 _WENT = "went"
+
+
+def _is_ours(home: str) -> bool:
+    """Say whether nobody else decides what lies in the home; one that is not there is nobody's."""
+    try:
+        found = os.lstat(home)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
 
 
 def _ask(home: str, ask_s: float) -> Said:
