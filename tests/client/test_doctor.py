@@ -430,6 +430,15 @@ def test_a_fix_that_fails_is_a_finding_with_its_error(home: pathlib.Path) -> Non
     assert "not yours" in found.rows[0].found
 
 
+def test_a_fix_waits_for_who_starts_a_daemon_and_not_for_ever(home: pathlib.Path, torpor: Torpor) -> None:
+    _leave_draft(home)
+    with (home / "torpor.spawn.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, told, rows = _report(torpor, "--fix", "--timeout", "1")
+        assert (status, told["fixed"], rows["leftovers"]["severity"]) == (1, [], "finding")
+    assert _report(torpor, "--fix")[1]["fixed"] == ["leftovers"]
+
+
 def test_people_get_a_line_and_two_more_where_something_is_to_be_done(home: pathlib.Path, torpor: Torpor) -> None:
     home.chmod(0o755)
     status, out, _ = torpor("doctor")

@@ -166,8 +166,8 @@ def _overview() -> str:
         "Talk to torpord, the daemon that knows when nobody needs it.\n\n"
         f"{_listed(rows)}\n\n"
         "Lengths of time are 5m, 90s, 1h30m or seconds. `torpor COMMAND --help` says more.\n"
-        "Exit status: 0, 1 a run that failed or was cancelled, 3 down, 64 usage, 65 bad data, 69 not reachable,"
-        " 74 nowhere to\nprint, 75 try again, 77 not permitted, 78 bad settings."
+        "Exit status: 0, 1 a run that failed or was cancelled, or a finding of doctor, 3 down, 64 usage, 65 bad data,"
+        "\n69 not reachable, 74 nowhere to print, 75 try again, 77 not permitted, 78 bad settings."
     )
 
 

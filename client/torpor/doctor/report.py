@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torpor import wire
+from torpor.deadline import Deadline
 from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject, units
 from torpor.doctor.rows import FINDINGS, Check, Row
 from torpor.errors import Error
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torpor.doctor.subject import Subject
+
+_LOOK_EVERY_S = 0.05
 
 CHECKS: tuple[Check, ...] = (
     *places.CHECKS,
@@ -54,8 +57,7 @@ def examine(home: str, *, fix: bool, ask_s: float = subject.ASK_S, checks: Seque
     if not wanted:
         return Report(found, tuple(rows), ())
     for number in wanted:
-        with _alone(home) if checks[number].is_alone else contextlib.nullcontext():
-            rows[number] = _mended(checks[number], found, rows[number])
+        rows[number] = _mended(checks[number], found, rows[number])
     # What was mended may be what others complained of: those are looked at once more.
     found = subject.meet(home, ask_s)
     rows = [row if number in wanted else _row(checks[number], found) for number, row in enumerate(rows)]
@@ -75,26 +77,35 @@ def _mended(check: Check, found: Subject, before: Row) -> Row:
     """Mend one thing and look at it again. A mending that fails is a finding with its error."""
     assert check.fix is not None  # noqa: S101 - a row says "would" only where the check has one; for the type checker
     try:
-        did = check.fix(found)
+        with _alone(found) if check.is_alone else contextlib.nullcontext():
+            did = check.fix(found)
     except (OSError, Error) as error:
-        told = f"{before.found}; --fix failed: {error}"
-        return replace(before, found=told, severity="finding", fix=None)
+        told = f"{before.found}; --fix failed: {str(error) or 'no time was left'}"
+        return replace(before, found=told, severity="serious" if before.severity == "serious" else "finding", fix=None)
     after = _row(check, subject.meet(found.home, found.ask_s))
     return replace(after, found=f"{did}; now {after.found}", fix="done" if after.fix != "would" else None)
 
 
 @contextlib.contextmanager
-def _alone(home: str) -> Iterator[None]:
-    """Have the home to oneself: no client spawns a daemon meanwhile, and no other doctor mends."""
+def _alone(found: Subject) -> Iterator[None]:
+    """Have the home to oneself: no client spawns a daemon meanwhile, and no other doctor mends. Raises TimeoutError."""
     try:
-        fd = os.open(
-            os.path.join(home, wire.SPAWN_LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        fd = os.open(found.path(wire.SPAWN_LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         yield  # a home that takes no file: each mending says so by itself
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        deadline = Deadline(found.ask_s)
+        while not _locked(fd):
+            deadline.sleep(_LOOK_EVERY_S)
         yield
     finally:
         os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
