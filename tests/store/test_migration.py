@@ -19,7 +19,8 @@ from torpord.core.policy import Policy
 from torpord.core.world import Hold, World
 from torpord.store import codec, migrations
 from torpord.store import store as module
-from torpord.store.store import Batch, Store, StoreUnreadableError, line
+from torpord.store.housekeeping import newest_backup
+from torpord.store.store import Batch, Store, StoreError, StoreTooNewError, StoreUnreadableError, line
 
 
 @pytest.fixture
@@ -158,6 +159,86 @@ def test_a_kill_in_the_middle_changes_nothing(path: pathlib.Path, after: str) ->
     store = Store(path)
     assert store.load().ledger_seq == 28
     store.close()
+
+
+def test_before_it_is_brought_up_it_is_kept_as_it_was(path: pathlib.Path) -> None:
+    before = dumped(path)
+    store = Store(path)
+    kept = path.with_name("backups") / "before-1-1.db"
+    assert store.brought_up == kept
+    store.close()
+    assert dumped(kept) == before
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert newest_backup(path, 2e9) is None, "of this version it is no backup"
+    again = Store(path)
+    assert again.brought_up is None
+    again.close()
+    assert [each.name for each in kept.parent.iterdir()] == [kept.name]
+
+
+def test_what_is_in_the_log_is_in_the_copy_and_an_older_copy_stays(path: pathlib.Path) -> None:
+    script = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA wal_autocheckpoint = 0')\n"
+        "db.execute('DELETE FROM replies')\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], timeout=30, check=True)
+    folder = path.with_name("backups")
+    folder.mkdir()
+    (folder / "before-1-1.db").write_text("older")
+    Store(path).close()
+    version, rows = dumped(folder / "before-1-2.db")
+    assert version == 1
+    assert not [row for row in rows if row.startswith('INSERT INTO "replies"')]
+    assert (folder / "before-1-1.db").read_text() == "older"
+
+
+def test_without_room_for_the_copy_nothing_is_done(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dumped(path)
+    monkeypatch.setattr(migrations, "ROOM_BYTES", 1 << 60)
+    with pytest.raises(StoreError, match=r"no room for the backup before the store .* MiB needed at .*backups"):
+        Store(path)
+    assert dumped(path) == before
+
+
+@pytest.mark.parametrize("moment", ["backup", "rename"])
+def test_killed_while_it_is_kept_it_is_as_it_was(path: pathlib.Path, moment: str) -> None:
+    before = dumped(path)
+    script = (
+        "import os, pathlib, sys\n"
+        "from torpord.store import migrations, store\n"
+        "def die(*_): os.kill(os.getpid(), 9)\n"
+        "if sys.argv[2] == 'backup':\n"
+        "    migrations._sync = die\n"
+        "else:\n"
+        "    migrations.bring_up = die\n"
+        "store.Store(pathlib.Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path), moment], timeout=30, check=False)
+    assert done.returncode == -9
+    assert dumped(path) == before
+    store = Store(path)
+    assert store.load().ledger_seq == 28
+    assert store.brought_up is not None
+    store.close()
+
+
+def test_a_newer_store_is_not_touched_not_even_its_log(path: pathlib.Path) -> None:
+    Store(path).close()
+    script = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA user_version = 99')\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], timeout=30, check=True)
+    wal = path.with_name(f"{path.name}-wal")
+    before = path.read_bytes(), wal.read_bytes()
+    with pytest.raises(StoreTooNewError, match="nothing was touched"):
+        Store(path)
+    assert before == (path.read_bytes(), wal.read_bytes())
 
 
 def test_a_cycle_that_does_not_parse_is_told_and_left_as_it_is(path: pathlib.Path) -> None:

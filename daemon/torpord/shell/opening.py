@@ -61,6 +61,8 @@ def _open(path: Path, *, new_store: bool) -> tuple[Store, World]:
 
 def _loaded(path: Path) -> tuple[Store, World]:
     store = Store(path)
+    if store.brought_up is not None:
+        log.warning("store_brought_up", path=str(path), backup=str(store.brought_up))
     try:
         return store, store.load()
     except BaseException:

@@ -1,7 +1,8 @@
-"""How the store of an earlier version becomes one of this version: in one transaction, or not at all."""
+"""How the store of an earlier version becomes one of this version: behind a copy, in one transaction, or not at all."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,57 @@ from torpord.store import codec
 
 FROM = (1, 2)
 TO = 3
+# Beyond the copy itself, for what the new tables take until the old ones are gone.
+ROOM_BYTES = 16 * 1024 * 1024
+
+
+class NoRoomError(Exception):
+    """The disk has no room for the backup: the machine's fault, and nothing has changed."""
+
+
+def keep(db: sqlite3.Connection, path: Path, version: int) -> Path:
+    """Copy a store of an earlier version as it is, verified and durable; returns the copy. It is never thrown away.
+
+    Its write-ahead log is in the copy. Raises NoRoomError, sqlite3.Error or OSError; then the store is as it was.
+    """
+    folder = path.with_name("backups")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    pages, size = (db.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "page_size"))
+    disk = os.statvfs(folder)
+    needed = pages * size + ROOM_BYTES
+    if disk.f_bavail * disk.f_frsize < needed:
+        told = f"{-(-needed // 2**20)} MiB needed at {folder}"
+        raise NoRoomError(f"no room for the backup before the store {path} is brought up: {told}")
+    draft = folder / "draft"
+    draft.unlink(missing_ok=True)
+    copy = sqlite3.connect(draft, isolation_level=None)
+    try:
+        db.backup(copy)
+        found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+    finally:
+        copy.close()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged, and not brought up: {found}")
+    draft.chmod(0o600)
+    _sync(draft)
+    final = draft.rename(_free_name(folder, version))
+    _sync(folder)
+    return final
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(folder: Path, version: int) -> Path:
+    number = 1
+    while (final := folder / f"before-{version}-{number}.db").exists():
+        number += 1
+    return final
 
 
 def bring_up(db: sqlite3.Connection, version: int) -> None:

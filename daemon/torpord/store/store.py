@@ -6,6 +6,7 @@ cut. What a caller must know: an exception of `commit` does not say that nothing
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,19 @@ from torpord.core.runs import Run, Runs
 from torpord.core.world import Holds, Process, World
 from torpord.points import reached
 from torpord.store import codec, making, migrations, runs
+from torpord.store.faults import StoreError, StoreTooNewError, StoreUnreadableError, fault
+
+__all__ = [
+    "Batch",
+    "KeptReply",
+    "Line",
+    "Page",
+    "Store",
+    "StoreError",
+    "StoreTooNewError",
+    "StoreUnreadableError",
+    "line",
+]
 
 VERSION = migrations.TO
 # Replies are kept this long in any case, then until this many newer ones have come (or, in housekeeping, for a day).
@@ -27,29 +41,6 @@ KEEP_REPLIES_LEAST_S = 15 * 60.0
 KEEP_REPLIES = 100_000
 # How many lines are looked at for one page of some kinds: a few milliseconds.
 LINES_A_SCAN = 10_000
-# What SQLite says where the disk or the system would not do it: nothing is known against the file then.
-_MACHINE = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-}
-
-
-class StoreError(Exception):
-    """The disk or the file would not do it: the machine's fault. Nothing that was acknowledged is lost."""
-
-
-class StoreUnreadableError(Exception):
-    """The file is there and is not a store this version can read: never replaced in silence."""
-
-
-class StoreTooNewError(StoreUnreadableError):
-    """A newer torpor made it. It is whole: this one leaves it alone, whatever it is asked to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +97,14 @@ class Page:
 
 
 class Store:
-    """An open store. `number` is that of the last durable batch. `read_only`: for a look that changes nothing."""
+    """An open store. `number` is that of the last durable batch. `read_only`: for a look that changes nothing.
+
+    `brought_up`: the copy of what it was, where the opening brought it up from an earlier version.
+    """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._db = _open_to_look(path) if read_only else _open(path)
+        self._db, self.brought_up = (_open_to_look(path), None) if read_only else _open(path)
         self.number = 0
 
     def close(self) -> None:
@@ -120,7 +114,7 @@ class Store:
     def reopen(self) -> None:
         """Start over with a fresh connection after an error of the disk."""
         self._db.close()
-        self._db = _open(self.path)
+        self._db, _ = _open(self.path)
 
     def is_of_this_version(self) -> bool:
         """Whether it has come up to this version's tables: one that was opened to be read may not."""
@@ -143,7 +137,7 @@ class Store:
             ended = runs.ended_counts(self._db)
             (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()  # it is never trimmed
         except sqlite3.Error as error:
-            raise _fault(self.path, error) from error
+            raise fault(self.path, error) from error
         try:
             head = orjson.loads(bodies.pop("head", "{}"))
             holds = [codec.hold(body) for body in held]
@@ -165,7 +159,7 @@ class Store:
 
             return agents.load(self._db, process.presence_from_awake_s, heard_awake_s)
         except sqlite3.Error as error:
-            raise _fault(self.path, error) from error
+            raise fault(self.path, error) from error
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises StoreError; whether it is durable then, `durable` says."""
@@ -300,25 +294,45 @@ def _roll_back(db: sqlite3.Connection) -> None:
         return
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     if not path.exists():
         _create(path)
     _refuse_empty(path)
+    _refuse_newer(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    kept = None
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version in migrations.FROM:
+            kept = migrations.keep(db, path, version)
             migrations.bring_up(db, version)
             version = VERSION
         if version == VERSION:  # before that nothing is set: the journal's mode is written into the file
             _set_up(db)
     except sqlite3.Error as error:
         db.close()
-        raise _fault(path, error) from error
+        raise fault(path, error) from error
+    except (migrations.NoRoomError, OSError) as error:
+        db.close()
+        raise StoreError(str(error)) from error
     if version != VERSION:
         db.close()
         raise _wrong_version(path, version)
-    return db
+    return db, kept
+
+
+def _refuse_newer(path: Path) -> None:
+    # What opens a store to write brings its log into the file at the close. Without a log, it leaves the file alone.
+    if not _log_size(path):
+        return
+    with contextlib.suppress(StoreError):  # the disk has no room for the look: what it has to say, the opening says
+        _open_to_look(path).close()
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+
+
+def _log_size(path: Path) -> int:
+    wal = path.with_name(f"{path.name}-wal")
+    return wal.stat().st_size if wal.exists() else 0
 
 
 def _refuse_empty(path: Path) -> None:
@@ -337,16 +351,15 @@ def _wrong_version(path: Path, version: int) -> StoreUnreadableError:
 def _open_to_look(path: Path) -> sqlite3.Connection:
     """Open a store without a change to its files. Raises StoreError, or StoreUnreadableError for what is none."""
     _refuse_empty(path)
-    wal = path.with_name(f"{path.name}-wal")
     # Reading a write-ahead log takes a file of shared memory, which the next opening ignores. Without a log: no file.
-    mode = "ro" if wal.exists() and wal.stat().st_size else "ro&immutable=1"
+    mode = "ro" if _log_size(path) else "ro&immutable=1"
     place = f"{path.absolute().as_uri()}?mode={mode}"
     db = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         db.close()
-        raise _fault(path, error) from error
+        raise fault(path, error) from error
     if version != VERSION and version not in migrations.FROM:
         db.close()
         raise _wrong_version(path, version)
@@ -364,14 +377,6 @@ def _set_up(db: sqlite3.Connection) -> None:
     # Half a megabyte instead of two: the hot pages are a handful, and the whole daemon is to stay under 32 MB.
     db.execute("PRAGMA cache_size = -512")
     db.execute("SELECT count(*) FROM world").fetchone()
-
-
-def _fault(path: Path, error: sqlite3.Error) -> StoreError | StoreUnreadableError:
-    """Tell a disk that would not do it from a file that is not what it should be."""
-    # The lowest byte of an extended code is the code itself: https://www.sqlite.org/rescode.html
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MACHINE:
-        return StoreError(f"{path}: {error}")
-    return StoreUnreadableError(f"{path} cannot be read: {error}")
 
 
 def _create(path: Path) -> None:
