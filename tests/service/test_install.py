@@ -179,6 +179,10 @@ def test_in_the_systems_manager_it_runs_as_its_user_without_a_login(machine: Mac
     assert machine.sh(f"ps -o uid= -p {status['pid']}").split() == [str(UID)]
     assert "sudo torpor service status --system" in machine.torpor("service", "status", "--system")
     assert "running, enabled" in machine.torpor("service", "status", "--system", "--for", USER, root=True)
+    elsewhere = ["service", "install", "--user", "--home", f"/var/lib/torpor/{USER}", "--name", "x"]
+    assert f"served by {SYSTEM_UNITS}/torpord@{USER}.path already" in machine.torpor(*elsewhere, exits=65)
+    here = ["service", "status", "--home", f"/var/lib/torpor/{USER}"]
+    assert f"torpord@{USER}.socket" in machine.torpor(*here)
     machine.torpor("service", "uninstall", "--system", "--for", USER, root=True)
     assert machine.ls(SYSTEM_UNITS) == []
 
@@ -231,7 +235,7 @@ def test_units_of_somebody_elses_are_never_touched(machine: Machine) -> None:
     assert machine.caller().look("status")["start_cause"] == "connect"
 
 
-@pytest.mark.parametrize("left", ["service", "service socket", "service socket path"])
+@pytest.mark.parametrize("left", ["service", "service socket path"])
 def test_a_half_written_install_is_completed_by_the_next_and_taken_away_whole(machine: Machine, left: str) -> None:
     machine.torpor("service", "install")
     kept = left.split()
@@ -250,8 +254,9 @@ def test_a_half_written_install_is_completed_by_the_next_and_taken_away_whole(ma
 
 def test_two_homes_are_two_services_and_one_going_leaves_the_other(machine: Machine) -> None:
     machine.torpor("service", "install")
-    other = f"/home/{USER}/work"
-    said = machine.torpor("service", "install", "--home", other)
+    other = f"/home/{USER}/work/a %h$x\\"
+    machine.sh(f"mkdir /home/{USER}/work")
+    said = machine.torpor("service", "install", "--home", other, "--name", "work")
     assert f"torpord-work.socket, torpord-work.path: listening at {other}/torpor.sock" in said
     first, second = machine.caller().look("status"), machine.caller(other).look("status")
     assert (first["home"], second["home"]) == (HOME, other)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from torpor import home as homes
 from torpor import wire
 from torpor.cli import show
 from torpor.cli.parsing import UsageError
@@ -69,7 +71,12 @@ def status(args: argparse.Namespace) -> int:
 def _place(args: argparse.Namespace) -> names.Place:
     if args.user and args.system:
         raise Wrong(wire.EX_USAGE, "--user or --system: one of them")
-    return names.place(args.home, system=args.system, name=args.name, user=getattr(args, "for"))
+    whose = getattr(args, "for")
+    parent, user = os.path.split(homes.home_dir(args.home))
+    if parent == names.SYSTEM_HOMES and not (args.user or args.system or args.name or whose):
+        # TORPOR_HOME says it already: two managers for one home would be one too many.
+        return names.place(None, system=True, user=user)
+    return names.place(args.home, system=args.system, name=args.name, user=whose)
 
 
 def _told(work: Callable[[], int]) -> int:

@@ -32,6 +32,8 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
     found = look.at(place)
     if found.unit != place.unit:
         raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {found.unit} already: torpor service uninstall first")
+    if other := look.elsewhere(place):
+        raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {other} already: uninstall that first")
     fitness.check(place, program)
     wanted = launchd.texts(place, program) if place.manager == "launchd" else texts.texts(place, program)
     if place.manager != "systemd-system":
@@ -117,7 +119,7 @@ def _verify(place: Place, *, is_listening: bool) -> None:
         for key, value in want.items():
             if not wrong and shown.of(name, key) != value:
                 wrong = f"{name}: {key} is {shown.of(name, key) or 'not known'}"
-    at = shown.of(f"{place.unit}.socket", "Listen").removesuffix(" (Stream)")
+    at = shown.listens_at(f"{place.unit}.socket")
     if not wrong and is_listening and at != place.socket:
         wrong = f"{place.unit}.socket listens at {at}: a drop-in of it says so"
     if wrong:

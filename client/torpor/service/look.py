@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from torpor.service import launchd, markers, record, systemd, texts
+from torpor.service import launchd, markers, names, record, systemd, texts
 
 if TYPE_CHECKING:
     from torpor.service.names import Place
@@ -76,6 +76,16 @@ def at(place: Place) -> Place:
     return place
 
 
+def elsewhere(place: Place) -> str:
+    """Return the file of another manager's unit for the same home, "" where there is none: it has one socket."""
+    if place.manager == "launchd":
+        return ""
+    own = os.path.join(os.path.expanduser(f"~{place.user}"), ".config", "systemd", "user")
+    other = own if place.manager == "systemd-system" else names.SYSTEM_UNITS
+    served = (name for name, marker in markers.found(other, _SUFFIXES) if marker.home == place.home)
+    return next((os.path.join(other, name) for name in served), "")
+
+
 def look(place: Place) -> Installation:
     """Look at the service of a home, whatever name it has. Changes nothing, asks the manager once."""
     place = at(place)
@@ -115,7 +125,7 @@ def _asked(unit: Unit, shown: systemd.Shown) -> Unit:
         restarts=int(restarts) if restarts.isdecimal() else 0,
         drop_ins=tuple(shown.of(unit.name, "DropInPaths").split()),
         needs_reload=shown.of(unit.name, "NeedDaemonReload") == "yes",
-        listens_at=shown.of(unit.name, "Listen").removesuffix(" (Stream)"),
+        listens_at=shown.listens_at(unit.name),
     )
 
 

@@ -30,6 +30,10 @@ class Shown:
     units: Mapping[str, Mapping[str, str]]
     problem: str
 
+    def listens_at(self, unit: str) -> str:
+        """Return the path at which a socket unit listens; systemd shows a backslash as two."""
+        return self.of(unit, "Listen").removesuffix(" (Stream)").replace("\\\\", "\\")
+
     def of(self, unit: str, name: str) -> str:
         """Return a property, "" where the manager said nothing."""
         return self.units.get(unit, {}).get(name, "")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 # As the shipped units have it: %h is the home directory in a user's manager.
 _SHIPPED_HOME = "%h/.local/state/torpor"
-_PATH = "/usr/local/bin:/usr/bin:/bin"
 _SECTION = re.compile(r"^\[", re.MULTILINE)
 
 
@@ -82,8 +81,9 @@ def _with_program(text: str, place: Place, interpreter: str) -> str:
     """Put the interpreter in, its folder first on the PATH, and what the daemon is to know of its home."""
     text = _replaced(text, "ExecStart=", f"ExecStart={program(interpreter)} -P -m torpord run")
     folder = os.path.dirname(interpreter)
-    path = _PATH if folder in _PATH.split(":") else f"{folder}:{_PATH}"
-    text = _replaced(text, "Environment=PATH=", f"Environment={quoted(f'PATH={path}')}")
+    path = _line(text, "Environment=PATH=").removeprefix("Environment=PATH=")
+    ahead = "PATH=" if folder in path.split(":") else f"PATH={folder}:"
+    text = _replaced(text, "Environment=PATH=", f'Environment={quoted(ahead)[:-1]}{path}"')
     if place.manager == "systemd-system":
         return text
     lines = [f"Environment={quoted(f'TORPOR_HOME={place.home}')}"]
@@ -100,14 +100,19 @@ def _with_names(text: str, place: Place) -> str:
     return text.replace(_SHIPPED_HOME, escaped(place.home))
 
 
+def _line(text: str, begin: str) -> str:
+    """Return the one line that begins so. Raises AssertionError where it is not one."""
+    found = [each for each in text.splitlines() if each.startswith(begin)]
+    if len(found) != 1:
+        raise AssertionError(
+            f"a shipped unit has {len(found)} lines that begin with {begin}, and one is to be replaced"
+        )
+    return found[0]
+
+
 def _replaced(text: str, begin: str, line: str) -> str:
-    """Return `text` with the one line that begins so replaced. Raises AssertionError where it is not one."""
-    lines = text.splitlines()
-    at = [number for number, each in enumerate(lines) if each.startswith(begin)]
-    if len(at) != 1:
-        raise AssertionError(f"a shipped unit has {len(at)} lines that begin with {begin}, and one is to be replaced")
-    lines[at[0]] = line
-    return "\n".join(lines) + "\n"
+    """Return `text` with the one line that begins so replaced. Raises AssertionError likewise."""
+    return text.replace(f"{_line(text, begin)}\n", f"{line}\n", 1)
 
 
 def _without_comments(text: str) -> str:
