@@ -372,6 +372,9 @@ def test_safe_mode_is_told_with_its_reason_and_left_by_reload(home: pathlib.Path
             elif request["method"] == "reload":
                 is_safe[0] = False
                 visitor.answer(request)
+            elif request["method"] == "status":
+                later = "2026-01-02T03:04:06.000+00:00"
+                visitor.answer(request, {**RESULTS["status"], "home": str(home), "started_ts": later})
             else:
                 visitor.answer(request)
 

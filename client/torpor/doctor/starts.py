@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from torpor import wire
 from torpor.client import Client
+from torpor.deadline import Deadline
 from torpor.doctor.rows import Check, Row
+from torpor.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,7 @@ _MOST_BYTES = 1024 * 1024
 _WORTH_A_WORD = 2
 _OF_A_VERSION = 3
 _UNTIL_SAFE_MODE = 5
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ def judge_safe_mode(safe_mode: object, *, up: bool) -> Row:
     looked_at = "whether the daemon serves safe mode"
     if not isinstance(safe_mode, dict):
         return Row("safe_mode", looked_at, "it does not" if up else "no daemon is up")
-    suspect = f" (suspect: {safe_mode['suspect']})" if safe_mode.get("suspect") else ""
-    found = f"since {safe_mode.get('since_ts')}: {safe_mode.get('reason')}{suspect}"
+    reason, suspect = str(safe_mode.get("reason")), safe_mode.get("suspect")
+    more = f" (suspect: {suspect})" if suspect and str(suspect) not in reason else ""
+    found = f"since {safe_mode.get('since_ts')}: {reason}{more}"
     means = "no event, run or sleep cycle is served, until what is wrong is mended"
     return Row("safe_mode", looked_at, found, "serious", means, "torpor reload", "would")
 
@@ -124,9 +128,21 @@ def judge_safe_mode(safe_mode: object, *, up: bool) -> Row:
 def _leave_safe_mode(subject: Subject) -> str:
     """Have it try the next start; it refuses while what it cannot read is as it was."""
     with Client(subject.home, timeout=subject.ask_s) as client:
+        before = client.status()["started_ts"]
         client.reload()
-        client.wait("WAKE", timeout_s=subject.ask_s)  # the next start answers, or is in safe mode and refuses
+    deadline = Deadline(subject.ask_s)
+    while _started_ts(subject) in (None, before):
+        deadline.sleep(_LOOK_EVERY_S)
     return "had it start anew"
+
+
+def _started_ts(subject: Subject) -> str | None:
+    """Return when the daemon that answers was started; None while one start becomes the next."""
+    try:
+        with Client(subject.home, timeout=subject.ask_s) as client:
+            return client.status()["started_ts"]
+    except Unreachable:
+        return None
 
 
 def _safe_mode(subject: Subject) -> Row:
