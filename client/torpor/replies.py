@@ -93,6 +93,7 @@ class Status(TypedDict):
     resumes_ts: NotRequired[str | None]
     shadow_run: bool
     safe_mode: dict[str, Any] | None
+    installed: dict[str, Any]
     rss_bytes: int
     cpu_s: float
     home: str

@@ -39,6 +39,7 @@ from torpord.log import configure
 from torpord.shell import conditions, record_log, start_up
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
+from torpord.shell.installed import of_this_process
 from torpord.shell.leaving import Exit
 from torpord.shell.lookout import Lookout, WallDeadline
 from torpord.shell.opening import opened
@@ -107,6 +108,7 @@ class Daemon:
         self._notifier = ground.notifier
         self._supervisor = ground.supervisor
         self._clock = SystemClock()
+        self._installed = of_this_process()
         self._identity = Identity(torpor.__version__, os.getpid(), str(self._options.home), os.getuid())
 
     async def live(self, world: World) -> str:
@@ -155,7 +157,14 @@ class Daemon:
         self._writer = Writer(self._store, self._runner, self._clock, self, world)
         self._tail = Tail(world.ledger_seq)
         self._desk = Desk(
-            self._identity, self._writer, self._store, self._runner, self._tail, self._clock.now, self._reread, usage
+            self._identity,
+            self._writer,
+            self._store,
+            self._runner,
+            self._tail,
+            self._clock.now,
+            self._reread,
+            self._usage,
         )
         self._trial = self._desk.trial = Trial(self._starts, self._over)
         self._spool = Spool(self._options.home, self._desk)
@@ -310,6 +319,9 @@ class Daemon:
 
     def _state(self) -> Mapping[str, Any]:
         return document(self._writer.world, self._identity.pid)
+
+    def _usage(self) -> Mapping[str, Any]:
+        return {"installed": self._installed.view(), **usage()}
 
     def _told(self) -> str:
         world = self._writer.world

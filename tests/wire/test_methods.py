@@ -37,6 +37,7 @@ STATUS = {
     "resumes_ts": str | None,
     "shadow_run": bool,
     "safe_mode": type(None),
+    "installed": dict,
     "home": str,
     "rss_bytes": int,
     "cpu_s": NUMBER,

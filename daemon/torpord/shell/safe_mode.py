@@ -33,6 +33,7 @@ from torpord.host.faults import SetupError
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
 from torpord.shell import opening
+from torpord.shell.installed import of_this_process
 from torpord.shell.start_up import AGAIN, Ground, read_settings
 from torpord.shell.statefile import SCHEMA_VERSION, StateFile
 from torpord.store.store import Store, StoreError, StoreUnreadableError
@@ -73,6 +74,7 @@ class SafeMode:
         self._ground = ground
         self._home = ground.options.home
         self._reason = reason
+        self._installed = of_this_process()
         self._clock = SystemClock()
         self._began = self._clock.now()
         self._file = StateFile(self._home)
@@ -192,6 +194,7 @@ class SafeMode:
             "shadow_run": False,
             "home": str(self._home),
             "safe_mode": self._view(),
+            "installed": self._installed.view(),
             **usage(),
         }
 

@@ -1,0 +1,46 @@
+"""Whether the code that runs is still the code that is installed: the next start is the new one, this one is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torpor
+
+
+class Installed:
+    """The package as it was when this process began. Each look is one stat; the file is read where that differs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = _stamp(path)
+
+    def view(self) -> dict[str, Any]:
+        """Return `{version, changed}`. `version` is None where the package is gone, or does not say."""
+        found = _stamp(self._path)
+        if found == self._stamp:
+            return {"version": torpor.__version__, "changed": False}
+        return {"version": _version(self._path), "changed": True}
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _version(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    said = text.partition('__version__ = "')[2]
+    return said.partition('"')[0] or None
+
+
+def of_this_process() -> Installed:
+    """Return the look for the package this process has loaded."""
+    return Installed(Path(os.fsdecode(torpor.__file__)))
