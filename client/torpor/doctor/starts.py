@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -126,11 +127,15 @@ def judge_safe_mode(safe_mode: object, *, up: bool) -> Row:
 
 
 def _leave_safe_mode(subject: Subject) -> str:
-    """Have it try the next start; it refuses while what it cannot read is as it was."""
-    with Client(subject.home, timeout=subject.ask_s) as client:
-        before = client.status()["started_ts"]
-        client.reload()
+    """Have it try the next start; it refuses while what it cannot read is as it was.
+
+    Where that was mended a moment ago it goes by itself, and there may be nobody to be told.
+    """
+    before = subject.status["started_ts"] if subject.status else None
     deadline = Deadline(subject.ask_s)
+    if _started_ts(subject) == before:
+        with contextlib.suppress(Unreachable), Client(subject.home, timeout=subject.ask_s) as client:
+            client.reload()
     while _started_ts(subject) in (None, before):
         deadline.sleep(_LOOK_EVERY_S)
     return "had it start anew"
