@@ -190,3 +190,16 @@ def test_refuses_a_remote_home(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     fault = refused(tmp_path / "torpor")
     assert fault.exit_code == 78
     assert "nfs4" in str(fault)
+
+
+def test_what_nobody_came_back_for_is_swept_and_nothing_else(tmp_path: pathlib.Path) -> None:
+    now_s, day_s = 1_700_000_000.0, 86_400.0
+    left = tmp_path / "tmp"
+    left.mkdir()
+    for name, age_s in (("old", day_s + 1), ("young", day_s - 1), ("future", -1e6), ("run-7", 9 * day_s)):
+        (left / name).mkdir() if name == "run-7" else (left / name).write_text("x")
+        os.utime(left / name, (now_s - age_s, now_s - age_s))
+    (left / "link").symlink_to(left / "young")
+    assert home.sweep(tmp_path, now_s) == ["old"]
+    assert sorted(each.name for each in left.iterdir()) == ["future", "link", "run-7", "young"]
+    assert home.sweep(tmp_path, now_s) == []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -26,6 +27,8 @@ _REMOTE = frozenset((
     "vmhgfs"
 ))
 # fmt: on
+# A writer renames its file at once; a day is for one that was suspended within.
+LEFT_AFTER_S = 86_400.0
 _INSIDE = (wire.SPOOL_NAME, wire.SPOOL_TMP_NAME, wire.REJECTED_NAME)
 
 
@@ -56,6 +59,25 @@ def prepare(path: pathlib.Path) -> None:
             78,
             f"home {path}: {error.strerror} at {error.filename}: mend that, or choose another home with TORPOR_HOME",
         ) from error
+
+
+def sweep(path: pathlib.Path, wall_s: float) -> list[str]:
+    """Remove what writers left in `tmp/` and never came back for, and return the names. Hold the home's lock.
+
+    Only files that are older than a day, and not from the future: folders there are the workers' own. One that cannot
+    be removed stays: it is in nobody's way.
+    """
+    gone: list[str] = []
+    found_there: list[pathlib.Path] = []
+    with contextlib.suppress(OSError):  # what cannot be listed is told by whoever needs it
+        found_there = sorted((path / wire.SPOOL_TMP_NAME).iterdir())
+    for left in found_there:
+        with contextlib.suppress(OSError):
+            found = left.lstat()
+            if stat.S_ISREG(found.st_mode) and found.st_mtime < wall_s - LEFT_AFTER_S:
+                left.unlink()
+                gone.append(left.name)
+    return gone
 
 
 def inspect(path: pathlib.Path) -> bool:

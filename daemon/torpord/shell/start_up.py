@@ -106,6 +106,9 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
     try:
         now_s = SystemClock().now().wall_s
         starts = Starts.begin(options.home, version, sys.executable, boot_id, os.getpid(), now_s)
+        left = homes.sweep(options.home, now_s)
+        if left:
+            log.info("tmp_swept", files=left[:20], count=len(left))
         ground = Ground(options, settings, path, lock, listener, notifier, supervisor, starts, handed_over)
         return await _live(ground, life)
     finally:
