@@ -288,6 +288,9 @@ def test_an_interpreter_that_is_gone_is_told_and_another_serves_who_waited(machi
     machine.sh(f"{shlex.quote(sys.executable)} -m venv --without-pip {shlex.quote(folder)}", root=True)
     found_in = [pathlib.Path(pytest.__file__).parents[1], seats.ROOT / "client", seats.ROOT / "daemon"]
     machine.box.write(f"{packages}/torpor.pth", "".join(f"{path}\n" for path in found_in))
+    machine.sh(
+        f"mkdir -p -m 700 {HOME} && echo '[lifecycle]' > {HOME}/torpor.toml && echo 'min_up = 0' >> {HOME}/torpor.toml"
+    )
     machine.torpor("service", "install", program=program)
     status = machine.caller().look("status")
     assert machine.sh(f"tr '\\0' '\\n' < /proc/{status['pid']}/cmdline").splitlines()[0] == program
