@@ -116,7 +116,7 @@ def test_whoever_is_busy_finds_it_awake_and_a_wish_waits_for_nothing_else(life: 
         agents = list(world.agents.by_id.values())
         working = [run for run in world.runs.live.values() if run.is_busy]
         working += [agent for agent in agents if agent.waking]
-        at_work = [agent for agent in agents if agent.status in ("busy", "on_call")]
+        at_work = [agent for agent in agents if agent.status in ("busy", "on_call") and not agent.quiet]
         assert world.busy == bool(world.holds.by_id or working or at_work)
         if world.holds.by_id or at_work:
             assert world.lifecycle.state is State.WAKE
