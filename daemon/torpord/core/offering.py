@@ -137,7 +137,7 @@ def _offer(draft: Draft, slot: Slot, via: str, pause_s: float | None = None) -> 
 
 def _pause_s(slot: Slot) -> float:
     """Return how long a slot rests once it is offered now."""
-    return min(FIRST_PAUSE_S * 2 ** min(slot.offers, 16), LAST_PAUSE_S)  # 16: far beyond the last, and no overflow
+    return min(FIRST_PAUSE_S * 2.0 ** min(slot.offers, 16), LAST_PAUSE_S)  # 16: far beyond the last, and no overflow
 
 
 def _wake(draft: Draft, agent: Agent, slot: Slot, command: str | tuple[str, ...]) -> None:
