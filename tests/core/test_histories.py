@@ -224,6 +224,6 @@ def test_whatever_is_reached_survives_the_end_of_the_process(life: Life) -> None
     assert life.world.agents.by_id == Map.of((agent.agent_id, replace(agent, waking=None)) for agent in agents)
     planned = {"state": SlotState.PLANNED, "again_awake_s": None, "told": False}
     assert life.world.agents.slots == Map.of(
-        (slot.slot_id, replace(slot, **planned) if slot.state is SlotState.OFFERED else slot)  # type: ignore[arg-type]
+        (slot.slot_id, slot if slot.again_awake_s is None else replace(slot, **planned))  # type: ignore[arg-type]
         for slot in before.agents.slots.values()
     )
