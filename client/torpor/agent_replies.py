@@ -15,8 +15,8 @@ SlotStatus = Literal["planned", "waiting", "queued", "offered", "taken"]
 class Slot(TypedDict):
     """One slot: work that is planned for an agent. `at` is what was asked for, `due_ts` later where it was deferred.
 
-    `waiting`: it is due and its agent is away. `queued`: its wake command waits for its turn. `armed`: a timer starts the
-    daemon for it where that is down.
+    `waiting`: it is due and its agent is away. `queued`: its wake command waits for its turn. `armed`: a timer starts
+    the daemon for it where that is down.
     """
 
     slot_id: str

@@ -116,7 +116,7 @@ def test_whoever_is_busy_finds_it_awake_and_a_wish_waits_for_nothing_else(life: 
         agents = list(world.agents.by_id.values())
         working = [run for run in world.runs.live.values() if run.is_busy]
         working += [agent for agent in agents if agent.waking]
-        at_work = [agent for agent in agents if agent.status in ("busy", "on_call")]
+        at_work = [agent for agent in agents if agent.status in ("busy", "on_call") and not agent.quiet]
         assert world.busy == bool(world.holds.by_id or working or at_work)
         if world.holds.by_id or at_work:
             assert world.lifecycle.state is State.WAKE
@@ -224,6 +224,6 @@ def test_whatever_is_reached_survives_the_end_of_the_process(life: Life) -> None
     assert life.world.agents.by_id == Map.of((agent.agent_id, replace(agent, waking=None)) for agent in agents)
     planned = {"state": SlotState.PLANNED, "again_awake_s": None, "told": False}
     assert life.world.agents.slots == Map.of(
-        (slot.slot_id, replace(slot, **planned) if slot.state is SlotState.OFFERED else slot)  # type: ignore[arg-type]
+        (slot.slot_id, slot if slot.again_awake_s is None else replace(slot, **planned))  # type: ignore[arg-type]
         for slot in before.agents.slots.values()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_one_that_is_due_is_offered_once_and_again_after_a_growing_pause(life: L
     it.add(in_s=100)
     pauses = []
     offer = record(life.pass_("slots_due"), "slot_offered")
-    for nth in range(1, 9):
+    for nth in range(1, 14):
         assert (offer["offers"], offer["via"]) == (nth, "agent")
         pauses.append(offer["pause_s"])
         assert told(it.beat()) == ["s"]  # heard of once
@@ -97,7 +98,7 @@ def test_one_that_is_due_is_offered_once_and_again_after_a_growing_pause(life: L
         life.advance(1)
         assert [each.name for each in life.due()][:1] == ["offers_due"]
         offer = record(life.pass_("offers_due"), "slot_offered")
-    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert pauses == [*(60 * 2**n for n in range(11)), 86_400, 86_400]
     assert_in_step(life.world)
 
 
@@ -426,8 +427,25 @@ def test_who_is_at_work_hears_it_by_itself_and_who_is_idle_is_woken(life: Life, 
     it.says(Status.IDLE)
     it.add("two")
     decision = life.pass_("slots_due")
-    assert record(decision, "slot_offered")["via"] == "command"
+    offers = [entry.record.data() for entry in decision.entries if entry.record.kind == "slot_offered"]
+    assert [(offer["slot_id"], offer["via"]) for offer in offers] == [("two", "command"), ("one", "command")]
     assert effects(decision, fx.RunWakeCommand) == [fx.RunWakeCommand("a", "two")]
+
+
+def test_all_that_one_wake_command_was_run_for_rest_together(life: Life, it: AgentLife) -> None:
+    it.register(wake_command="come")
+    it.says(Status.OFFLINE)
+    for number, in_s in enumerate((0, 700, 1500)):
+        it.add(f"s{number}", in_s=in_s)
+    starts: list[float] = []
+    while len(starts) < 20:
+        life.pass_(life.next_deadline().name)
+        if it.agent().waking is not None:
+            starts.append(life.now.awake_s)
+            it.woken()
+    rests = [after - before for before, after in pairwise(starts)]
+    assert rests[-3:] == [86_400] * 3, "an agent that never comes is called once a day, however many slots it has"
+    assert_in_step(life.world)
 
 
 def test_a_command_that_comes_brings_what_waited(life: Life, it: AgentLife) -> None:

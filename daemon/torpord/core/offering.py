@@ -20,7 +20,8 @@ from torpord.core.moment import Now
 from torpord.core.world import World
 
 FIRST_PAUSE_S = 60.0
-LAST_PAUSE_S = 3600.0
+# Longer than any `sleep_after` is likely to be: agents that never come must not keep the machine from its sleep.
+LAST_PAUSE_S = 86_400.0
 # What one reply or one wake command is told of; the next one has the rest. With its envelope it is under 256 KiB.
 MOST_TOLD = 64
 MOST_TOLD_CHARS = 96 * 1024
@@ -129,17 +130,26 @@ def _pass_on(draft: Draft, slot: Slot) -> None:
         draft.record(ar.SlotWaiting(agent.agent_id, slot.slot_id))
 
 
-def _offer(draft: Draft, slot: Slot, via: str) -> None:
-    offers = slot.offers + 1
-    pause_s = min(FIRST_PAUSE_S * 2 ** min(offers - 1, 16), LAST_PAUSE_S)  # 16: far beyond the last, and no overflow
-    draft.record(ar.SlotOffered(slot.agent_id, slot.slot_id, offers, via, pause_s))
+def _offer(draft: Draft, slot: Slot, via: str, pause_s: float | None = None) -> None:
+    pause_s = _pause_s(slot) if pause_s is None else pause_s
+    draft.record(ar.SlotOffered(slot.agent_id, slot.slot_id, slot.offers + 1, via, pause_s))
+
+
+def _pause_s(slot: Slot) -> float:
+    """Return how long a slot rests once it is offered now."""
+    return min(FIRST_PAUSE_S * 2.0 ** min(slot.offers, 16), LAST_PAUSE_S)  # 16: far beyond the last, and no overflow
 
 
 def _wake(draft: Draft, agent: Agent, slot: Slot, command: str | tuple[str, ...]) -> None:
-    """Begin an agent's wake command, with all that it could take."""
-    ready = [each for each in due_slots(draft.world.agents, agent, draft.now) if _is_ready(each, draft.now)]
-    for each in [slot, *(each for each in _that_fit(sorted(ready, key=_order)) if each.slot_id != slot.slot_id)]:
-        _offer(draft, each, "command")
+    """Begin an agent's wake command, with all that it could take.
+
+    They rest together, as long as the longest of them: else each would wake it at another time, and for ever.
+    """
+    all_due = sorted(due_slots(draft.world.agents, agent, draft.now), key=_order)
+    taken = [slot, *(each for each in _that_fit(all_due) if each.slot_id != slot.slot_id)]
+    pause_s = max(map(_pause_s, taken))
+    for each in taken:
+        _offer(draft, each, "command", pause_s)
     shown = command if isinstance(command, str) else " ".join(command)
     draft.record(ar.AgentWakeStarted(agent.agent_id, slot.slot_id, shown[:MOST_SHOWN_CHARS]))
     draft.effects.append(fx.RunWakeCommand(agent.agent_id, slot.slot_id))

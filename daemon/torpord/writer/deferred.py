@@ -27,22 +27,23 @@ MOST_AGENTS = 20_000
 class Deferred:
     """Entries that are evolved and not stored."""
 
-    __slots__ = ("_active", "_due_awake_s", "_others", "_seen", "_used")
+    __slots__ = ("_active", "_due_awake_s", "_left", "_others", "_seen", "_used")
 
     def __init__(self) -> None:
         self._seen: dict[str, Entry] = {}  # by agent: when it was last heard of
+        self._left: dict[str, tuple[float, Entry]] = {}  # by agent: what it had left in a file, that of the latest time
         self._others: list[Entry] = []  # offers that were told: each once, so no more than there are slots
         self._active: Entry | None = None  # the last one that was somebody's use of the daemon
         self._used = 0  # how many were
         self._due_awake_s = 0.0
 
     def __len__(self) -> int:
-        return len(self._seen) + len(self._others)
+        return len(self._seen) + len(self._left) + len(self._others)
 
     @property
     def entries(self) -> list[Entry]:
         """What the store is to look at: the last of each agent."""
-        return [*self._seen.values(), *self._others]
+        return [*self._seen.values(), *(entry for _, entry in self._left.values()), *self._others]
 
     @property
     def due_awake_s(self) -> float | None:
@@ -64,21 +65,30 @@ class Deferred:
         from torpord.core.agent_records import AgentSeen  # noqa: PLC0415  # most daemons have no agents
 
         for entry in entries:
-            if isinstance(entry.record, AgentSeen):
-                self._seen[entry.record.agent_id] = entry
-                if entry.record.active:
+            record = entry.record
+            if isinstance(record, AgentSeen):
+                if record.said_ts is None:
+                    self._seen[record.agent_id] = entry
+                elif record.agent_id not in self._left or self._left[record.agent_id][0] <= record.said_ts:
+                    self._left[record.agent_id] = (record.said_ts, entry)
+                if record.active:
                     self._active, self._used = entry, self._used + 1
-            elif not isinstance(entry.record, PresenceRecord):  # how agents are filed is not stored, but found anew
+            elif not isinstance(record, PresenceRecord):  # how agents are filed is not stored, but found anew
                 self._others.append(entry)
 
     def clear(self) -> None:
         """Forget them: they are stored."""
-        self._seen, self._others, self._active, self._used = {}, [], None, 0
+        self._seen, self._left, self._others, self._active, self._used = {}, {}, [], None, 0
 
     def over(self, stored: World) -> World:
         """Return a world that was just loaded, and these have happened in it since."""
         from torpord.core.agent_records import AgentSeen  # noqa: PLC0415  # most daemons have no agents
 
         seen = [replace(entry, record=AgentSeen(agent_id)) for agent_id, entry in self._seen.items()]
+        # Behind those: it sets back nothing that was heard since.
+        left = [
+            replace(entry, record=AgentSeen(agent_id, said_ts=said_ts))
+            for agent_id, (said_ts, entry) in self._left.items()
+        ]
         used = [] if self._active is None else [replace(self._active, record=ActivitySeen(self._used))]
-        return reduce(evolve, [*seen, *self._others, *used], stored)
+        return reduce(evolve, [*seen, *left, *self._others, *used], stored)
