@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.life import started
@@ -279,6 +279,7 @@ def test_very_many_are_stored_before_their_time(tmp_path: pathlib.Path, monkeypa
     run(main)
 
 
+@example(known=3, beats=[(0, 0.0, -2.0), (0, 9.0, 8.0)], stored_s=0.0)  # one that was said ahead of time
 @given(
     known=st.sampled_from((3, MOST_EXACT + 1)),
     beats=st.lists(

@@ -18,6 +18,8 @@ from torpord.core.agents import Agent, Agents, Doing, Exhaustion, Seen, Slot, Sl
 from torpord.core.records import AgentRecord, Entry, Started
 from torpord.store import codec
 
+# So many are kept from the collector for good: fewer cost it nothing, and what is frozen with them is never looked at.
+_MANY = 10_000
 _AGENT_COLUMNS = 13
 _SLOT_COLUMNS = (
     "slot_id",
@@ -139,7 +141,6 @@ def _uncollected() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
         if was:
             gc.enable()
 
@@ -161,7 +162,10 @@ def load(db: sqlite3.Connection, floor_s: float, heard_awake_s: Callable[[str], 
         for agent in agents:
             awake_s = heard_awake_s(agent.agent_id)
             seen[agent.agent_id] = Seen(awake_s, seen_ts[agent.agent_id], max(awake_s, floor_s))
-        return Agents.of(agents, seen, slots)
+        found = Agents.of(agents, seen, slots)
+        if len(agents) > _MANY:
+            gc.freeze()
+        return found
 
 
 def _agent(row: tuple[Any, ...], slots_of: dict[str, list[str]]) -> Agent:

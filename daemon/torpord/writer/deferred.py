@@ -69,8 +69,10 @@ class Deferred:
             if isinstance(record, AgentSeen):
                 if record.said_ts is None:
                     self._seen[record.agent_id] = entry
-                elif record.agent_id not in self._left or self._left[record.agent_id][0] <= record.said_ts:
-                    self._left[record.agent_id] = (record.said_ts, entry)
+                else:
+                    said_ts = min(record.said_ts, entry.wall_s)  # as it counts: nobody is heard of ahead of time
+                    if record.agent_id not in self._left or self._left[record.agent_id][0] <= said_ts:
+                        self._left[record.agent_id] = (said_ts, entry)
                 if record.active:
                     self._active, self._used = entry, self._used + 1
             elif not isinstance(record, PresenceRecord):  # how agents are filed is not stored, but found anew
