@@ -101,6 +101,8 @@ def carried(daemon: RunningDaemon, run_ids: Iterable[str]) -> tuple[RunningDaemo
         daemon.wait_gone()
         deaths += 1
         assert_whole(daemon.home)
+        # What is looked at here is the runs: five starts in a row that die before they answered lead to safe mode.
+        (daemon.home / "starts.json").unlink(missing_ok=True)
         daemon = daemon.again(wait=False)
         with contextlib.suppress(AssertionError):  # it may die before it has answered anybody
             daemon.wait_ready()
