@@ -1,7 +1,7 @@
 """Whose child this process is: the service manager that holds its socket, and the name of its units there.
 
-systemd names the socket it hands over by its unit (LISTEN_FDNAMES, sd_listen_fds_with_names(3)), and sets MANAGERPID for
-the children of a user's manager alone (systemd.exec(5)). launchd sets XPC_SERVICE_NAME to the job's label.
+systemd names the socket it hands over by its unit (LISTEN_FDNAMES, sd_listen_fds_with_names(3)), and sets MANAGERPID
+for the children of a user's manager alone (systemd.exec(5)). launchd sets XPC_SERVICE_NAME to the job's label.
 """
 
 from __future__ import annotations
