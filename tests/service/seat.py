@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def furnish(box: Box, *, units: bool = True) -> None:
         # Only in the box: there the interpreter is the user's to run, wherever it lies.
         f"chmod o+x {shlex.join(map(str, folders))}",
         f"mkdir -p {own_units if units else f'/home/{USER}'} /run/user/{UID}",
-        *([f"cp {ROOT}/systemd/torpord@.* /etc/systemd/system", f"cp {ROOT}/systemd/torpord.* {own_units}"] * units),
+        *([f"cp {ROOT}/systemd/*@.* /etc/systemd/system", f"cp {ROOT}/systemd/*[!@].* {own_units}"] * units),
         f"chown -R {UID}:{UID} /home/{USER} /run/user/{UID}",
     ]
     box.run("bash", "-ec", "\n".join(script))
@@ -80,7 +81,8 @@ class Seat:
 
     def systemctl(self, *argv: str, check: bool = True) -> str:
         """Talk to this daemon's manager. `torpord.service` and the like stand for the names in that manager."""
-        named = [argument.replace("torpord.", self._name + ".") for argument in argv]
+        at = self._name.removeprefix("torpord")
+        named = [re.sub(r"\b(torpord(?:-boot|-keeper)?)\.", rf"\1{at}.", argument) for argument in argv]
         if self.manager == "system":
             return self.box.systemctl(*named, check=check)
         return self.box.run("systemctl", "--user", *named, check=check, env=RUNTIME, user=USER)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 PLIST = ROOT / "launchd" / "org.torpor.torpord.plist"
-KINDS = ("service", "socket", "path")
+NAMES = ("torpord{}.service", "torpord{}.socket", "torpord{}.path", "torpord-boot{}.timer")
 # What `systemd-analyze security` calls the exposure, times ten, as measured with systemd 252; a lower number is better,
 # and its own word for under 20 is "OK". The units say why what is left is left.
 EXPOSURE_AT_MOST = {("--system", "torpord@.service"): 17, ("--user", "torpord.service"): 66}
@@ -27,10 +27,9 @@ analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs 
 
 @pytest.fixture
 def copied(short_dir: pathlib.Path) -> pathlib.Path:
-    """The units alone in a folder: systemd-analyze also looks at what lies beside them."""
-    for kind in KINDS:
-        for name in (f"torpord.{kind}", f"torpord@.{kind}"):
-            shutil.copy(UNITS / name, short_dir)
+    """The units in a folder of their own: systemd-analyze also looks at what lies beside them."""
+    for unit in UNITS.iterdir():
+        shutil.copy(unit, short_dir)
     return short_dir
 
 
@@ -46,11 +45,9 @@ def verify(folder: pathlib.Path, manager: str, *units: str) -> subprocess.Comple
 
 
 @analyze
-@pytest.mark.parametrize(
-    ("manager", "name"), [("--user", "torpord"), ("--system", "torpord"), ("--system", "torpord@root")]
-)
-def test_systemd_finds_nothing_to_say_about_the_units(copied: pathlib.Path, manager: str, name: str) -> None:
-    done = verify(copied, manager, *(f"{name}.{kind}" for kind in KINDS))
+@pytest.mark.parametrize(("manager", "instance"), [("--user", ""), ("--system", ""), ("--system", "@root")])
+def test_systemd_finds_nothing_to_say_about_the_units(copied: pathlib.Path, manager: str, instance: str) -> None:
+    done = verify(copied, manager, *(name.format(instance) for name in NAMES))
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -88,12 +85,21 @@ def settings(name: str) -> Iterator[tuple[str, str, str]]:
             yield section, key, value
 
 
-@pytest.mark.parametrize(("prefix", "home"), [("torpord", "%h/.local/state/torpor"), ("torpord@", "%S/torpor/%i")])
-def test_the_three_units_name_one_home(prefix: str, home: str) -> None:
-    assert ("Service", "Environment", f"TORPOR_HOME={home}") in settings(f"{prefix}.service")
-    assert ("Socket", "ListenStream", f"{home}/torpor.sock") in settings(f"{prefix}.socket")
-    watched = [(key, value) for section, key, value in settings(f"{prefix}.path") if value.startswith(home)]
+@pytest.mark.parametrize(("at", "home"), [("", "%h/.local/state/torpor"), ("@", "%S/torpor/%i")])
+def test_all_units_name_one_home(at: str, home: str) -> None:
+    assert ("Service", "Environment", f"TORPOR_HOME={home}") in settings(f"torpord{at}.service")
+    assert ("Socket", "ListenStream", f"{home}/torpor.sock") in settings(f"torpord{at}.socket")
+    watched = [(key, value) for section, key, value in settings(f"torpord{at}.path") if value.startswith(home)]
     assert watched == [("PathExists", f"{home}/wake.signal"), ("DirectoryNotEmpty", f"{home}/wake.d")]
+    assert ("Unit", "ConditionPathExists", f"{home}/wake.at") in settings(f"torpord-boot{at}.timer")
+
+
+@pytest.mark.parametrize(("at", "home"), [("", "%h/.local/state/torpor"), ("@", "%S/torpor/%i")])
+def test_what_starts_the_daemon_asks_whether_it_is_to_stay_down_and_the_daemon_does_not(at: str, home: str) -> None:
+    asks = ("Unit", "ConditionPathExists", f"!{home}/stopped")
+    for name in (f"torpord{at}.socket", f"torpord{at}.path", f"torpord-boot{at}.timer"):
+        assert asks in settings(name), name
+    assert not [key for _, key, _ in settings(f"torpord{at}.service") if key.startswith("Condition")]
 
 
 @pytest.mark.parametrize("prefix", ["torpord", "torpord@"])
