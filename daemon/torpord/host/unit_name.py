@@ -6,9 +6,11 @@ for the children of a user's manager alone (systemd.exec(5)). launchd sets XPC_S
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -46,3 +48,27 @@ def found(names: str, environ: Mapping[str, str], platform: str = sys.platform) 
     if named is None:
         return NONE
     return Manager("systemd-user" if environ.get("MANAGERPID") else "systemd-system", named[1])
+
+
+def takes_timers(manager: Manager, environ: Mapping[str, str]) -> bool:
+    """Return whether a timer for planned wakes can be asked of this manager; whether it takes one, asking shows."""
+    match manager.kind:
+        case "systemd-user":
+            runtime = environ.get("XDG_RUNTIME_DIR", "")
+            return bool(runtime) and Path(runtime, "systemd/private").exists() and _on_path("systemd-run", environ)
+        case "systemd-system":
+            return "@" in manager.unit and Path(keeper_path(manager.unit)).exists()
+        case "launchd":
+            return True
+        case "none":
+            return False
+
+
+def keeper_path(unit: str) -> str:
+    """Return the socket at which root's keeper of the timer of `torpord@USER` listens to USER."""
+    return f"/run/torpord-keeper/{unit.partition('@')[2]}"
+
+
+def _on_path(name: str, environ: Mapping[str, str]) -> bool:
+    # Not shutil.which: a daemon at rest does without its compressors.
+    return any(os.access(Path(folder, name), os.X_OK) for folder in os.get_exec_path(environ) if folder)
