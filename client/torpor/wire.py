@@ -21,6 +21,11 @@ AGENT_TARGETS = ("idle", "busy", "on_call", "offline", "exhausted")
 EXHAUST_REASONS = ("rate_limit", "billing")
 SLOT_TYPES = ("work", "on_call")
 
+# What can bring a daemon back that is down: words of `start_cause`.
+WAYS = ("connect", "wake.signal", "wake.d", "timer", "spawn")
+# Who starts it. Only in the first three something does so by itself.
+MANAGERS = ("systemd-user", "systemd-system", "launchd", "none")
+
 # JSON-RPC 2.0 keeps -32768 to -32100 for itself; ours count down from -32000. A name is never used again for
 # another meaning, and neither is a number.
 ERROR_CODES = {
@@ -89,6 +94,8 @@ STORE_NAME = "torpor.db"
 SETTINGS_NAME = "torpor.toml"
 STATE_NAME = "lifecycle_state.json"
 WAKE_SIGNAL_NAME = "wake.signal"
+WAKE_AT_NAME = "wake.at"  # one line: when a daemon that is down is to be started
+STOPPED_NAME = "stopped"  # it is to stay down until `torpor start`
 SPOOL_NAME = "wake.d"
 SPOOL_TMP_NAME = "tmp"
 REJECTED_NAME = "wake.rejected"

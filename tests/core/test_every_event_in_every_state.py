@@ -158,6 +158,11 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
         lambda life: re.WorkerCannotLoad(**model(life).names, error=ERROR),
         stays("") | {"SLEEP": ("step_interrupted run_failed sleep_cycle_failed", "StopWorker", "SLEEP")},
     ),
+    "a worker is of another version": (
+        lambda life: re.WorkerOutdated(**model(life).names, why="another version"),
+        stays("")
+        | {"SLEEP": ("step_interrupted run_interrupted sleep_cycle_skipped hibernate_requested", "StopWorker", "SLEEP")},
+    ),
     "a step ends": (
         lambda life: model(life).report_of(TRIM, outcome={"next": "checkpoint", "visit": 1}),
         stays("") | {"SLEEP": ("step_ended", "", "SLEEP")},
@@ -241,6 +246,9 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     "presence_due too early": (knowing(ev.DeadlinePassed({"source": "deadline"}, "presence_due")), stays("")),
     "a suspend": (lambda _: ev.SuspendSeen(SHELL, 60.0, 60.0), stays("resumed_from_suspend")),
     "a stop of the process": (lambda _: ev.StallSeen(SHELL, 60.0), stays("resumed_from_stall")),
+    "a timer that nobody asked for": (lambda _: ev.WakeArmed(SHELL, 9e9), stays("")),
+    "way.proven": (lambda _: ev.WayProven(CLIENT, "spawn", 0.4), then(RISE, "way_proven")),
+    "way.proven of another way": (lambda _: ev.WayProven(CLIENT, "connect", 0.4), stays("")),
     "a bad file": (lambda _: ev.FileRejected(SHELL, "x.json", "not JSON"), stays("wake_rejected")),
     "a bad hook": (lambda _: ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"), stays("hook_failed")),
     "the end": (lambda _: ev.Leaving(SHELL, "signal"), stays("stopped")),

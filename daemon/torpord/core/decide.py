@@ -30,6 +30,7 @@ _CLIENTS = (
     re.RunOrdered,
     re.RunImportWanted,
     ev.AgentWord,
+    ev.WayProven,
 )
 
 
@@ -103,6 +104,12 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             draft.record(r.WakeRejected(event.name, event.why))
         case ev.HookProblem():
             draft.record(r.HookFailed(event.hook, event.command, event.problem))
+        case ev.WakeArmed():
+            from torpord.core import planned  # noqa: PLC0415  # it was asked, so it is there
+
+            planned.answered(draft, event)
+        case ev.WayProven():
+            return _way_proven(draft, event)
         case ev.Leaving():
             draft.record(r.Stopped(event.reason, draft.world.lifecycle.state.value))
         case _:
@@ -249,6 +256,16 @@ def _settings_read(draft: Draft, event: ev.SettingsRead) -> Reply:
     return {"changed": list(event.changed)}
 
 
+def _way_proven(draft: Draft, event: ev.WayProven) -> Reply:
+    cause = draft.world.process.start_cause
+    if event.way != cause:
+        message = f"this daemon was started by {cause}: only that proves a way, and {event.way} is another"
+        return Refusal("conflict", message, {"start_cause": cause})
+    touch(draft, Trigger.REQUEST_ARRIVED)
+    draft.record(r.WayProven(event.way, event.took_s))
+    return {"way": event.way, "took_s": event.took_s}
+
+
 def _deadline_passed(draft: Draft, event: ev.DeadlinePassed) -> None:
     # The world may have moved on between the reading of the clock and the turn of this event: look again.
     if not any(d.name == event.deadline and d.is_due(draft.now) for d in deadlines(draft.world)):
@@ -264,6 +281,10 @@ def _deadline_passed(draft: Draft, event: ev.DeadlinePassed) -> None:
             from torpord.core import agent_times  # noqa: PLC0415  # most daemons have no agents
 
             agent_times.deadline_passed(draft, event.deadline)
+        case "arm_due":
+            from torpord.core import planned  # noqa: PLC0415  # a daemon that nothing could start does without
+
+            planned.arm_due(draft)
         case "cycle_due":
             begin_cycle(draft)
             running.schedule(draft)
@@ -291,6 +312,10 @@ def _process_started(draft: Draft, event: ev.ProcessStarted) -> None:
             rebase_s=_rebase(draft, event.boot_id),
             suspended_s=draft.now.suspended_s,
             policy=event.policy.document(),
+            timer=event.timer,
+            manager=event.manager,
+            unit=event.unit,
+            wake_file=event.wake_file,
         )
     )
     for hold in list(draft.world.holds.by_id.values()):

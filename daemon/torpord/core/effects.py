@@ -89,6 +89,16 @@ class RunWakeCommand:
     slot_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ArmWake:
+    """Have the service manager start a daemon that is down at this time (wall clock), by one timer; None: by none.
+
+    The answer is `events.WakeArmed`, always. A second wish takes the place of one that is not carried out yet.
+    """
+
+    at_ts: float | None
+
+
 Effect = (
     GoDown
     | StartWorker
@@ -100,4 +110,5 @@ Effect = (
     | UseSettings
     | WatchAgent
     | RunWakeCommand
+    | ArmWake
 )

@@ -26,7 +26,10 @@ class Event:
 class ProcessStarted(Event):
     """A daemon process has the home.
 
-    `dead_holds`, `dead_agents`: those whose process ended while no daemon was there to see it.
+    `manager` is one of `wire.MANAGERS`, and `unit` what the daemon is called there without `.service` ("" where nothing
+    manages it). `timer`: whose timer can start a daemon that is down, one of `wire.MANAGERS`, or "" where nobody's can.
+    `wake_file`: `wake.at` was there, so a timer may be set. `dead_holds`, `dead_agents`: those whose process ended
+    while no daemon was there to see it.
     """
 
     pid: int
@@ -37,6 +40,10 @@ class ProcessStarted(Event):
     policy: Policy
     dead_holds: tuple[str, ...] = ()
     dead_agents: tuple[str, ...] = ()
+    timer: str = ""
+    manager: str = "none"
+    unit: str = ""
+    wake_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,25 @@ class HookProblem(Event):
     hook: str
     command: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeArmed(Event):
+    """The answer to an `ArmWake` of this `at_ts`: it is done as asked and was looked at, or `problem` says why not.
+
+    Every `ArmWake` has one, whatever went wrong; of wishes that came one upon the other, the last has.
+    """
+
+    at_ts: float | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WayProven(Event):
+    """A client's `way.proven`: this process was started by this way (`wire.WAYS`), in so much time as it measured."""
+
+    way: str
+    took_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,38 @@
-"""Planned wakes: for a slot that will be due, somebody must be there (`client/PROTOCOL.md`, "Agents and slots")."""
+"""Planned wakes: for a slot that will be due, somebody must be there (`client/PROTOCOL.md`, "Agents and slots").
+
+A timer of the service manager follows the earliest slot at all times, some seconds behind at most: so a power cut loses
+none. Before HIBERNATION it is set and looked at anew, as anybody may have stopped it meanwhile. A timer is calendar
+time, which the manager follows over suspend and steps of the clock by itself: nothing is done about those here.
+"""
 
 from __future__ import annotations
 
+from torpord.core import effects as fx
+from torpord.core import events as ev
+from torpord.core import records as r
+from torpord.core.draft import Draft
 from torpord.core.moment import Now
 from torpord.core.report import iso
 from torpord.core.world import World
 
+# Between two wishes: each costs some processes.
+LEAST_BETWEEN_S = 5.0
+# The shell asks some commands of five seconds each; whoever has said nothing by then says nothing any more.
+ANSWER_S = 60.0
+FIRST_RETRY_S = 60.0
+LAST_RETRY_S = 3600.0
+# What is due sooner is not armed: a timer that is made too late is none, and nobody would be told.
+TOO_SOON_S = 2.0
+# Before the exit the timer must have been looked at no longer ago than this.
+FRESH_S = 60.0
+# How long the exit waits for it before it looks again; an answer comes first.
+RECHECK_S = 10.0
+NO_ANSWER = f"it gave no answer for {ANSWER_S:g} s"
 
-def armed(world: World) -> bool:  # noqa: ARG001 - who asks has it, and a service manager's timer will be in it
-    """Whether a timer would start a daemon that is down when its next slot is due. None would, in this version."""
-    return False
+
+def armed(world: World) -> bool:
+    """Whether a timer of the service manager starts a daemon that is down when its next slot is due."""
+    return bool(world.process.timer) and not world.planned.problem
 
 
 def planned(world: World, now: Now) -> tuple[str, ...]:
@@ -18,9 +41,56 @@ def planned(world: World, now: Now) -> tuple[str, ...]:
     For a later one it does not stay: it is taken up at the next start, and whoever planned it was told so.
     """
     wakes = world.agents.wakes
-    if wakes.first is None or armed(world) or wakes.first > now.wall_s + world.policy.planned_reach_s:
+    reach_s = TOO_SOON_S if armed(world) else world.policy.planned_reach_s
+    if wakes.first is None or wakes.first > now.wall_s + reach_s:
         return ()
     (slot_id,) = wakes.due(wakes.first, 1)
     slot = world.agents.slots[slot_id]
-    at = iso(wakes.first)
-    return (f"a planned wake at {at}: slot {slot_id} of {slot.agent_id}; nothing could start the daemon then",)
+    if not world.process.timer:
+        return (f"a planned wake at {iso(wakes.first)}: slot {slot_id} of {slot.agent_id}; {nobody(world)}",)
+    return (f"a planned wake at {iso(wakes.first)}: {nobody(world)}",)
+
+
+def nobody(world: World) -> str:
+    """Say why nothing but the daemon itself can be there at the next planned wake."""
+    if not world.process.timer:
+        return "nothing could start the daemon then"
+    if world.planned.problem:
+        return f"the service manager does not take a timer: {world.planned.problem}"
+    return "it is too soon for a timer of the service manager"
+
+
+def arm_due(draft: Draft) -> None:
+    """Ask for the timer that is wanted, or see that no answer comes."""
+    wanted_ts, planned = draft.world.wanted_wake_ts, draft.world.planned
+    if planned.asked:
+        answered(draft, ev.WakeArmed({}, planned.asked_ts, NO_ANSWER))
+    elif wanted_ts is not None and wanted_ts <= draft.now.wall_s + TOO_SOON_S:
+        wait_s = max(1.0, wanted_ts - draft.now.wall_s)
+        draft.record(r.WakeRechecked(planned.tries, draft.now.awake_s + wait_s))
+    else:
+        _ask(draft)
+
+
+def _ask(draft: Draft) -> None:
+    wanted_ts = draft.world.wanted_wake_ts
+    draft.record(r.WakeAsked(wanted_ts, draft.now.awake_s + ANSWER_S))
+    draft.effects.append(fx.ArmWake(wanted_ts))
+
+
+def answered(draft: Draft, event: ev.WakeArmed) -> None:
+    """Take the service manager's answer; one that is not about the last wish is about none."""
+    planned = draft.world.planned
+    if not planned.asked or event.at_ts != planned.asked_ts:
+        return
+    if event.problem:
+        if event.problem != planned.problem:
+            draft.record(r.WakeNotArmed(event.at_ts, event.problem))
+        pause_s, tries = min(FIRST_RETRY_S * 2**planned.tries, LAST_RETRY_S), planned.tries + 1
+    else:
+        if planned.differs(event.at_ts):
+            by = draft.world.process.timer
+            draft.record(r.WakeDisarmed() if event.at_ts is None else r.WakeArmed(event.at_ts, by))
+        pause_s, tries = LEAST_BETWEEN_S, 0
+    asked_s = draft.now.awake_s if planned.tried_awake_s is None or event.problem else planned.tried_awake_s
+    draft.record(r.WakeRechecked(tries, asked_s + pause_s))

@@ -50,6 +50,11 @@ class Started(Record):
     rebase_s: float  # to add to every stored awake time: 0 within one boot
     suspended_s: float
     policy: Mapping[str, Any]
+    # What an older version's line does not have.
+    timer: str = ""
+    manager: str = ""
+    unit: str = ""
+    wake_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +288,60 @@ class HookFailed(Record):
     hook: str
     command: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAsked(Record):
+    """The service manager is asked for a timer at `at_ts` (None: for none); it is asked again no sooner than then."""
+
+    kind: ClassVar[str] = "wake_asked"
+    ledgered: ClassVar[bool] = False
+    at_ts: float | None
+    next_awake_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WakeRechecked(Record):
+    """The service manager is asked for nothing now, and no sooner than then. `tries`: how often in vain, in a row."""
+
+    kind: ClassVar[str] = "wake_rechecked"
+    ledgered: ClassVar[bool] = False
+    tries: int
+    next_awake_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WakeArmed(Record):
+    """A timer of the service manager's (`by`: one of `wire.MANAGERS`) starts a daemon that is down at `at_ts`."""
+
+    kind: ClassVar[str] = "wake_armed"
+    at_ts: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeDisarmed(Record):
+    """No timer of the service manager's starts a daemon that is down."""
+
+    kind: ClassVar[str] = "wake_disarmed"
+
+
+@dataclass(frozen=True, slots=True)
+class WakeNotArmed(Record):
+    """The service manager did not do as it was asked; whether a timer is set is not known."""
+
+    kind: ClassVar[str] = "wake_not_armed"
+    at_ts: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WayProven(Record):
+    """A test of the ways back found that this one works, and took so much time."""
+
+    kind: ClassVar[str] = "way_proven"
+    way: str
+    took_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

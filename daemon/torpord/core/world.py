@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from torpor import wire
 from torpord.core import records as r
 from torpord.core import run_records as rr
 from torpord.core.agents import Agents
 from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
+from torpord.core.planned_history import Planned, Ways, evolve_planned
 from torpord.core.policy import Policy
 from torpord.core.replacing import replace
 from torpord.core.run_history import evolve_run, shifted
@@ -24,7 +26,11 @@ from torpord.core.runs import ENDED, Run, Runs, RunStatus
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The daemon process of this generation. `leaving` is how it was told to end, `ended` that it did in order."""
+    """The daemon process of this generation. `leaving` is how it was told to end, `ended` that it did in order.
+
+    `manager` (one of `wire.MANAGERS`; "" for a start by an older version) has it as `unit`; `timer` is whose timer can
+    start it when it is down, "" where nobody's can.
+    """
 
     generation: int = 0
     pid: int = 0
@@ -38,6 +44,9 @@ class Process:
     presence_from_awake_s: float = 0.0  # nobody could be heard of before: a start, or the end of a standstill
     leaving: str = ""
     ended: bool = True
+    timer: str = ""
+    manager: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,8 @@ class World:
     sleep: Sleep = field(default_factory=Sleep)
     runs: Runs = field(default_factory=Runs)
     agents: Agents = field(default_factory=Agents)
+    planned: Planned = field(default_factory=Planned)
+    ways: Ways = field(default_factory=Ways)
     ledger_seq: int = 0
 
     @property
@@ -142,6 +153,12 @@ class World:
         """Whether something is going on that the idle time waits for."""
         agents = self.agents
         return bool(self.holds.by_id or agents.working or agents.waking) or any(self.runs.busy)
+
+    @property
+    def wanted_wake_ts(self) -> float | None:
+        """When the service manager is to start a daemon that is down by then; None: not by a time, or nobody could."""
+        process = self.process
+        return self.agents.next_wake_ts if process.timer and process.leaving != "stop" else None
 
     @property
     def cycle_run(self) -> Run | None:
@@ -203,10 +220,23 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
             return replace(world, lifecycle=replace(world.lifecycle, blocked_by=record.by))
         case r.HibernationRechecked():
             return replace(world, sleep=replace(world.sleep, blocked_recheck_awake_s=record.next_awake_s))
+        case r.WakeAsked() | r.WakeArmed() | r.WakeDisarmed() | r.WakeNotArmed():
+            return replace(world, planned=evolve_planned(world.planned, entry, record))
+        case r.WakeRechecked():
+            # With an answer the way may be free: there is nothing to wait for any more.
+            sleep = world.sleep if world.sleep.blocked_recheck_awake_s is None else _looking(world.sleep)
+            return replace(world, planned=evolve_planned(world.planned, entry, record), sleep=sleep)
+        case r.WayProven(way, took_s):
+            version = world.process.version
+            return replace(world, ways=world.ways.with_(way, entry.wall_s, version, "wake-test", took_s))
         case r.ShadowRunWarning() | r.WakeRejected() | r.HookFailed():
             return world
         case _:
             return replace(world, cycle=evolve_cycle(world.cycle, world.cycle_run, entry, record))
+
+
+def _looking(sleep: Sleep) -> Sleep:
+    return replace(sleep, blocked_recheck_awake_s=None)
 
 
 def _agents(world: World, entry: r.Entry, record: r.AgentRecord | r.PresenceRecord) -> World:
@@ -279,6 +309,9 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         suspended_s=record.suspended_s,
         presence_from_awake_s=entry.awake_s,
         ended=False,
+        timer=record.timer,
+        manager=record.manager,
+        unit=record.unit,
     )
     shift = record.rebase_s
     holds = world.holds
@@ -303,6 +336,9 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         lifecycle = replace(lifecycle, since_ts=entry.wall_s, since_awake_s=entry.awake_s)
         activity = Activity(entry.wall_s, 0, entry.awake_s, entry.cause)
     cycle = replace(world.cycle, phase="none") if world.cycle.phase == "running" else world.cycle
+    ways = world.ways
+    if record.start_cause in wire.WAYS:
+        ways = ways.with_(record.start_cause, entry.wall_s, record.version, "seen")
     return replace(
         world,
         policy=Policy(**record.policy),
@@ -314,4 +350,6 @@ def _started(world: World, entry: r.Entry, record: r.Started) -> World:
         sleep=Sleep(),
         runs=runs,
         agents=agents,
+        planned=Planned(known=not record.wake_file),
+        ways=ways,
     )

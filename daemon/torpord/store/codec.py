@@ -10,6 +10,7 @@ import orjson
 from torpord.core.agents import Card
 from torpord.core.cycle_history import Cycle
 from torpord.core.lifecycle import State
+from torpord.core.planned_history import Planned, Ways
 from torpord.core.policy import Policy
 from torpord.core.run_history import from_document
 from torpord.core.runs import Run
@@ -28,6 +29,8 @@ PARTS: Mapping[str, Callable[..., Any]] = {
     "activity": Activity,
     "cycle": Cycle,
     "sleep": Sleep,
+    "planned": Planned,
+    "ways": Ways,
 }
 
 
