@@ -70,7 +70,7 @@ def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -
             return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: the daemon, which is up, has taken it")
     except TimeoutError:
         return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: a daemon is up, and has not taken it yet")
-    if not presence.is_up(place.home) and presence.was_stopped(presence.last_known(place.home)):
+    if not presence.is_up(place.home) and presence.was_stopped(place.home, presence.last_known(place.home)):
         return Delivery("stopped", None, f"left in {wire.SPOOL_NAME}: torpor is stopped, run `torpor start`")
     with contextlib.closing(Link(place)) as link:
         talker = talk.Talk(place)

@@ -139,7 +139,7 @@ def _wake(home: str, path: str, meaning: "Meaning", end_s: float) -> None:
     """Leave the word for a daemon and start that, but for one that was stopped, or cannot be started as it seems."""
     from torpor import hook_wire, presence, spool  # noqa: PLC0415 - only here
 
-    if not presence.is_up(home) and presence.was_stopped(presence.last_known(home)):
+    if not presence.is_up(home) and presence.was_stopped(home, presence.last_known(home)):
         return
     if _waits_for_attempt(home):
         return

@@ -51,13 +51,23 @@ def last_known(home: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def was_stopped(known: dict[str, Any] | None) -> bool:
+def was_stopped(home: str, known: dict[str, Any] | None) -> bool:
     """Say whether `torpor stop` was the last word of a daemon that is not up: then only `torpor start` starts it again.
 
-    `known` is read after `is_up` said no. Its pid says nothing here: the file tells of the stop as soon as that is
-    durable, and one that is killed on its way out leaves it so.
+    The file `stopped` says so; of a home that could not take it, and of an older version's, the state file does.
+    `known` is read after `is_up` said no. Its pid says nothing here: both tell of the stop as soon as that is durable,
+    and one that is killed on its way out leaves them so.
     """
-    return known is not None and known.get("reason") == "stop"
+    said = os.path.exists(os.path.join(home, wire.STOPPED_NAME))
+    return said or (known is not None and known.get("reason") == "stop")
+
+
+def forget_stop(home: str) -> None:
+    """Take the word of `torpor stop` back, so that the service manager opens its door again. Raises OSError."""
+    try:
+        os.unlink(os.path.join(home, wire.STOPPED_NAME))
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def state_when_down(home: str) -> str | None:
@@ -65,7 +75,7 @@ def state_when_down(home: str) -> str | None:
     if is_up(home):
         return None
     known = last_known(home)
-    if known is None or (known.get("pid") is not None and not was_stopped(known)):
+    if known is None or (known.get("pid") is not None and not was_stopped(home, known)):
         return None
     state = known.get("current_state")
     return state if isinstance(state, str) else None
@@ -82,11 +92,12 @@ def mark(home: str) -> tuple[int, int, int]:
 
 def told_down(home: str, known: dict[str, Any] | None) -> str:
     """Say in one line that the daemon is down, how it went, and what starts it."""
+    state, since = (known or {}).get("current_state", "unknown"), (known or {}).get("since_ts", "an unknown time")
+    if was_stopped(home, known):
+        found = f" in {state}" if known else ""
+        return f"down: stopped by `torpor stop`{found}: `torpor start` starts it again"
     if known is None:
         return f"down: no daemon has left its state in {home}: `torpor start` starts one"
-    state, since = known.get("current_state", "unknown"), known.get("since_ts", "an unknown time")
-    if was_stopped(known):
-        return f"down: stopped by `torpor stop` in {state}: `torpor start` starts it again"
     if known.get("pid") is not None:
         return f"down: it died in {state} without a word: `torpor start` or the next event starts it again"
     return f"down: {state} since {since}: `torpor wake` or the next event starts it again"

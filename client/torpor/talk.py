@@ -248,7 +248,7 @@ class Talk:
             yield from self._again(lock)
             return
         known = presence.last_known(home)
-        if looks or (presence.was_stopped(known) and self._when_down != "insist"):
+        if looks or (presence.was_stopped(home, known) and self._when_down != "insist"):
             raise Down(presence.told_down(home, known))
         self.obstacle = f"torpord is being started for {home}"
         yield Start(self._place)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torpor import durations, errors, presence, talk, wire
 from torpor import home as homes
-from torpor.cli import service_manager, show
+from torpor.cli import service_manager, show, streams
 from torpor.client import Client
 from torpor.deadline import Deadline
 from torpor.link import Link
@@ -19,8 +19,6 @@ from torpor.link import Link
 if TYPE_CHECKING:
     import argparse
 
-# Who holds the socket while the daemon is down, and starts it when somebody connects.
-_MANAGERS = ("systemd", "launchd")
 _LOOK_EVERY_S = 0.02
 # The lock is released before the very last steps of the process's end.
 _AFTER_LOCK_S = 1.0
@@ -31,9 +29,8 @@ def start(args: argparse.Namespace) -> int:
     directory = homes.home_dir(args.home)
     place = talk.Place(directory, homes.socket_path(directory))
     was_up = presence.is_up(directory)
-    known = presence.last_known(directory)
-    if not was_up and known is not None and known.get("supervisor") in _MANAGERS:
-        service_manager.start_units(directory)
+    if not was_up:
+        _open_the_door(directory)
     talker = talk.Talk(place, when_down="insist")
     deadline = Deadline(args.timeout)
     with contextlib.closing(Link(place)) as link:
@@ -44,6 +41,18 @@ def start(args: argparse.Namespace) -> int:
     said = "is up already" if was_up else "is up"
     show.say(args, f"torpord {said}: {found['state']}, pid {found['pid']}", {"was_up": was_up, **found})
     return wire.EX_OK
+
+
+def _open_the_door(home: str) -> None:
+    """Take back the word of `torpor stop`, and have the service manager listen, where there is one."""
+    try:
+        presence.forget_stop(home)
+    except OSError as error:
+        said = f"{os.path.join(home, wire.STOPPED_NAME)} cannot be removed ({error.strerror})"
+        streams.complain(f"{said}: no service manager will start torpord while it is there")
+    found = service_manager.units(home)
+    if found is not None:
+        service_manager.start_units(home, found)
 
 
 def _await(home: str, deadline: Deadline) -> None:
@@ -65,12 +74,13 @@ def stop(args: argparse.Namespace) -> int:
     with Client(args.home, timeout=args.timeout) as client:
         if not presence.is_up(client.home):
             known = presence.last_known(client.home)
+            if presence.was_stopped(client.home, known):
+                state = (known or {}).get("current_state")
+                _close_the_door(client.home)  # one that could not tell its manager has left it open
+                show.say(args, f"stopped already, in {state}" if state else "stopped already", {"state": state})
+                return wire.EX_OK
             if known is None:
                 show.say(args, f"not running: no daemon has left its state in {client.home}", {"state": None})
-                return wire.EX_OK
-            if presence.was_stopped(known):
-                state = known.get("current_state")
-                show.say(args, f"stopped already, in {state}", {"state": state})
                 return wire.EX_OK
         stopped = _stopped(client, args.timeout)
     show.say(args, f"stopped in {stopped['state']}: `torpor start` starts it again", stopped)
@@ -130,9 +140,7 @@ def _stopped(client: Client, timeout_s: float) -> dict[str, Any]:
     pid = client.hello()["daemon"]["pid"] if presence.is_up(client.home) else None
     done = client.stop()
     client.close()
-    known = presence.last_known(client.home)
-    if known is not None and known.get("supervisor") in _MANAGERS:
-        service_manager.stop_units(client.home)  # at once: the next connection to its socket would start another daemon
+    _close_the_door(client.home)  # at once: the next connection to its socket would start another daemon
     try:
         while presence.is_up(client.home):
             deadline.sleep(_LOOK_EVERY_S)
@@ -145,6 +153,12 @@ def _stopped(client: Client, timeout_s: float) -> dict[str, Any]:
             while _runs(pid):
                 ending.sleep(_LOOK_EVERY_S)
     return dict(done)
+
+
+def _close_the_door(home: str) -> None:
+    found = service_manager.units(home)
+    if found is not None:
+        service_manager.stop_units(home, found)
 
 
 def _runs(pid: int) -> bool:

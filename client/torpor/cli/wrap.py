@@ -158,7 +158,7 @@ class Wrapped:
                 time.sleep(_BETWEEN_LIVES_S)
                 return 0.0
             known = presence.last_known(self._place.home)
-            if presence.was_stopped(known):
+            if presence.was_stopped(self._place.home, known):
                 self._trouble = Down(presence.told_down(self._place.home, known))
                 self._failures = 0  # it was not tried
                 return _LOOK_EVERY_S
