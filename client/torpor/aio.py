@@ -82,6 +82,10 @@ class AsyncClient(AsyncAgentMethods):
         """Return why the daemon is in its state, and what comes next."""
         return await self._ask(calls.why())
 
+    async def doctor(self) -> replies.Examined:
+        """Return what only the daemon knows of how well it is. Nothing is checked for it."""
+        return await self._ask(calls.doctor())
+
     async def log(
         self, *, after: int | None = None, limit: int | None = None, kinds: Iterable[str] | None = None
     ) -> replies.LogPage:

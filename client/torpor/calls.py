@@ -67,6 +67,11 @@ def why() -> Call[replies.Why]:
     return Call("why", {}, looks=True)
 
 
+def doctor() -> Call[replies.Examined]:
+    """Ask what only the daemon knows of how well it is."""
+    return Call("doctor", {}, looks=True)
+
+
 def log(after: int | None, limit: int | None, kinds: Iterable[str] | None) -> Call[replies.LogPage]:
     """Ask for a page of the ledger, beginning after position `after`, else with the oldest record that is kept."""
     return Call("log", _given(after=after, limit=limit, kinds=None if kinds is None else list(kinds)), looks=True)

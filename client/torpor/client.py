@@ -37,9 +37,10 @@ class Client(AgentMethods):
     """A blocking client of the daemon of one home. Makes its connection at the first call and keeps it.
 
     Each call has one deadline for all of it, `timeout` seconds (None: no limit): connecting, starting the daemon where
-    it is down, asking again where the connection broke. Looking (`hello`, `status`, `why`, `log`, `subscribe`, `wait`,
-    `hold_list`, `run_list`, `run_get`, `run_export`, `wait_run`, `agent_get`, `agent_list`, `slot_list`, `wait_agent`)
-    never starts the daemon, and neither does the heartbeat of an agent that does not work, nor that one leaves.
+    it is down, asking again where the connection broke. Looking (`hello`, `status`, `why`, `doctor`, `log`,
+    `subscribe`, `wait`, `hold_list`, `run_list`, `run_get`, `run_export`, `wait_run`, `agent_get`, `agent_list`,
+    `slot_list`, `wait_agent`) never starts the daemon, and neither does the heartbeat of an agent that does not work,
+    nor that one leaves.
 
     Any call may raise: Unreachable (nobody answers and nobody could be started; `torpor.errors.Down` where this call
     would not start anybody), NotPermitted, Timeout, ProtocolError, or Refused where the daemon said no; and BadHome
@@ -103,6 +104,10 @@ class Client(AgentMethods):
     def why(self) -> replies.Why:
         """Return why the daemon is in its state, and what comes next."""
         return self._ask(calls.why())
+
+    def doctor(self) -> replies.Examined:
+        """Return what only the daemon knows of how well it is. Nothing is checked for it."""
+        return self._ask(calls.doctor())
 
     def log(
         self, *, after: int | None = None, limit: int | None = None, kinds: Iterable[str] | None = None

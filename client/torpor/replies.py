@@ -119,6 +119,34 @@ class Why(TypedDict):
     quiet: NotRequired[list[Reason]]
 
 
+class StoreFigures(TypedDict):
+    """The store, as the daemon has it open; bytes None where they cannot be seen.
+
+    `integrity`: what the last sleep cycle found in it, `found` and `ts`; None where it did not look.
+    """
+
+    version: int | None
+    problem: str | None
+    integrity: dict[str, Any] | None
+    bytes: int | None
+    wal_bytes: int | None
+    free_bytes: int | None
+
+
+class Examined(TypedDict):
+    """What only the daemon knows of how well it is.
+
+    `settings`: their `file`, and the `problem` for which `reload` would refuse them, or None. `stuck`: left files that
+    cannot be taken away, and why. `environ`: what decides which programs and places it finds.
+    """
+
+    store: StoreFigures
+    settings: dict[str, Any]
+    stuck: dict[str, str]
+    environ: dict[str, str]
+    children: list[dict[str, Any]]
+
+
 class Record(TypedDict):
     """One entry of the ledger."""
 

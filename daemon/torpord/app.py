@@ -36,7 +36,7 @@ from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.log import configure
-from torpord.shell import conditions, record_log, start_up
+from torpord.shell import conditions, record_log, settings_look, start_up
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
 from torpord.shell.installed import of_this_process
@@ -168,6 +168,8 @@ class Daemon:
         )
         self._trial = self._desk.trial = Trial(self._starts, self._over)
         self._spool = Spool(self._options.home, self._desk)
+        self._desk.stuck = lambda: self._spool.stuck
+        self._desk.look_at_settings = lambda: settings_look.look(self._options)
         extra = self._extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
         self._hooks = Hooks(lambda: self._settings.hooks, extra)
         self._hooks.writer = self._writer

@@ -17,6 +17,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "hello": {"protocol": 1},
     "status": {},
     "why": {},
+    "doctor": {},
     "log": {"after": 0},
     "subscribe": {"after": 0},
     "wait": {"state": "WAKE"},

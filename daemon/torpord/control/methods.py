@@ -115,6 +115,12 @@ def _status(call: Call) -> dict[str, Any]:
     }
 
 
+async def _doctor(call: Call) -> dict[str, Any]:
+    from torpord.control.doctor_methods import examined  # noqa: PLC0415 - rare
+
+    return await examined(call.desk)
+
+
 def _holds(call: Call, most: int) -> list[dict[str, Any]]:
     now = call.desk.now()
     return [report.hold_view(hold, now) for hold in list(call.desk.world.holds.by_id.values())[:most]]
@@ -154,6 +160,7 @@ ROWS = (
     ),
     Method("status", "say how it is", look=_status),
     Method("why", "explain the state", look=lambda call: report.why(call.desk.world, call.desk.now())),
+    Method("doctor", "say what only it knows of how well it is", read=_doctor),
     Method(
         "log",
         "read the ledger",

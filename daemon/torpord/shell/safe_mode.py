@@ -32,7 +32,7 @@ from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
-from torpord.shell import opening
+from torpord.shell import opening, settings_look
 from torpord.shell.installed import of_this_process
 from torpord.shell.start_up import AGAIN, Ground, read_settings
 from torpord.shell.statefile import SCHEMA_VERSION, StateFile
@@ -130,7 +130,7 @@ class SafeMode:
         if self._leaving:
             raise RefusedError(Refusal("draining", "the daemon starts anew: ask again, its successor will answer"))
         match request.method:
-            case "hello" | "status" | "log":
+            case "hello" | "status" | "log" | "doctor":
                 if row.before is not None:
                     row.before(cast("Call", _Said(request.params)))  # of a look, it reads the params alone
                 check(row.name, request.params, row.params)
@@ -142,12 +142,13 @@ class SafeMode:
             "hello": self._hello,
             "status": self._status,
             "log": lambda: self._log(request.params),
+            "doctor": self._doctor,
             "reload": self._reload,
             "stop": self._stop,
         }[request.method]()
 
     def _refusal(self) -> Refusal:
-        mend = "status, log, reload and stop are served; when it is mended: torpor reload"
+        mend = "status, log, doctor, reload and stop are served; when it is mended: torpor reload"
         text = f"torpor is in safe mode: {self._reason.text}; {mend}"
         return Refusal("safe_mode", text, {"reason": self._reason.text, "suspect": self._reason.suspect})
 
@@ -214,6 +215,11 @@ class SafeMode:
             raise RefusedError(self._refusal()) from error
         newest = max([after, *(line.seq for line in page.lines[-1:])])
         return {"records": [view(line) for line in page.lines], "next": newest if page.end is None else page.end}
+
+    def _doctor(self) -> dict[str, Any]:
+        from torpord.control.doctor_methods import examined_unopened  # noqa: PLC0415 - rare
+
+        return examined_unopened(str(self._home), self._known["last_cycle"], settings_look.look(self._ground.options))
 
     def _reload(self) -> dict[str, Any]:
         problem = self._problem()
