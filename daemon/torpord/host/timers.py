@@ -105,11 +105,13 @@ class UserTimer:
         return await self._command("systemctl", "--user", "--quiet", "stop", f"{self._unit}.timer", fine=_NOT_LOADED)
 
     async def _seen(self, at_s: int | None) -> str:
-        ran = await _run(["systemctl", "--user", "show", f"{self._unit}.timer", "-p", _PROPERTIES], self._environ)
+        ran = await run_command(
+            ["systemctl", "--user", "show", f"{self._unit}.timer", "-p", _PROPERTIES], self._environ
+        )
         return ran.problem() or unlike(ran.out, at_s)
 
     async def _command(self, *argv: str, fine: int = 0) -> str:
-        return (await _run(argv, self._environ)).problem(fine)
+        return (await run_command(argv, self._environ)).problem(fine)
 
 
 class KeeperTimer:
@@ -133,7 +135,7 @@ class KeeperTimer:
                 if tries:
                     await anyio.sleep(KEEPER_PAUSE_S)
                 with anyio.fail_after(KEEPER_LIMIT_S):
-                    answer = await _asked(self._path, line)
+                    answer = await ask_keeper(self._path, line)
                 if answer:
                     break  # else too many were at it, and this one was sent away
         except TimeoutError:
@@ -146,7 +148,7 @@ class KeeperTimer:
         return unlike(answer, at_s)
 
 
-async def _asked(path: str, line: str) -> str:
+async def ask_keeper(path: str, line: str) -> str:
     """Say one line, and return all that comes back until the end. Raises OSError."""
     answer = b""
     # Either is the end of the answer; of one that is not whole, the last line is not `ok`.
@@ -158,7 +160,9 @@ async def _asked(path: str, line: str) -> str:
     return answer.decode(errors="replace")
 
 
-class _Ran:
+class Ran:
+    """How a command of systemd's ended, and what it said on both streams."""
+
     __slots__ = ("name", "out", "status")
 
     def __init__(self, name: str, status: int, out: str) -> None:
@@ -167,12 +171,13 @@ class _Ran:
         self.out = out
 
     def problem(self, fine: int = 0) -> str:
+        """Say what went wrong, "" where it ended with 0 or as is `fine`."""
         if self.status in (0, fine):
             return ""
         return f"{self.name} failed ({_short(self.out) or f'exit status {self.status}'})"
 
 
-async def _run(argv: list[str] | tuple[str, ...], environ: Mapping[str, str]) -> _Ran:
+async def run_command(argv: list[str] | tuple[str, ...], environ: Mapping[str, str]) -> Ran:
     """Run a command of systemd's for at most `COMMAND_LIMIT_S`; one that does not end is killed."""
     try:
         with anyio.fail_after(COMMAND_LIMIT_S):
@@ -186,10 +191,10 @@ async def _run(argv: list[str] | tuple[str, ...], environ: Mapping[str, str]) ->
                 start_new_session=True,
             )
     except TimeoutError:
-        return _Ran(argv[0], -1, f"it took over {COMMAND_LIMIT_S:g} s and was ended")
+        return Ran(argv[0], -1, f"it took over {COMMAND_LIMIT_S:g} s and was ended")
     except OSError as error:
-        return _Ran(argv[0], -1, f"it cannot be started: {error.strerror or error}")
-    return _Ran(argv[0], done.returncode, done.stdout.decode(errors="replace"))
+        return Ran(argv[0], -1, f"it cannot be started: {error.strerror or error}")
+    return Ran(argv[0], done.returncode, done.stdout.decode(errors="replace"))
 
 
 def unlike(shown: str, at_s: int | None) -> str:
