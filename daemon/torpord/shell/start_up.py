@@ -29,6 +29,7 @@ from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.host.lock import HomeLock
 from torpord.host.notify import Notifier
+from torpord.host.unit_name import Manager, found
 from torpord.shell.starts import Starts
 
 log = structlog.get_logger("torpord")
@@ -64,6 +65,7 @@ class Ground:
     """What a start stands on, whatever it becomes.
 
     `listener`: the inherited one, or None. `settings`: those of a daemon with a socket of its own, read first of all.
+    `manager`: who holds the inherited socket.
     """
 
     options: Options
@@ -73,6 +75,7 @@ class Ground:
     listener: listen.Listener | None
     notifier: Notifier
     supervisor: str
+    manager: Manager
     starts: Starts
     handed_over: Mapping[str, str]
 
@@ -95,6 +98,7 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
         raise SetupError(wire.EX_CONFIG, str(error)) from error
     handed_over = {name: os.environ[name] for name in _HANDED_OVER if name in os.environ}
     listener = listen.inherited(os.environ, os.getpid())
+    manager = found("" if listener is None else handed_over.get("LISTEN_FDNAMES", ""), os.environ)
     # Without anybody who waits at the door, bad ones are refused before anything is touched.
     settings = read_settings(options) if listener is None and not options.safe else None
     homes.prepare(options.home)
@@ -109,7 +113,7 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
         left = homes.sweep(options.home, now_s)
         if left:
             log.info("tmp_swept", files=left[:20], count=len(left))
-        ground = Ground(options, settings, path, lock, listener, notifier, supervisor, starts, handed_over)
+        ground = Ground(options, settings, path, lock, listener, notifier, supervisor, manager, starts, handed_over)
         return await _live(ground, life)
     finally:
         lock.release()
