@@ -20,7 +20,11 @@ PLIST = ROOT / "launchd" / "org.torpor.torpord.plist"
 NAMES = ("torpord{}.service", "torpord{}.socket", "torpord{}.path", "torpord-boot{}.timer")
 # What `systemd-analyze security` calls the exposure, times ten, as measured with systemd 252; a lower number is better,
 # and its own word for under 20 is "OK". The units say why what is left is left.
-EXPOSURE_AT_MOST = {("--system", "torpord@.service"): 17, ("--user", "torpord.service"): 66}
+EXPOSURE_AT_MOST = {
+    ("--system", "torpord@.service"): 17,
+    ("--system", "torpord-keeper@.service"): 11,
+    ("--user", "torpord.service"): 66,
+}
 
 analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
@@ -48,6 +52,12 @@ def verify(folder: pathlib.Path, manager: str, *units: str) -> subprocess.Comple
 @pytest.mark.parametrize(("manager", "instance"), [("--user", ""), ("--system", ""), ("--system", "@root")])
 def test_systemd_finds_nothing_to_say_about_the_units(copied: pathlib.Path, manager: str, instance: str) -> None:
     done = verify(copied, manager, *(name.format(instance) for name in NAMES))
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@analyze
+def test_nor_about_the_keeper(copied: pathlib.Path) -> None:
+    done = verify(copied, "--system", "torpord-keeper@root.socket", "torpord-keeper@0-1-0.service")
     assert (done.returncode, done.stdout) == (0, "")
 
 
