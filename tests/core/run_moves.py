@@ -99,7 +99,9 @@ def _load_badly(life: Life, a: int, b: int) -> None:
     worker = next((each for each in life.workers.values() if not each.loaded), None)
     if worker is None:
         return
-    if b % 2:
+    if b % 5 == 0:
+        life.do(re.WorkerOutdated(**worker.names, why="another version", replaced=bool(a % 2)))
+    elif b % 2:
         life.do(re.WorkerCannotLoad(**worker.names, error=ERROR))
     else:
         worker.loaded = True

@@ -161,7 +161,9 @@ TABLE: dict[str, tuple[Callable[[Life], ev.Event], dict[str, Cell]]] = {
     "a worker is of another version": (
         lambda life: re.WorkerOutdated(**model(life).names, why="another version"),
         stays("")
-        | {"SLEEP": ("step_interrupted run_interrupted sleep_cycle_skipped hibernate_requested", "StopWorker", "SLEEP")},
+        | {
+            "SLEEP": ("step_interrupted run_interrupted sleep_cycle_skipped hibernate_requested", "StopWorker", "SLEEP")
+        },
     ),
     "a step ends": (
         lambda life: model(life).report_of(TRIM, outcome={"next": "checkpoint", "visit": 1}),

@@ -241,7 +241,7 @@ def vars_of(event: re.StepReported) -> dict[str, object]:
     return {name: getattr(event, name) for name in ("branch", "state", "visit", "attempt")}
 
 
-@pytest.mark.parametrize("kind", ["ended", "call", "join", "loaded", "cannot load", "gone"])
+@pytest.mark.parametrize("kind", ["ended", "call", "join", "loaded", "cannot load", "outdated", "gone"])
 def test_a_worker_that_was_replaced_is_not_heard(kind: str) -> None:
     life = loaded()
     old = life.workers["r1"]
@@ -252,6 +252,7 @@ def test_a_worker_that_was_replaced_is_not_heard(kind: str) -> None:
         "join": re.JoinReported(**old.names),
         "loaded": old.load(),
         "cannot load": re.WorkerCannotLoad(**old.names, error={"type": "E", "message": "m"}),
+        "outdated": re.WorkerOutdated(**old.names, why="another version"),
         "gone": old.gone(),
     }
     life.dies()

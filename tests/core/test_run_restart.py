@@ -10,6 +10,8 @@ from core.test_run_orders import MOMENTS
 from core.test_runs import begun, loaded
 from torpord.core import effects as fx
 from torpord.core import events as ev
+from torpord.core import report
+from torpord.core import run_events as re
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.runs import PlaceStatus, RunStatus
 
@@ -179,3 +181,48 @@ def test_the_cycle_over_the_daemons_end(outcome: str) -> None:
     life.cycle_completes()
     assert life.world.cycle.completed_ts is not None
     assert len(done(life, run_id)) == len(set(done(life, run_id))) == 5
+
+
+def test_a_worker_of_another_version_leaves_the_run_to_the_next_process() -> None:
+    life = loaded()
+    life.ends()
+    life.dies()
+    worker = life.workers["r1"]
+    why = "torpor 2 is installed now"
+    decision = life.do(re.WorkerOutdated(**worker.names, why=why))
+    assert kinds(decision)[:2] == ["run_interrupted", "hibernate_requested"]
+    assert effects(decision, fx.StopWorker) == [fx.StopWorker("r1", 2, broken_off=False)]
+    run = life.of()
+    assert (run.status, run.reason, run.at, run.crashes) == (RunStatus.PENDING, why, "b", 1)
+    assert life.world.lifecycle.state is State.SLEEP, "it is not busy, and on its way down"
+    (told,) = [each for each in report.why(life.world, life.now)["not_yet_because"] if each["kind"] == "upgraded"]
+    assert (told["who"], told["why"]) == ("chain (r1)", f"it goes on with the daemon's next start: {why}")
+    life.do(re.WorkerOutdated(**life.workers[life.world.cycle.run_id].names, why=why))
+    life.pass_("hibernate_due")
+    assert life.world.lifecycle.state is State.HIBERNATION
+    assert life.of().workers == 2, "no worker is started for it meanwhile"
+    life.start()
+    assert life.of().status is RunStatus.RUNNING
+    life.load()
+    assert life.finishes().status is RunStatus.COMPLETED
+    assert [state for state, _ in done(life)] == ["a", "b", "c"]
+
+
+def test_where_the_next_start_is_of_the_same_version_nobody_is_sent_down() -> None:
+    life = started()
+    life.run()
+    decision = life.do(re.WorkerOutdated(**life.workers["r1"].names, why="two installations", replaced=False))
+    assert kinds(decision) == ["run_interrupted"]
+    assert (life.of().status, life.world.lifecycle.state) == (RunStatus.PENDING, State.WAKE)
+    assert not life.world.busy
+
+
+def test_a_sleep_cycle_of_another_version_keeps_nobody_awake_and_is_no_failure() -> None:
+    life = at(State.SLEEP)
+    worker = next(iter(life.workers.values()))
+    life.do(re.WorkerOutdated(**worker.names, why="another version"))
+    assert (life.world.cycle.phase, life.world.cycle.failures) == ("ended", 0)
+    life.pass_("hibernate_due")
+    assert life.world.lifecycle.state is State.HIBERNATION
+    life.start()
+    assert not life.of(worker.run_id).awaits_start

@@ -8,6 +8,7 @@ import signal
 import psutil
 import pytest
 
+import torpor
 from flows.conftest import Start
 from flows.worker_end import step
 from waiting import until
@@ -232,3 +233,9 @@ def test_what_a_state_had_begun_to_say_is_said_before_its_failure(worker: Start)
     end.begun()
     end.expect("ended")
     assert sorted(end.said()) == sorted("half a line")
+
+
+def test_one_of_another_version_begins_nothing_and_says_so(worker: Start) -> None:
+    end = worker("raise SystemExit('its code is not even loaded')", version="9.9")
+    assert end.expect("outdated")["version"] == torpor.__version__
+    assert end.ended() == 0

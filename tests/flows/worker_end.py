@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+import torpor
+
 Message = dict[str, Any]
 LIMIT_S = 20.0
 
@@ -38,7 +40,8 @@ class WorkerEnd:
             )
         self.sock = mine
         self._lines = mine.makefile("rb")
-        defaults = {"run_id": "r1", "origin": "r1", "data": {}, "branches": {}, "visits": {}, "work_dir": str(folder)}
+        run: Message = {"run_id": "r1", "origin": "r1", "data": {}, "branches": {}, "visits": {}}
+        defaults = {"version": torpor.__version__, "work_dir": str(folder), **run}
         self.send(t="hello", flow=spec, **{**defaults, **hello})
 
     def send(self, **message: Any) -> None:

@@ -35,6 +35,8 @@ def due(world: World, wall_s: float, awake_s: float) -> tuple[str, float | None]
     if run is not None and run.flow == world.policy.sleep_flow:
         if run.status is RunStatus.PAUSED:
             return f"its run {run.run_id} is paused: {run.reason}", None
+        if run.awaits_start:
+            return run.reason, None
         again_s = run.retry_awake_s if run.only_waits else None
         if again_s is not None and again_s - awake_s > CYCLE_PATIENCE_S:
             return "it waits for its next attempt", wall_s + again_s - awake_s

@@ -43,8 +43,12 @@ def deadlines(world: World) -> Iterator[Deadline]:
         return
     if world.holds.next_expiry_awake_s is not None:
         yield Deadline("hold_expired", world.holds.next_expiry_awake_s)
-    if world.runs.live:
+    gone = world.lifecycle.state is State.HIBERNATION and not world.policy.shadow_run  # but for the exit's last steps
+    if world.runs.live and not gone:
         yield from _retries(world)
+    arm_s = None if gone else world.planned.attempt_awake_s(world.wanted_wake_ts)
+    if arm_s is not None:
+        yield Deadline("arm_due", arm_s)
     if world.agents.by_id:
         floor_s, timeout_s = world.process.presence_from_awake_s, world.policy.heartbeat_timeout_s
         for name, at_s, by_wall in agent_deadlines(world.agents, floor_s, timeout_s):
@@ -89,7 +93,7 @@ def _retries(world: World) -> Iterator[Deadline]:
 def _cycle_due(world: World) -> Iterator[Deadline]:
     """Give when a process that has stayed in SLEEP begins its next cycle: not only a fresh SLEEP brings one."""
     cycle, run = world.cycle, world.cycle_run
-    if world.lifecycle.wish == "now" or (run is not None and run.worker):
+    if world.lifecycle.wish == "now" or (run is not None and (run.worker or run.awaits_start)):
         return
     rules = [cycle.quarantine_until_ts, cycle.retry_ts]
     if run is None or run.flow != world.policy.sleep_flow:  # another run will be made

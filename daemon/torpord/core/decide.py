@@ -81,6 +81,8 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             return running.worker_loaded(draft, event)
         case re.WorkerCannotLoad():
             return running.worker_cannot_load(draft, event)
+        case re.WorkerOutdated():
+            return running.worker_outdated(draft, event)
         case re.RunWanted() | re.RunOrdered() | re.RunImportWanted():
             return _run_asked(draft, event)
         case re.RunExpired():
@@ -107,7 +109,7 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
         case ev.WakeArmed():
             from torpord.core import planned  # noqa: PLC0415  # it was asked, so it is there
 
-            planned.answered(draft, event)
+            planned.answered(draft, event.at_ts, event.problem)
         case ev.WayProven():
             return _way_proven(draft, event)
         case ev.Leaving():
@@ -237,10 +239,21 @@ def _stop_wanted(draft: Draft, event: ev.StopWanted) -> Reply:
     if not draft.world.process.leaving:
         draft.record(r.StopRequested(event.how))
         running.leave(draft)
+        _settle_timer(draft)
         draft.effects.append(fx.GoDown(event.how))
     elif event.how == "stop" and draft.world.process.leaving == "signal":
         draft.record(r.StopRequested(event.how))  # it is on its way out already; now it also stays down
+        _settle_timer(draft)
     return {"state": draft.world.lifecycle.state.value}
+
+
+def _settle_timer(draft: Draft) -> None:
+    """Have the service manager's timer as it is to be without this process. The exit is not put off for it."""
+    if draft.world.planned.attempt_awake_s(draft.world.wanted_wake_ts) is None:
+        return
+    from torpord.core import planned  # noqa: PLC0415  # a daemon that nothing could start does without
+
+    planned.leave(draft)
 
 
 def _settings_read(draft: Draft, event: ev.SettingsRead) -> Reply:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from torpor import wire
 from torpord.core.cycle import due
 from torpord.core.deadlines import Clock, deadlines, hibernate_at, stays_for
 from torpord.core.lifecycle import State
@@ -140,8 +141,27 @@ def why(world: World, now: Now) -> dict[str, Any]:
         "state": state.value,
         "awake_because": awake,
         "next": next_state(world, now),
-        "not_yet_because": [*_sleep_reasons(world), *_exit_reasons(world, now)],
+        "not_yet_because": [*_outdated_reasons(world, now), *_sleep_reasons(world), *_exit_reasons(world, now)],
         "quiet": _quiet(world),
+        "planned": planned_view(world),
+    }
+
+
+def planned_view(world: World) -> dict[str, Any]:
+    """Show the service manager's timer: for when it is wanted, for when it is known to be set, and what is wrong."""
+    planned = world.planned
+    wanted, armed = iso(world.wanted_wake_ts), iso(planned.armed_ts)
+    return {"wanted": wanted, "armed": armed, "problem": planned.problem or None}
+
+
+def observed(world: World) -> dict[str, Any]:
+    """Show who manages the daemon, and what would bring it back, as `status` does."""
+    proven = world.ways.proven
+    return {
+        "manager": world.process.manager or "none",
+        "unit": world.process.unit,
+        "wake_armed": iso(world.planned.armed_ts),
+        "ways_back": {way: {**proven[way], "ts": iso(proven[way]["ts"])} for way in wire.WAYS if way in proven},
     }
 
 
@@ -176,6 +196,8 @@ def _run_reason(run: Run, now: Now) -> dict[str, Any]:
 def run_text(run: Run) -> str:
     """Say in a few words what a run is doing."""
     match run.status:
+        case RunStatus.PENDING if run.awaits_start:
+            return f"it goes on with the daemon's next start: {run.reason}"
         case RunStatus.PENDING:
             return f"it waits for its turn{f': {run.reason}' if run.reason else ''}"
         case RunStatus.RUNNING if run.only_waits:
@@ -232,6 +254,11 @@ def _place_view(place: Place, now: Now) -> dict[str, Any]:
     }
 
 
+def _outdated_reasons(world: World, now: Now) -> list[dict[str, Any]]:
+    waiting = (run for run in world.runs.live.values() if run.awaits_start)
+    return [{**_run_reason(run, now), "kind": "upgraded"} for run in islice(waiting, 100)]
+
+
 def _sleep_reasons(world: World) -> list[dict[str, Any]]:
     since = iso(world.lifecycle.since_ts)
     until = iso(world.sleep.recheck_wall_s)
@@ -250,6 +277,9 @@ def _exit_reasons(world: World, now: Now) -> list[dict[str, Any]]:
     if state is not State.SLEEP:
         return reasons
     run = world.cycle_run if world.cycle.phase == "running" else stays_for(world)
+    if run is None and world.planned.asked:
+        text = "it has been asked for a timer for the next planned wake"
+        reasons.append(_reason("planned", "service manager", text, None, None))
     if run is not None:
         kind = "sleep_cycle" if run.cycle else "run"
         reasons.append({**_run_reason(run, now), "kind": kind})

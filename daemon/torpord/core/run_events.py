@@ -82,6 +82,14 @@ class WorkerCannotLoad(WorkerEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerOutdated(WorkerEvent):
+    """It began nothing: its code is of another version than the daemon's. `replaced`: by which the next start is."""
+
+    why: str
+    replaced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerGone(WorkerEvent):
     """The process has ended. `blame` False: the daemon ended it, for a reason that is not its running steps'."""
 

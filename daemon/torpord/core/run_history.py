@@ -60,7 +60,7 @@ def evolve_run(run: Run | None, entry: Entry, record: rr.RunRecord) -> Run:
 
 
 def _moved(run: Run, entry: Entry, record: rr.RunRecord) -> Run:
-    rest = replace(run, stopping=Stopping.NOT, worker=0, loaded=False)
+    rest = replace(run, stopping=Stopping.NOT, worker=0, loaded=False, awaits_start=False)
     match record:
         case rr.RunPaused():
             if run.status is RunStatus.FAILED:  # it only leaves the cycle, and is as any failed run then
@@ -68,7 +68,7 @@ def _moved(run: Run, entry: Entry, record: rr.RunRecord) -> Run:
             cycle = run.cycle and not record.leaves_cycle
             return replace(rest, status=RunStatus.PAUSED, reason=record.reason, cycle=cycle)
         case rr.RunInterrupted():
-            return replace(rest, status=RunStatus.PENDING, reason=record.why)
+            return replace(rest, status=RunStatus.PENDING, reason=record.why, awaits_start=record.awaits_start)
         case rr.RunResumed():
             moved = replace(rest, status=RunStatus.PENDING, reason="", flow=record.flow or run.flow)
             if record.state in ("", run.main.state):

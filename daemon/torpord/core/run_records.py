@@ -199,10 +199,11 @@ class RunResumed(RunRecord):
 
 @dataclass(frozen=True, slots=True)
 class RunInterrupted(RunRecord):
-    """It gave way, and goes on where it is."""
+    """It gave way, and goes on where it is. `awaits_start`: in the daemon's next process."""
 
     kind: ClassVar[str] = "run_interrupted"
     why: str
+    awaits_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def schedule(draft: Draft) -> None:
 
 
 def _wants_worker(draft: Draft, run: Run) -> bool:
-    if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+    if run.awaits_start or run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
         return False
     again_s = run.retry_awake_s
     return not run.only_waits or (again_s is not None and again_s <= draft.now.awake_s)
@@ -236,6 +236,28 @@ def worker_cannot_load(draft: Draft, event: re.WorkerCannotLoad) -> Reply:
     return {"steps": (), "join": None}
 
 
+def worker_outdated(draft: Draft, event: re.WorkerOutdated) -> Reply:
+    """Leave a run to the next process: no run is carried out by the code of two versions.
+
+    Nobody is to blame. Where the next start is the other version, the daemon goes down as soon as nothing is busy.
+    """
+    run = of_worker(draft, event)
+    if isinstance(run, Refusal):
+        return run
+    was_cycle = _is_running_cycle(draft, run)
+    broken = run.having(PlaceStatus.RUNNING)  # none, but for code of an author that speaks for its worker
+    for place in broken:
+        draft.record(rr.StepInterrupted(**broken_off(draft, run, place), why=event.why))
+    draft.effects.append(fx.StopWorker(run.run_id, run.worker, bool(broken)))
+    draft.record(rr.RunInterrupted(run.run_id, event.why, awaits_start=True))
+    if was_cycle:
+        draft.record(r.SleepCycleSkipped(event.why, None))
+    if event.replaced and not draft.world.lifecycle.wish:
+        draft.record(r.HibernateRequested(now=False))
+    schedule(draft)
+    return {"steps": (), "join": None}
+
+
 def worker_gone(draft: Draft, event: re.WorkerGone) -> None:
     """Take the steps that a dead worker was at as tries that did not end, whoever's fault that was."""
     run = of_worker(draft, event)
@@ -319,3 +341,5 @@ def process_started(draft: Draft) -> None:
     for run in list(draft.world.runs.live.values()):
         if run.worker:
             worker_gone(draft, re.WorkerGone(draft.cause, run.run_id, run.worker, "the daemon ended", blame=False))
+        elif run.awaits_start:
+            draft.record(rr.RunResumed(run.run_id))

@@ -118,6 +118,7 @@ class Run:
     stopping: Stopping = Stopping.NOT
     crashes: int = 0
     error: Mapping[str, Any] | None = None
+    awaits_start: bool = False  # of the daemon: the code of this process is not the installed one any more
 
     @property
     def main(self) -> Place:
@@ -141,7 +142,7 @@ class Run:
     @property
     def only_waits(self) -> bool:
         """Whether it goes on by itself, later, and does nothing now: not even load its flow."""
-        if self.worker and not self.loaded:
+        if self.awaits_start or (self.worker and not self.loaded):
             return False
         waits = False
         for place in self.places:
@@ -160,7 +161,7 @@ class Run:
     def is_busy(self) -> bool:
         """Whether the daemon stays awake for it."""
         active = self.status in (RunStatus.PENDING, RunStatus.RUNNING)
-        return active and not self.cycle and not self.only_waits
+        return active and not self.cycle and not self.only_waits and not self.awaits_start
 
     @property
     def at(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Never
 
 import orjson
 
+import torpor
 from torpord.flows import descendants
 from torpord.flows.api import Flow
 from torpord.flows.engine import Engine
@@ -49,6 +50,9 @@ def main() -> Never:
     if not line:
         _leave(0)
     hello = orjson.loads(line)
+    if hello["version"] != torpor.__version__:  # installed since the daemon began: no run is carried out by both
+        sock.sendall(_line({"t": "outdated", "version": torpor.__version__}))
+        _leave(0)
     try:
         flow = load(hello["flow"])
     except FlowError as error:

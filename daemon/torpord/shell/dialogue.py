@@ -119,6 +119,12 @@ class Dialogue:
             self._states, self.loaded = reports.limits(message), True
         elif message["t"] == "ended":
             self.progress.pop(str(message.get("branch")), None)
+        elif message["t"] == "outdated":
+            installed = self.around.installed
+            why = installed.differs(reports.version(message))
+            log.warning("worker_outdated", run_id=self.run_id, why=why)
+            event = re.WorkerOutdated(reports.CAUSE, self.run_id, self.number, why, installed.is_replaced)
+            return Report(None, event)
         outcome = message.get("outcome")
         output = output_of(self.process) if isinstance(outcome, dict) and "failed" in outcome else ""
         # Chance, so that many that failed at once do not all come back at once.

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+import torpor
 from torpord.core.runs import MAIN, Run
 from torpord.host.worker_pipe import MAX_UNSENT_BYTES
 from torpord.store import runs as rows
@@ -27,6 +28,7 @@ def greeting(run: Run, spec: Mapping[str, Any], found: rows.Resumption, work_dir
     }
     message = {
         "t": "hello",
+        "version": torpor.__version__,
         "run_id": run.run_id,
         "origin": run.origin,
         "flow": spec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ class Installed:
         if found == self._stamp:
             return {"version": torpor.__version__, "changed": False}
         return {"version": _version(self._path), "changed": True}
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another version than the one that runs is installed in its place, or none any more."""
+        return bool(self.view()["version"] != torpor.__version__)
+
+    def differs(self, version: str | None) -> str:
+        """Say why this process begins nothing with the code of that version (None: there is none any more)."""
+        found = f"torpor {version}" if version else "no torpor"
+        if self.is_replaced:
+            return f"{found} is installed now, and this daemon is {torpor.__version__}: torpor restart"
+        return f"{sys.executable} finds {found}, and this daemon is {torpor.__version__}: remove one of the two"
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

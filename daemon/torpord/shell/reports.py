@@ -55,6 +55,14 @@ def parsed(line: bytes) -> Mapping[str, Any]:
         raise NonsenseError(f"a line that is no message: {line[:100]!r}") from error
 
 
+def version(message: Mapping[str, Any]) -> str:
+    """Return the version of an `outdated`. Raises NonsenseError."""
+    try:
+        return str(_is(message["version"], str))[:100]
+    except _MISFITS as error:
+        raise NonsenseError(f"a version that is none: {error!r}"[:500]) from error
+
+
 def attempt(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return which attempt a message is about."""
     names = {name: _is(message[name], str) for name in ("branch", "state")}

@@ -14,6 +14,7 @@ import structlog
 
 from torpor import wire
 from torpord.core.moment import Now
+from torpord.shell.installed import Installed
 from torpord.store.store import Store
 from torpord.store.thread import Runner
 from torpord.writer import Writer
@@ -25,12 +26,21 @@ log = structlog.get_logger("torpord.worker")
 RETRY_READ_S = 1.0
 _WORK_DIR_PREFIX = "run-"
 # The service manager's words are for the daemon itself.
-_NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+_NOT_PASSED_ON = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "LISTEN_",
+    "TRIGGER_",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "MANAGERPID",
+    "SYSTEMD_EXEC_PID",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all workers share. `extra`: what their environment has beside the daemon's own."""
+    """What all workers share. `extra`: what their environment has beside the daemon's own; `installed`: their code."""
 
     writer: Writer
     store: Store
@@ -39,6 +49,7 @@ class Surroundings:
     flows: Callable[[], Mapping[str, Mapping[str, Any]]]
     home: Path
     extra: Mapping[str, str]
+    installed: Installed
 
     @property
     def places(self) -> Path:

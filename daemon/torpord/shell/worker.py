@@ -64,6 +64,7 @@ class Worker:
             hello = await self._hello()
             if hello is not None and not self._called_off:
                 exit_ = await self._serve(hello)
+                self._look_whether_outdated()
         except OSError as error:
             self._how = f"it cannot be started: {error}"
             log.warning("worker_not_started", run_id=self.run_id, error=str(error))
@@ -78,6 +79,13 @@ class Worker:
                     await self._process.close()
                     await anyio.to_thread.run_sync(_removed, self._work_dir)  # it may have left any amount there
         self.around.writer.owe(self._gone(exit_))
+
+    def _look_whether_outdated(self) -> None:
+        """Blame nobody for a worker that could not even load its flow, while its code was being replaced."""
+        installed = self.around.installed
+        if installed.is_replaced and self._talk is not None and not self._talk.loaded and not self._called_off:
+            why = installed.differs(installed.view()["version"])
+            self.around.writer.owe(re.WorkerOutdated(reports.CAUSE, self.run_id, self.number, why))
 
     def _gone(self, exit_: Exit | None) -> re.WorkerGone:
         talk = self._talk

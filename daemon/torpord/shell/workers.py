@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from torpord.core import effects as fx
 from torpord.core import run_events as re
 from torpord.core.moment import Now
+from torpord.shell.installed import of_this_process
 from torpord.shell.surroundings import Surroundings
 from torpord.store.store import Store
 from torpord.store.thread import Runner
@@ -47,7 +48,7 @@ class Workers:
         home: Path,
         extra: Mapping[str, str],
     ) -> None:
-        self._around = Surroundings(writer, store, runner, now, flows, home, extra)
+        self._around = Surroundings(writer, store, runner, now, flows, home, extra, of_this_process())
         self._tasks: TaskGroup | None = None
         self._by_run: dict[str, Worker] = {}
         self._none_left = anyio.Event()
@@ -65,6 +66,12 @@ class Workers:
             return
         if self._tasks is None:
             raise AssertionError("a worker is wanted before there is a group for it")
+        installed = self._around.installed
+        if installed.is_replaced:  # its code would be that of another version, and so would what is imported for it
+            why = installed.differs(installed.view()["version"])
+            log.warning("worker_outdated", run_id=effect.run_id, why=why)
+            self._around.writer.owe(re.WorkerOutdated({"source": "worker"}, effect.run_id, effect.worker, why))
+            return
         try:
             from torpord.shell.worker import Worker  # noqa: PLC0415 - a daemon without runs does without
         except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
