@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from torpord.core import records as r
@@ -46,7 +45,7 @@ class Ways:
     test measured, None where there was none.
     """
 
-    proven: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    proven: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def with_(self, way: str, ts: float, version: str, how: str, took_s: float | None = None) -> Ways:
         """Return these with one that was found to work. Copies: there are a handful."""
