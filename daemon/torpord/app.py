@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import structlog
@@ -37,6 +37,7 @@ from torpord.host.faults import SetupError
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.log import configure
 from torpord.shell import conditions, record_log, settings_look, start_up
+from torpord.shell.errands import Errands
 from torpord.shell.holders import Holders
 from torpord.shell.hooks import Hooks
 from torpord.shell.installed import of_this_process
@@ -47,13 +48,11 @@ from torpord.shell.spool import Spool
 from torpord.shell.start_up import AGAIN, Ground, Options, Trial, become_again, read_settings
 from torpord.shell.starting import process_started, start_cause
 from torpord.shell.statefile import StateFile, StateKeeper, document
+from torpord.shell.succession import reason_behind
 from torpord.shell.workers import Workers
 from torpord.store.store import Line, Store
 from torpord.store.thread import StoreThread
 from torpord.writer import Writer
-
-if TYPE_CHECKING:
-    from torpord.shell.waking import Waking
 
 __all__ = ["AGAIN", "Daemon", "Options", "become_again", "run"]
 
@@ -97,6 +96,7 @@ class Daemon:
         store: Store,
         runner: StoreThread,
     ) -> None:
+        self._ground = ground
         self._options = ground.options
         self._starts = ground.starts
         self._settings = settings
@@ -106,7 +106,7 @@ class Daemon:
         self._store = store
         self._runner = runner
         self._notifier = ground.notifier
-        self._supervisor = ground.supervisor
+        self._supervisor, self._manager = ground.supervisor, ground.manager
         self._clock = SystemClock()
         self._installed = of_this_process()
         self._identity = Identity(torpor.__version__, os.getpid(), str(self._options.home), os.getuid())
@@ -130,7 +130,7 @@ class Daemon:
         if refusal is not None:  # raised out here: a task group would wrap it in a group
             message = f"the start cannot be stored in {self._options.home}: {refusal.message}"
             raise SetupError(wire.EX_TEMPFAIL, message)
-        return reason
+        return reason_behind(self._ground, self._writer.world, self._installed) if reason == "hibernate" else reason
 
     async def _serve(self, tasks: TaskGroup, signals: AsyncIterator[signal.Signals]) -> str:
         duties = (
@@ -152,7 +152,6 @@ class Daemon:
         return await self._exit.run()
 
     def _build(self, world: World) -> None:
-        self._waking: Waking | None = None
         raise_descriptor_limit()
         self._writer = Writer(self._store, self._runner, self._clock, self, world)
         self._tail = Tail(world.ledger_seq)
@@ -173,6 +172,9 @@ class Daemon:
         extra = self._extra = {"TORPOR_HOME": str(self._options.home), "TORPOR_SOCKET": self._listener.path}
         self._hooks = Hooks(lambda: self._settings.hooks, extra)
         self._hooks.writer = self._writer
+        self._errands = Errands(
+            self._writer, self._runner, lambda: self._tasks, self._options.home, self._manager, extra
+        )
         self._workers = Workers(
             self._writer,
             self._store,
@@ -197,12 +199,13 @@ class Daemon:
     async def _begin(self, world: World) -> Refusal | None:
         """Record the start; only then is anybody served. Returns why it cannot be stored, if so."""
         options, supervisor = self._options, self._supervisor
-        cause = start_cause(world, self._listener, options.home, supervisor, spawned=options.spawned)
-        event = process_started(world, self._settings.policy, cause, supervisor)
+        now_s = self._clock.now().wall_s
+        cause = start_cause(world, self._listener, options.home, supervisor, now_s, spawned=options.spawned)
+        event = process_started(world, self._settings.policy, cause, supervisor, self._manager, options.home)
         outcome = await self._writer.apply(event)
         if isinstance(outcome, Refusal):
             return outcome
-        await self._keeper.write()
+        await self._keeper.begin()
         return None
 
     # What the writer asks and tells (writer.Shell).
@@ -229,7 +232,7 @@ class Daemon:
                 self._holders.forget("hold", entry.record.hold_id)
             elif isinstance(entry.record, StopRequested):
                 # That it is to stay down must be known before the answer is: the process may die on its way out.
-                self._keeper.write_now()
+                self._keeper.told_to_end(entry.record.how)
         self._moved(before, after)
 
     def reread(self, before: World, after: World) -> None:
@@ -238,8 +241,7 @@ class Daemon:
             self._tail.reset(after.ledger_seq)
         self._workers.reconcile()
         self._holders.reconcile()
-        if self._waking is not None:
-            self._waking.reconcile()
+        self._errands.reconcile()
         for agent_id in self._desk.agent_watchers:
             self._desk.agent_changed(AgentRecord(agent_id), after.ledger_seq)
         if before.lifecycle.state is not after.lifecycle.state:
@@ -250,8 +252,7 @@ class Daemon:
         agent = self._writer.world.agents.by_id.get(record.agent_id)
         if agent is None or agent.said.pid is None:
             self._holders.forget("agent", record.agent_id)
-        if self._waking is not None and record.kind in ("agent_wake_ended", "agent_forgotten"):
-            self._waking.forget(record.agent_id)
+        self._errands.agent_moved(record.agent_id, record.kind)
         if self._desk.agent_watchers:
             self._desk.agent_changed(record, seq)
 
@@ -286,7 +287,9 @@ class Daemon:
                 case fx.WatchProcess() | fx.WatchAgent():
                     self._holders.watch(effect)
                 case fx.RunWakeCommand():
-                    self._wake(effect)
+                    self._errands.wake(effect)
+                case fx.ArmWake():
+                    self._errands.arm(effect)
                 case fx.UseSettings():
                     self._settings = self._fresh
                     configure(self._fresh.log_level, self._fresh.log_format)
@@ -299,19 +302,6 @@ class Daemon:
                 run = self._writer.world.runs.live.get(effect.run_id)
                 states = ", ".join(str(step["state"]) for step in effect.steps) or effect.join
                 self._trial.about_to(f"flow {run.flow if run else effect.run_id}, state {states}")
-
-    def _wake(self, effect: fx.RunWakeCommand) -> None:
-        from torpord.core.agent_events import WakeCommandEnded  # noqa: PLC0415 - it is there: it decided the effect
-
-        try:
-            from torpord.shell.waking import Waking  # noqa: PLC0415 - a daemon without wake commands does without
-        except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
-            cause, problem = {"source": "wake_command"}, f"it cannot be started: {error}"
-            self._writer.owe(WakeCommandEnded(cause, effect.agent_id, effect.slot_id, problem))
-            return
-        if self._waking is None:
-            self._waking = Waking(self._writer, self._tasks, self._extra)
-        self._waking.start(effect)
 
     def rearmed(self, wall_s: float | None) -> None:
         """Set the alarm of the wall clock."""
@@ -357,6 +347,7 @@ class Daemon:
 
     async def _farewell(self) -> None:
         """Tell the service manager and the observers, last of all."""
+        await self._errands.settle()
         world = self._writer.world
         self._notifier.stopping(f"{world.lifecycle.state}, {world.process.leaving}")
         await self._keeper.write(document(world, None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -12,6 +11,7 @@ import orjson
 from torpord.config import Command
 from torpord.core.effects import RunHook
 from torpord.core.events import HookProblem
+from torpord.shell.surroundings import environment
 from torpord.writer import Writer
 
 LIMIT_S = 30.0
@@ -67,4 +67,4 @@ class Hooks:
             return f"it cannot be started: {error}"
         limit_s = LAST_LIMIT_S if effect.hook == "on_hibernate" else LIMIT_S
         told = orjson.dumps(effect.transition) + b"\n"
-        return await run_command(command, told, {**os.environ, **self._extra}, limit_s, reap_group=True)
+        return await run_command(command, told, environment(self._extra), limit_s, reap_group=True)
