@@ -34,9 +34,14 @@ def mode(path: pathlib.Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
+def made(path: pathlib.Path) -> None:
+    home.prepare(path)
+    home.furnish(path)
+
+
 def refused(path: pathlib.Path) -> SetupError:
     with pytest.raises(SetupError) as caught:
-        home.prepare(path)
+        made(path)
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
@@ -45,8 +50,8 @@ def refused(path: pathlib.Path) -> SetupError:
 
 def test_makes_what_is_missing_and_finds_it_good_the_second_time(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "state" / "torpor"
-    home.prepare(path)
-    home.prepare(path)
+    made(path)
+    made(path)
     assert mode(path) == 0o700
     assert {inner.name: mode(inner) for inner in path.iterdir()} == {
         "wake.d": 0o700,
@@ -59,7 +64,7 @@ def test_makes_what_is_missing_and_finds_it_good_the_second_time(tmp_path: pathl
 def test_a_strange_umask_makes_no_home_that_nobody_can_enter(tmp_path: pathlib.Path) -> None:
     before = os.umask(0o277)
     try:
-        home.prepare(tmp_path / "torpor")
+        made(tmp_path / "torpor")
     finally:
         os.umask(before)
     assert mode(tmp_path / "torpor") == 0o700
@@ -80,9 +85,9 @@ def test_inspecting_changes_nothing_and_refuses_the_same(tmp_path: pathlib.Path)
 
 def test_keeps_what_is_in_it(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "torpor"
-    home.prepare(path)
+    made(path)
     (path / "wake.d" / "a.json").write_text("{}")
-    home.prepare(path)
+    made(path)
     assert (path / "wake.d" / "a.json").read_text() == "{}"
 
 
@@ -118,7 +123,7 @@ def test_refuses_any_other_mode_and_the_mend_it_names_mends_it(tmp_path: pathlib
     assert fault.exit_code == 78
     command = str(fault).rpartition(": ")[2]
     subprocess.run(shlex.split(command), check=True)
-    home.prepare(path)
+    made(path)
 
 
 @needs_root
@@ -142,7 +147,7 @@ def test_says_where_it_is_not_permitted(short_dir: pathlib.Path) -> None:
 @pytest.mark.parametrize("name", ["wake.d", "tmp", "wake.rejected"])
 def test_refuses_a_folder_inside_that_leads_elsewhere(tmp_path: pathlib.Path, name: str) -> None:
     path = tmp_path / "torpor"
-    home.prepare(path)
+    made(path)
     (path / name).rmdir()
     (path / name).symlink_to(tmp_path)
     assert name in str(refused(path))

@@ -11,9 +11,10 @@ import pathlib
 import shlex
 import stat
 import sys
+from collections.abc import Iterator
 
 from torpor import wire
-from torpord.host.faults import SetupError
+from torpord.host.faults import UNWRITABLE, SetupError
 
 # File systems of other machines: flock and the store's shared memory are not kept between two machines, so two daemons
 # could own one home. FUSE is judged by its name: fuse-overlayfs and gocryptfs are as local as the disk below them.
@@ -33,21 +34,32 @@ _INSIDE = (wire.SPOOL_NAME, wire.SPOOL_TMP_NAME, wire.REJECTED_NAME)
 
 
 def prepare(path: pathlib.Path) -> None:
-    """Make the home and the folders in it, or find them fit for use.
+    """Make the home, or find it fit for use.
 
     Raises SetupError: 77 where it is another user's or may not be made, 78 where it is not a private local directory.
     """
     _refuse_unspeakable(path)
-    try:
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if _made(path):
             # Only for a directory of our own making: a umask of 0777 must not leave a home nobody can enter.
             path.chmod(0o700)
         _refuse(path)
+
+
+def furnish(path: pathlib.Path) -> None:
+    """Make the folders in a home, or find them fit for use. Raises SetupError: 75 where there is no room, 77, 78."""
+    with _told(path):
         for name in _INSIDE:
             inner = path / name
             _made(inner)
             _refuse_unsafe(inner, f"folder of home {path}:")
+
+
+@contextlib.contextmanager
+def _told(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except PermissionError as error:
         raise SetupError(
             77,
@@ -56,7 +68,7 @@ def prepare(path: pathlib.Path) -> None:
         ) from error
     except OSError as error:
         raise SetupError(
-            78,
+            75 if error.errno in UNWRITABLE else 78,
             f"home {path}: {error.strerror} at {error.filename}: mend that, or choose another home with TORPOR_HOME",
         ) from error
 

@@ -3,6 +3,9 @@
 The kernel's lock decides, and ends with the process however that ends. What is written in the file is a hint for
 people: a pid could be anybody's by the time it is read. The file is never unlinked: of two daemons one could then lock
 the old inode and one the new.
+
+In a home that cannot be written the lock can yet be held, by a descriptor that only reads; where the file is missing
+there, by nobody. That is enough for a process that writes nothing (safe mode), and for none that does.
 """
 
 from __future__ import annotations
@@ -19,35 +22,43 @@ import anyio
 import orjson
 
 from torpor import wire
-from torpord.host.faults import SetupError
+from torpord.host.faults import UNWRITABLE, SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _TRY_EVERY_S = 0.05
+_MAY_YET_BE_READ = UNWRITABLE | {errno.EACCES, errno.EPERM}
 
 
 class HomeLock:
-    """The held lock of one home. Closing its descriptor, also by the process's end, is what releases it."""
+    """The held lock of one home. Closing its descriptor, also by the process's end, is what releases it.
 
-    def __init__(self, path: Path, fd: int) -> None:
+    `unwritable` says why this one is for readers alone: the home cannot be written. "" where it can.
+    """
+
+    def __init__(self, path: Path, fd: int, unwritable: str = "") -> None:
         self.path = path
+        self.unwritable = unwritable
         self._fd = fd
 
     @classmethod
-    async def take(cls, home: Path, holder: dict[str, object], patience_s: float = 1.0) -> Self:
+    async def take(
+        cls, home: Path, holder: dict[str, object], patience_s: float = 1.0, *, or_read_only: bool = False
+    ) -> Self:
         """Take the lock of `home` and write `holder` into it.
 
         Tries for `patience_s`: somebody who only looks whether a daemon is there may hold it for an instant.
+        `or_read_only`: where the home cannot be written, a lock with `unwritable` is better than none.
         Raises SetupError: 75 where another daemon holds it, 77 or 78 where the file cannot be used.
         """
         path = home / wire.LOCK_NAME
         tries = max(1, round(patience_s / _TRY_EVERY_S))
         for number in range(tries):
-            fd = _open(path)
+            fd, unwritable = _open(path, or_read_only=or_read_only)
             try:
-                if _locked(fd, path):
-                    lock = cls(path, fd)
+                if fd < 0 or _locked(fd, path):
+                    lock = cls(path, fd, unwritable)
                     lock.update(holder)
                     return lock
             except BaseException:
@@ -64,6 +75,8 @@ class HomeLock:
 
     def update(self, holder: dict[str, object]) -> None:
         """Replace the note about the holder. A reader in between sees an empty note."""
+        if self.unwritable:
+            return
         note = orjson.dumps(holder, option=orjson.OPT_APPEND_NEWLINE)
         # A hint for people: a full disk must not keep a daemon from starting that has the lock.
         with contextlib.suppress(OSError):
@@ -72,6 +85,8 @@ class HomeLock:
 
     def is_still_ours(self) -> bool:
         """Return whether the path still leads to the file that is locked: the home is there, and is this one."""
+        if self._fd < 0:
+            return False
         try:
             return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
         except OSError:
@@ -84,9 +99,19 @@ class HomeLock:
             self._fd = -1
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, *, or_read_only: bool) -> tuple[int, str]:
+    """Return a descriptor, and why it only reads; -1 for a file that is missing where none can be made."""
+    flags, unwritable = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, ""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            fd = os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            if not or_read_only or error.errno not in _MAY_YET_BE_READ:
+                raise
+            unwritable = os.strerror(error.errno)
+            fd = os.open(path, flags | os.O_RDONLY)
+    except FileNotFoundError:
+        return -1, unwritable
     except OSError as error:
         code = 77 if isinstance(error, PermissionError) else 78
         what = "is a symlink" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
@@ -94,7 +119,7 @@ def _open(path: Path) -> int:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise SetupError(78, f"lock {path} is not a file: rm {shlex.quote(str(path))}")
-    return fd
+    return fd, unwritable
 
 
 def _locked(fd: int, path: Path) -> bool:

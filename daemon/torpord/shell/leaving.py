@@ -69,8 +69,7 @@ class Exit:
                 if reason == "hibernate" and not self._is_hibernating():
                     log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
                     continue
-                await self._leave(reason)
-                return reason
+                return await self._leave(reason)
             log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
 
     async def _nothing_to_do(self) -> bool:
@@ -122,7 +121,7 @@ class Exit:
         """Whether a change is on its way: its answer may be WAKE, however long the disk takes, so it is waited for."""
         return self._desk.writer.wants_store or (self._spool.waiting() and not self._spool.postponed)
 
-    async def _leave(self, reason: str) -> None:
+    async def _leave(self, reason: str) -> str:
         self._desk.writer.close()
         self._desk.drain(reason)
         if self._listener.is_inherited:
@@ -144,3 +143,4 @@ class Exit:
         reached("exit.recorded")
         await self._farewell()
         reached("exit.told")
+        return reason

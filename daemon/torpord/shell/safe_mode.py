@@ -85,6 +85,7 @@ class SafeMode:
     async def live(self) -> str:
         """Serve, and go down without silence."""
         listener, notifier = self._ground.door(), self._ground.notifier
+        self._file.unsay_stopped()
         self._write_state(os.getpid(), self._known["reason"])
         async with anyio.create_task_group() as tasks:
             server = Server(listener, os.getuid(), tasks, self._connection)
@@ -230,13 +231,16 @@ class SafeMode:
         return {"leaving": True, "changed": []}
 
     def _stop(self) -> dict[str, Any]:
+        self._file.say_stopped()
         self._leave("stop")
         return {"state": self._known["current_state"]}
 
     # What it waits for.
 
     def _problem(self) -> str:
-        """Look whether settings and store can be read now; returns what is wrong."""
+        """Look whether home, settings and store are fit for a start now; returns what is wrong."""
+        if not os.access(self._home, os.W_OK):
+            return f"{self._home} cannot be written"
         try:
             read_settings(self._ground.options)
         except SetupError as error:

@@ -10,6 +10,7 @@ the socket, behind starts that died one after the other.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -103,10 +104,13 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
     settings = read_settings(options) if listener is None and not options.safe else None
     homes.prepare(options.home)
     notifier = Notifier.from_environment(os.environ, on_failure=_notify_failed)
+    if notifier.is_heard and listener is None:
+        why = "the service manager handed over none: its socket unit is stopped, or not there"
+        log.warning("own_socket", path=path, why=why)
     supervisor = _supervisor(listener, notifier)
     boot_id, version = processes.boot_id(), torpor.__version__
     note = {"pid": os.getpid(), "boot_id": boot_id, "version": version, "supervisor": supervisor}
-    lock = await HomeLock.take(options.home, note)
+    lock = await HomeLock.take(options.home, note, or_read_only=listener is not None)
     try:
         now_s = SystemClock().now().wall_s
         starts = Starts.begin(options.home, version, sys.executable, boot_id, os.getpid(), now_s)
@@ -114,7 +118,10 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
         if left:
             log.info("tmp_swept", files=left[:20], count=len(left))
         ground = Ground(options, settings, path, lock, listener, notifier, supervisor, manager, starts, handed_over)
-        return await _live(ground, life)
+        reason = await _live(ground, life)
+        if reason == "stop" and listener is not None:
+            await _close_the_door(manager)
+        return reason
     finally:
         lock.release()
 
@@ -134,6 +141,7 @@ async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]]) -> str
         text = f"it was started with --safe; {verdict}" if verdict else "it was started with --safe"
         return await _safe(ground, text if ground.options.safe else str(verdict), starts.suspect)
     try:
+        _furnish(ground)
         reason = await life(ground)
     except SetupError as error:
         starts.failed(str(error))
@@ -142,6 +150,27 @@ async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]]) -> str
         return await _safe(ground, str(error), exit_code=error.exit_code)
     starts.ended()
     return reason
+
+
+def _furnish(ground: Ground) -> None:
+    """Make the home ready to be written. Raises SetupError; 75 where that may be another thing in a while."""
+    if ground.lock.unwritable:
+        where = f"{ground.lock.path} cannot be opened for writing ({ground.lock.unwritable})"
+        raise SetupError(wire.EX_TEMPFAIL, f"the home takes no changes: {where}: mend its file system, or its mode")
+    homes.furnish(ground.options.home)
+
+
+async def _close_the_door(manager: Manager) -> None:
+    """Have the service manager stop what would start this daemon again, which was told to stay down.
+
+    It stops the service with its socket, so SIGTERM comes to a process that has nothing left to do but end with 0.
+    """
+    from torpord.host import standing_down  # noqa: PLC0415 - once a life, and not in each
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    problem = await standing_down.close_the_door(manager, os.environ)
+    if problem:
+        log.warning("still_startable", problem=problem, then="the next connection or file starts torpord again")
 
 
 async def _safe(ground: Ground, text: str, suspect: str | None = None, exit_code: int = 0) -> str:

@@ -1,7 +1,12 @@
-"""`lifecycle_state.json`: what observers read. Derived from the store, so losing it loses nothing."""
+"""`lifecycle_state.json`: what observers read. Derived from the store, so losing it loses nothing.
+
+And `stopped` beside it, by which a service manager knows what `torpor stop` said: it reads no JSON, and the wish is to
+outlive the state file.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -22,6 +27,7 @@ log = structlog.get_logger("torpord.statefile")
 SCHEMA_VERSION = 1
 # Activity is written at most this late; a transition at once.
 ACTIVITY_S = 5.0
+_STOPPED = b"stopped by `torpor stop`; `torpor start` starts it again\n"
 
 
 def document(world: World, pid: int | None) -> dict[str, Any]:
@@ -47,10 +53,11 @@ def document(world: World, pid: int | None) -> dict[str, Any]:
 
 
 class StateFile:
-    """The file on disk."""
+    """The file on disk, and `stopped` beside it."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / wire.STATE_NAME
+        self._stopped = home / wire.STOPPED_NAME
         self._draft = home / wire.SPOOL_TMP_NAME / wire.STATE_NAME
         self._written: tuple[int, ...] | None = None
         self._turn = threading.Lock()  # the last words of a `stop` are written by another thread
@@ -61,6 +68,30 @@ class StateFile:
             return _identity(self._path.lstat()) == self._written
         except OSError:
             return False
+
+    def say_stopped(self) -> None:
+        """Leave word that nobody but `torpor start` is to start a daemon here: durable when this returns.
+
+        That the file is there says it all: a full disk that has no room for its words may still take the name.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            with os.fdopen(os.open(self._stopped, flags, 0o600), "wb", buffering=0) as file:
+                with contextlib.suppress(OSError):
+                    file.write(_STOPPED)
+                os.fsync(file.fileno())
+            _sync(self._stopped.parent)
+        except OSError as error:
+            log.warning("stop_not_written", error=str(error), otherwise=f"{wire.STATE_NAME} says it to clients")
+
+    def unsay_stopped(self) -> None:
+        """Take it back: a daemon is up, so nobody is stopped."""
+        try:
+            self._stopped.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning(
+                "stop_not_taken_back", error=str(error), then="no service manager opens the door at the next boot"
+            )
 
     def write(self, body: Mapping[str, Any]) -> None:
         """Replace it atomically and durably. Raises OSError."""
@@ -77,11 +108,15 @@ class StateFile:
             os.fsync(file.fileno())
             self._written = _identity(os.fstat(file.fileno()))
         self._draft.replace(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(self._path.parent)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:
@@ -110,8 +145,15 @@ class StateKeeper:
         if not self._file.is_ours():
             self.mark(urgent=True)
 
-    def write_now(self) -> None:
-        """Write it at once, in this thread: for what must be there before anybody is answered."""
+    async def begin(self) -> None:
+        """Write it for the first time, of a daemon that has started."""
+        self._file.unsay_stopped()
+        await self.write()
+
+    def told_to_end(self, how: str) -> None:
+        """Say at once, in this thread, that it is to end, and after "stop" to stay down: before anybody is answered."""
+        if how == "stop":
+            self._file.say_stopped()
         try:
             self._file.write(self._body())
         except OSError as error:
