@@ -29,6 +29,13 @@ FIELDS = {
     "reason",
     "next_wake_ts",
     "supervisor",
+    "version",
+    "start_cause",
+    "manager",
+    "unit",
+    "wake_armed",
+    "ways_back",
+    "safe_mode",
 }
 
 

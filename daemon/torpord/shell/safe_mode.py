@@ -86,7 +86,8 @@ class SafeMode:
         """Serve, and go down without silence."""
         listener, notifier = self._ground.door(), self._ground.notifier
         self._file.unsay_stopped()
-        self._write_state(os.getpid(), self._known["reason"])
+        # Up, nobody is stopped, whatever was said to the last one.
+        self._write_state(os.getpid(), self._known["reason"] if self._known["reason"] != "stop" else "")
         async with anyio.create_task_group() as tasks:
             server = Server(listener, os.getuid(), tasks, self._connection)
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -288,9 +289,11 @@ class SafeMode:
             await anyio.sleep(interval_s)
 
     def _write_state(self, pid: int | None, reason: str) -> None:
-        body = {**self._known, "pid": pid, "reason": reason, "supervisor": self._ground.supervisor}
+        manager = self._ground.manager
+        ours = {"supervisor": self._ground.supervisor, "version": torpor.__version__, "start_cause": None}
+        ours |= {"manager": manager.kind, "unit": manager.unit, "safe_mode": self._view() if pid else None}
         try:
-            self._file.write({**body, "safe_mode": self._view() if pid else None})
+            self._file.write({**self._known, **ours, "pid": pid, "reason": reason})
         except OSError as error:
             log.warning("state_file_not_written", error=str(error))
 
@@ -313,6 +316,8 @@ _NOTHING_KNOWN: Mapping[str, Any] = {
     "next_wake_ts": None,
     "recovering": {"count": 0, "next_ts": None},
     "resumes_ts": None,
+    "wake_armed": None,
+    "ways_back": {},
     "last_cycle": None,
     "reason": "",
 }

@@ -48,6 +48,10 @@ def document(world: World, pid: int | None) -> dict[str, Any]:
         "recovering": report.recovering(world),
         "resumes_ts": report.resumes_ts(world),
         "supervisor": world.process.supervisor,
+        "version": world.process.version,
+        "start_cause": world.process.start_cause,
+        **report.observed(world),
+        "safe_mode": None,
         "last_cycle": report.last_cycle(world),
     }
 
