@@ -12,13 +12,14 @@ from torpord.core.kinds import parse
 from torpord.core.persistent import Map
 from torpord.core.world import World, evolve
 
-# What a folded ledger does not give: times of activity, of heartbeats and of looking again, and how often there was
-# any. These fields and no others, and whether an agent has heard of an offer; `test_ledger.py` shows for each of them
-# that it must be left out.
+# What a folded ledger does not give: times of activity, of heartbeats and of looking again, how often there was any,
+# and what the service manager is being asked. These fields and no others, and whether an agent has heard of an offer;
+# `test_ledger.py` shows for each of them that it must be left out.
 NOT_IN_THE_LEDGER = {
     "activity": ("last_ts", "event_seq", "idle_since_awake_s", "by"),
     "sleep": ("unreadable", "recheck_awake_s", "recheck_wall_s", "blocked_recheck_awake_s"),
     "agents": ("seen", "presence"),
+    "planned": ("tries", "asked", "asked_ts", "tried_awake_s", "next_awake_s"),
 }
 
 

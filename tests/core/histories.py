@@ -39,6 +39,7 @@ POLICIES = (
 PASSES_S = (0.0, 1.0, 5.0, 60.0, 299.0, 300.0, 1_500.0, 1_800.0, 4_000.0, 100_000.0)
 WALL_STEPS_S = (0.0, 0.0, 0.0, 0.0, 1.0, 3_600.0, -3_600.0, 90_000.0, -400 * 86_400.0)
 CAUSES = ("spawn", "connect", "wake.signal", "crash", "crash", "crash", "manual", "wake.d")
+TIMERS = ("", "", "systemd-user", "launchd")
 OF_AGENTS = ("recovery_due", "presence_due", "slots_due", "offers_due", "turn_due")
 FORBIDS: tuple[tuple[str, ...], ...] = ((), (), ("no way back",), ("no way back", "wake.d/x.json"), ("wake.d/x.json",))
 
@@ -80,7 +81,8 @@ def _next_deadline(life: Life, a: int, b: int) -> None:
 
 
 def _any_deadline(life: Life, a: int, b: int) -> None:
-    names = ("hold_expired", "drowsy_due", "sleep_due", "hibernate_due", "retry_due", "cycle_due", *OF_AGENTS)
+    names = ("hold_expired", "drowsy_due", "sleep_due", "hibernate_due", "retry_due", "cycle_due", "arm_due")
+    names = (*names, *OF_AGENTS)
     name = names[a % len(names)]
     facts = {"conditions": conditions(life, b), "forbids_exit": FORBIDS[b % len(FORBIDS)]}
     life.do(ev.DeadlinePassed({**DUE, "deadline": name}, name, **facts))  # type: ignore[arg-type]
@@ -89,7 +91,8 @@ def _any_deadline(life: Life, a: int, b: int) -> None:
 def _start(life: Life, a: int, b: int) -> None:
     dead = tuple(hold_id for i, hold_id in enumerate(life.world.holds.by_id) if b >> i & 1)
     gone = tuple(sorted(life.world.agents.tied.keys()))[: b % 3]
-    life.start(cause=CAUSES[a % len(CAUSES)], dead_holds=dead, dead_agents=gone)
+    told = {"timer": TIMERS[b % len(TIMERS)], "wake_file": bool(a % 3)}
+    life.start(cause=CAUSES[a % len(CAUSES)], dead_holds=dead, dead_agents=gone, **told)
 
 
 def _reboot(life: Life, a: int, b: int) -> None:
@@ -98,6 +101,15 @@ def _reboot(life: Life, a: int, b: int) -> None:
     gone = tuple(sorted(life.world.agents.tied.keys()))
     boot_id = f"boot-{len(life.turns)}"
     life.start(cause=CAUSES[a % len(CAUSES)], boot_id=boot_id, dead_holds=dead, dead_agents=gone)
+
+
+def _arm(life: Life, a: int, b: int) -> None:
+    """Let the service manager answer, mostly: well, badly, or what was asked before."""
+    planned = life.world.planned
+    if planned.asked and a % 5:
+        life.arms(("", "", "no manager", "it does not show it")[b % 4])
+    elif not a % 5:
+        life.do(ev.WakeArmed(SHELL, planned.armed_ts, ("", "late")[b % 2]))
 
 
 def _step(life: Life, a: int, _: int) -> None:
@@ -170,6 +182,7 @@ WAYS: dict[str, tuple[Callable[[Life, int, int], object], int]] = {
     "release": (lambda life, a, _: life.release(a_hold(life, a)), 2),
     "hibernate": (lambda life, a, _: life.do(ev.HibernateWanted(CLIENT, now=bool(a % 2))), 2),
     "sundry": (_sundry, 2),
+    "arm": (_arm, 2),
     "start": (_start, 2),
     "any_deadline": (_any_deadline, 1),
     "settings": (_settings, 1),
@@ -191,7 +204,7 @@ def _moves_of_agents() -> st.SearchStrategy[Move]:
     """Give moves of agents, and of what concerns them: time, deadlines, starts."""
     names = [what for what, (_, often) in agent_words.WAYS.items() for _ in range(often)]
     names += ["pass", "pass", "next_deadline", "next_deadline", "next_deadline", "start", "reboot", "any_deadline"]
-    names += ["hibernate", "trigger", "hold", "release", "cycle", "settings", "sundry"]
+    names += ["hibernate", "trigger", "hold", "release", "cycle", "settings", "sundry", *["arm"] * 8]
     return st.tuples(st.sampled_from(names), st.integers(0, 9), st.integers(0, 9))
 
 
@@ -215,8 +228,9 @@ lives_of_runs: st.SearchStrategy[Life] = st.builds(
 
 
 def play_with_agents(policy: int, moves: list[Move]) -> Life:
-    """Live a history in which four agents are there from the first start on."""
+    """Live a history in which four agents are there from the first start on, under a manager or under none."""
     life = play(policy, [])
+    _start(life, 0, len(moves))
     agent_words.all_register(life)
     for what, a, b in moves:
         WAYS[what][0](life, a, b)

@@ -141,6 +141,11 @@ class Life:
     def _policy(self) -> Policy:
         return self.world.policy if self.world.process.generation else POLICY
 
+    def arms(self, problem: str = "") -> Decision:
+        """Let the service manager answer the last wish for a timer."""
+        assert self.world.planned.asked
+        return self.do(ev.WakeArmed(SHELL, self.world.planned.asked_ts, problem))
+
     def hold(self, hold_id: str, **fields: Any) -> Decision:
         """Acquire a hold; it hangs on connection 1 unless it is told what else ends it."""
         bound = fields or {"connection": 1}
@@ -362,10 +367,10 @@ def effects(decision: Decision, kind: type[E]) -> list[E]:
     return [effect for effect in decision.effects if isinstance(effect, kind)]
 
 
-def started(policy: Policy = POLICY) -> Life:
+def started(policy: Policy = POLICY, **fields: Any) -> Life:
     """Begin a life: the very first start, in WAKE."""
     life = Life()
-    life.start(policy)
+    life.start(policy, **fields)
     return life
 
 

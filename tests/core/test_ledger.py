@@ -59,7 +59,13 @@ def a_long_life() -> Life:
     life.do(ev.HookProblem(SHELL, "on_wake", "false", "exit status 1"))
     life.do(ev.StopWanted(CLIENT, "stop"))
     life.do(ev.Leaving(SHELL, "stop"))
-    life.start(cause="manual")
+    life.start(cause="connect", timer="systemd-user", wake_file=True)
+    life.do(ev.WayProven(CLIENT, "connect", 0.25))
+    for problem in ("", "no manager", ""):  # nothing, and then a slot
+        life.pass_("arm_due")
+        life.arms(problem)
+        life.register()
+        life.slot(6_000.0, f"t{len(life.turns)}")
     return life
 
 
@@ -165,7 +171,8 @@ def test_only_times_and_counts_stay_out_of_the_ledger() -> None:
     left_out = {cls.kind for cls in KINDS.values() if not cls.ledgered}
     deferred = {cls.kind for cls in KINDS.values() if cls.deferred}
     assert deferred == {"agent_seen", "presence_looked", "slots_told"}
-    assert left_out == {"activity_seen", "sleep_rechecked", "hibernation_rechecked"} | deferred
+    rechecked = {"sleep_rechecked", "hibernation_rechecked", "wake_asked", "wake_rechecked"}
+    assert left_out == {"activity_seen"} | rechecked | deferred
 
 
 def test_a_transition_is_shown_as_from_and_to() -> None:
@@ -224,7 +231,17 @@ def test_each_field_left_out_of_the_folding_must_be() -> None:
     beaten.advance(1.0)
     beaten.beat()
 
-    found = differs(beaten) | differs(used) | differs(polled) | differs(windowed) | differs(blocked)
+    refused = started(timer="systemd-user", wake_file=True)
+    refused.pass_("arm_due")
+    refused.arms("no manager")
+
+    asking = started(timer="systemd-user")
+    asking.register()
+    asking.slot(60.0)
+    asking.pass_("arm_due")
+
+    lives = (beaten, used, polled, windowed, blocked, refused, asking)
+    found = set[tuple[str, str]]().union(*map(differs, lives))
     assert found == {(part, name) for part, names in NOT_IN_THE_LEDGER.items() for name in names}
 
 

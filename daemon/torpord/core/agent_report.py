@@ -11,7 +11,7 @@ from torpor import wire
 from torpord.core.agents import Agent, Agents, Doing, Slot, SlotState
 from torpord.core.moment import Now
 from torpord.core.persistent import Map
-from torpord.core.planned import armed, planned
+from torpord.core.planned import armed, nobody_else, planned
 from torpord.core.report import iso
 from torpord.core.world import World
 
@@ -196,7 +196,7 @@ def planned_reason(world: World, text: str, now: Now) -> dict[str, Any] | None:
     return {
         "kind": "planned",
         "who": slot.agent_id,
-        "why": f"slot {slot.slot_id} is due then, and nothing could start the daemon",
+        "why": f"slot {slot.slot_id} is due then, and {nobody_else(world)}",
         "since": iso(world.lifecycle.since_ts),
         "until": iso(slot.due_s),
     }

@@ -93,6 +93,8 @@ def hibernate_due(draft: Draft, event: ev.DeadlinePassed) -> None:
     if staying is not None and staying.retry_awake_s is not None:
         draft.record(r.HibernationRechecked(staying.retry_awake_s))  # how late it is, a world alone does not know
         return
+    if not _timer_settled(draft):
+        return
     if still_idle(world):
         move(draft, Trigger.SLEEP_CYCLE_DONE, frozenset({Guard.STILL_IDLE}))
     else:
@@ -107,9 +109,20 @@ def _planned(draft: Draft) -> tuple[str, ...]:
     return planned(draft.world, draft.now)
 
 
+def _timer_settled(draft: Draft) -> bool:
+    world = draft.world
+    if world.wanted_wake_ts is None and not world.planned.differs(None) and not world.planned.asked:
+        return True
+    from torpord.core.planned import settled  # noqa: PLC0415 - likewise
+
+    return settled(draft)
+
+
 def outstanding(world: World) -> tuple[fx.Effect, ...]:
     """Return the effects a world still asks for: what to do again where it is not known whether they were begun."""
-    watches = (*_watches(world), *_watched_agents(world))
+    watches: tuple[fx.Effect, ...] = (*_watches(world), *_watched_agents(world))
+    if world.planned.asked:
+        watches = (*watches, fx.ArmWake(world.planned.asked_ts))
     if world.process.leaving:
         return (*watches, fx.GoDown(world.process.leaving))
     if world.lifecycle.state is State.HIBERNATION and not world.policy.shadow_run:

@@ -7,8 +7,9 @@ time, which the manager follows over suspend and steps of the clock by itself: n
 
 from __future__ import annotations
 
+from math import inf
+
 from torpord.core import effects as fx
-from torpord.core import events as ev
 from torpord.core import records as r
 from torpord.core.draft import Draft
 from torpord.core.moment import Now
@@ -46,29 +47,53 @@ def planned(world: World, now: Now) -> tuple[str, ...]:
         return ()
     (slot_id,) = wakes.due(wakes.first, 1)
     slot = world.agents.slots[slot_id]
-    if not world.process.timer:
-        return (f"a planned wake at {iso(wakes.first)}: slot {slot_id} of {slot.agent_id}; {nobody(world)}",)
-    return (f"a planned wake at {iso(wakes.first)}: {nobody(world)}",)
+    return (f"a planned wake at {iso(wakes.first)}: slot {slot_id} of {slot.agent_id}, and {nobody_else(world)}",)
 
 
-def nobody(world: World) -> str:
-    """Say why nothing but the daemon itself can be there at the next planned wake."""
+def nobody_else(world: World) -> str:
+    """Say why nothing but this process can be there at the next planned wake."""
     if not world.process.timer:
-        return "nothing could start the daemon then"
+        return "nothing could start the daemon"
     if world.planned.problem:
         return f"the service manager does not take a timer: {world.planned.problem}"
     return "it is too soon for a timer of the service manager"
 
 
 def arm_due(draft: Draft) -> None:
-    """Ask for the timer that is wanted, or see that no answer comes."""
+    """Ask for the timer that is wanted, or see that no answer comes to the last wish."""
     wanted_ts, planned = draft.world.wanted_wake_ts, draft.world.planned
     if planned.asked:
-        answered(draft, ev.WakeArmed({}, planned.asked_ts, NO_ANSWER))
+        answered(draft, planned.asked_ts, NO_ANSWER)
     elif wanted_ts is not None and wanted_ts <= draft.now.wall_s + TOO_SOON_S:
         wait_s = max(1.0, wanted_ts - draft.now.wall_s)
         draft.record(r.WakeRechecked(planned.tries, draft.now.awake_s + wait_s))
     else:
+        _ask(draft)
+
+
+def settled(draft: Draft) -> bool:
+    """Whether the timer is as wanted and was looked at just now; if not, ask, and let the exit wait for the answer.
+
+    One that cannot be had does not keep the process: whether it must stay for the wake, `planned` says.
+    """
+    planned, now_s = draft.world.planned, draft.now.awake_s
+    if not planned.asked:
+        tried_s = -inf if planned.tried_awake_s is None else planned.tried_awake_s
+        since_s = draft.world.lifecycle.since_awake_s
+        if tried_s >= since_s and planned.problem:
+            return True
+        wanted_ts = draft.world.wanted_wake_ts
+        if not planned.differs(wanted_ts) and (wanted_ts is None or tried_s >= max(since_s, now_s - FRESH_S)):
+            return True
+        _ask(draft)
+    draft.record(r.HibernationRechecked(now_s + RECHECK_S))
+    return False
+
+
+def leave(draft: Draft) -> None:
+    """Ask for what is wanted of the timer without this process, whatever was asked before."""
+    planned = draft.world.planned
+    if not planned.asked or planned.asked_ts != draft.world.wanted_wake_ts:
         _ask(draft)
 
 
@@ -78,19 +103,24 @@ def _ask(draft: Draft) -> None:
     draft.effects.append(fx.ArmWake(wanted_ts))
 
 
-def answered(draft: Draft, event: ev.WakeArmed) -> None:
-    """Take the service manager's answer; one that is not about the last wish is about none."""
+def answered(draft: Draft, at_ts: float | None, problem: str) -> None:
+    """Take the service manager's answer; one that is not to the last wish is to none."""
     planned = draft.world.planned
-    if not planned.asked or event.at_ts != planned.asked_ts:
+    if not planned.asked or at_ts != planned.asked_ts:
         return
-    if event.problem:
-        if event.problem != planned.problem:
-            draft.record(r.WakeNotArmed(event.at_ts, event.problem))
-        pause_s, tries = min(FIRST_RETRY_S * 2**planned.tries, LAST_RETRY_S), planned.tries + 1
-    else:
-        if planned.differs(event.at_ts):
-            by = draft.world.process.timer
-            draft.record(r.WakeDisarmed() if event.at_ts is None else r.WakeArmed(event.at_ts, by))
-        pause_s, tries = LEAST_BETWEEN_S, 0
-    asked_s = draft.now.awake_s if planned.tried_awake_s is None or event.problem else planned.tried_awake_s
-    draft.record(r.WakeRechecked(tries, asked_s + pause_s))
+    asked_s = draft.now.awake_s if planned.tried_awake_s is None else planned.tried_awake_s
+    if problem and at_ts is not None and at_ts <= draft.now.wall_s:
+        # Its time has come meanwhile: there is no timer of the past, and nobody's fault in that.
+        if planned.armed_ts is not None:
+            draft.record(r.WakeDisarmed())
+        draft.record(r.WakeRechecked(planned.tries, asked_s + LEAST_BETWEEN_S))
+        return
+    if problem:
+        if problem != planned.problem:
+            draft.record(r.WakeNotArmed(at_ts, problem))
+        pause_s, tries = min(FIRST_RETRY_S * 2 ** min(planned.tries, 16), LAST_RETRY_S), planned.tries + 1
+        draft.record(r.WakeRechecked(tries, draft.now.awake_s + pause_s))
+        return
+    if planned.differs(at_ts):
+        draft.record(r.WakeDisarmed() if at_ts is None else r.WakeArmed(at_ts, draft.world.process.timer))
+    draft.record(r.WakeRechecked(0, asked_s + LEAST_BETWEEN_S))
