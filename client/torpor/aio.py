@@ -162,6 +162,13 @@ class AsyncClient(AsyncAgentMethods):
         """Ask the daemon to read its settings again; Refused where they are bad, and then nothing has changed."""
         return await self._ask(calls.reload())
 
+    async def way_proven(self, way: str, took_s: float | None = None) -> replies.WayProven:
+        """Record that the way by which this daemon was started works, one of `torpor.wire.WAYS`, and how long it took.
+
+        Refused `conflict` where its `start_cause` is another.
+        """
+        return await self._ask(calls.way_proven(way, took_s))
+
     async def run_start(
         self,
         flow: str,

@@ -125,6 +125,11 @@ def reload() -> Call[replies.Reloaded]:
     return Call("reload", {"key": new_key()})
 
 
+def way_proven(way: str, took_s: float | None) -> Call[replies.WayProven]:
+    """Record that the way by which this daemon was started works, and how long it took."""
+    return Call("way.proven", {"way": way, **_given(took_s=took_s), "key": new_key()})
+
+
 def run_start(
     flow: str,
     data: Mapping[str, Any] | None,

@@ -183,6 +183,13 @@ class Client(AgentMethods):
         """Ask the daemon to read its settings again; Refused where they are bad, and then nothing has changed."""
         return self._ask(calls.reload())
 
+    def way_proven(self, way: str, took_s: float | None = None) -> replies.WayProven:
+        """Record that the way by which this daemon was started works, one of `torpor.wire.WAYS`, and how long it took.
+
+        Refused `conflict` where its `start_cause` is another.
+        """
+        return self._ask(calls.way_proven(way, took_s))
+
     def run_start(
         self,
         flow: str,

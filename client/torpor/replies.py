@@ -222,6 +222,14 @@ class Reloaded(TypedDict):
     replayed: NotRequired[bool]
 
 
+class WayProven(TypedDict):
+    """A way back that was seen to work, and what it took by the client's word."""
+
+    way: str
+    took_s: float | None
+    replayed: NotRequired[bool]
+
+
 class RunIs(TypedDict):
     """The status a run is in after what was asked of it."""
 

@@ -84,3 +84,15 @@ def test_in_safe_mode_it_tells_the_same_things(home: Path) -> None:
     assert (set(safe), set(safe["store"])) == (set(usual), set(usual["store"]))
     assert safe["store"]["version"] == usual["store"]["version"]
     assert "colour" in safe["settings"]["problem"]
+
+
+def test_only_the_way_that_this_start_came_by_is_proven_by_it(daemon: RunningDaemon) -> None:
+    refused = daemon.ask("way.proven", way="wake.signal", took_s=0.2)["error"]["data"]
+    assert (refused["name"], refused["start_cause"]) == ("conflict", "manual")
+    assert daemon.ask("way.proven", way="manual")["error"]["data"]["field"] == "way"
+    daemon.stop()
+    spawned = RunningDaemon.start(daemon.home, args=("--spawned",))
+    assert spawned.call("way.proven", way="spawn", took_s=0.2, key="k") == {"way": "spawn", "took_s": 0.2}
+    assert spawned.call("way.proven", way="spawn", took_s=0.2, key="k")["replayed"] is True
+    (record,) = spawned.call("log", kinds=["way_proven"])["records"]
+    assert record["data"] == {"way": "spawn", "took_s": 0.2}

@@ -1,4 +1,4 @@
-"""`torpor doctor`: what was looked at, what was found, what it means, and the command that mends it."""
+"""`torpor doctor`: what was looked at, what was found, what it means, what mends it; and its test of the ways back."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torpor
 from torpor import home as homes
-from torpor import wire
-from torpor.cli import show
+from torpor import presence, wire
+from torpor.cli import show, streams
 from torpor.doctor.report import examine
 from torpor.doctor.subject import ASK_S
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from torpor.doctor.rows import Row
+    from torpor.doctor.wake_test import Proof
 
 # Said by the report as a whole; that doctor itself could not run has the statuses of every command.
 FOUND_SOMETHING = 1
@@ -52,6 +53,44 @@ def lines(row: Row) -> list[str]:
     if row.fix == "would":
         told[-1] += "    (`torpor doctor --fix` does it)"
     return told
+
+
+def wake_test(args: argparse.Namespace) -> int:
+    """Have the daemon go down and come back by each way; exit 0, 1 where one failed, 75 where it is needed."""
+    from torpor.doctor import trip, wake_test  # noqa: PLC0415 - a look at what is there does without
+
+    home = homes.home_dir(args.home)
+    was_up = presence.is_up(home)
+    found: list[Proof] = []
+    problem = ""
+    try:
+        names, found = wake_test.ways(home, args.only)
+        if not args.json:
+            told = f"it goes down and comes back: {', '.join(names)}; with the usual settings some 6 s each"
+            lines_of_absent = [line for proof in found for line in proof_lines(proof)]
+            print("\n".join([told] * bool(names) + lines_of_absent), flush=True)
+        for proof in wake_test.prove(home, names, leave_down=not was_up):
+            found.append(proof)
+            if not args.json:
+                print("\n".join(proof_lines(proof)), flush=True)
+    except trip.NotNow as needed:
+        problem = str(needed)
+    if args.json:
+        rows = [dataclasses.asdict(proof) for proof in found]
+        show.print_json({"home": home, "version": torpor.__version__, "ways": rows, "problem": problem or None})
+    if problem:
+        streams.complain(f"no test now: {problem}")
+        return wire.EX_TEMPFAIL
+    if args.only and found[0].verdict == "absent":
+        return wire.EX_UNAVAILABLE
+    return FOUND_SOMETHING if any(proof.verdict == "failed" for proof in found) else wire.EX_OK
+
+
+def proof_lines(proof: Proof) -> list[str]:
+    """Return what came of one way, for people."""
+    told = [f"{proof.verdict:{_SEVERITY_CHARS}}{proof.way:{_ID_CHARS}}{_one_line(proof.found)}"]
+    more = (("means", proof.means), ("mend", proof.mend))
+    return told + [f"{'':{_SEVERITY_CHARS}}{name:{_ID_CHARS}}{_one_line(text)}" for name, text in more if text]
 
 
 def _one_line(text: str) -> str:

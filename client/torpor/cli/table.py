@@ -67,6 +67,7 @@ _WAIT_LIMIT = Argument(
 _WHY = Argument(("--why",), "the reason to show, by default the command", metavar="W")
 _TTL = Argument(("--ttl",), "hold no longer than this, also where the command goes on", typed.duration, "T")
 _FIX = Argument(("--fix",), "mend what is safe to mend, and say what was done", None)
+_ONLY = Argument(("--only",), "this way alone: " + ", ".join(wire.WAYS), metavar="WAY", choices=wire.WAYS)
 _SHELL = Argument(
     ("shell",), "the shell to make it for: bash, zsh or fish", metavar="SHELL", choices=("bash", "zsh", "fish")
 )
@@ -155,6 +156,7 @@ GROUPS = {
     "slot": "work planned for agents: list it, plan it, take it, end it",
     "runs": "executions of flows: list, show, start, steer and follow them",
     "flows": "what can be run: list, show and draw it; needs no daemon",
+    "doctor": "look whether all is well, and mend it; test whether it wakes",
     "service": "torpor in the care of systemd or launchd: install it, look at it, take it away",
 }
 
@@ -167,8 +169,6 @@ COMMANDS = (
     Command("start", "start the daemon", "life:start"),
     Command("stop", "stop it, until `torpor start`", "life:stop"),
     Command("restart", "stop it and start it", "life:restart"),
-    Command("doctor", "look whether all is well: what was found, what it means, what mends it", "doctor:doctor",
-            (_FIX,)),
     Command("reload", "have it read its settings again", "life:reload"),
     Command("status", "say how it is; exit 0 up, 3 down", "look:status"),
     Command("why", "say why it is awake, and what comes next", "look:why"),
@@ -225,6 +225,10 @@ COMMANDS = (
             (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _OVERWRITE)),
     Command("service uninstall", "take away exactly what install wrote; the home stays", "service:uninstall",
             (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _REMOVE_EDITED)),
+    Command("doctor status", "look whether all is well: what was found, what it means, what mends it; --fix mends it",
+            "doctor:doctor", (_FIX,)),
+    Command("doctor wake-test", "have it hibernate and come back by each way there is, and record that; some 30 s",
+            "doctor:wake_test", (_ONLY,)),
     Command("demo", "a tour: a real daemon in a home of its own, one whole life", "demo:demo", prints=False),
     Command("completion", "print the completion for a shell", "completion:completion", (_SHELL,), prints=False),
 )  # fmt: skip

@@ -82,16 +82,16 @@ def meet(home: str, ask_s: float = ASK_S) -> Subject:
     if said is not None and said.problem == _WENT:
         up, said = False, None
     known = presence.last_known(home)
-    is_ours = _is_ours(home)
+    ours = is_ours(home)
     # It opens flows: code of whoever owns the home, which is never run by another, and not by root.
-    checked = _checked(home, ask_s) if is_ours else (-1, "the home is another user's")
-    return Subject(home, socket, up, said, known, checked, _installed(ask_s), time.time(), ask_s, problem, is_ours)
+    checked = _checked(home, ask_s) if ours else (-1, "the home is another user's")
+    return Subject(home, socket, up, said, known, checked, _installed(ask_s), time.time(), ask_s, problem, ours)
 
 
 _WENT = "went"
 
 
-def _is_ours(home: str) -> bool:
+def is_ours(home: str) -> bool:
     """Say whether nobody else decides what lies in the home; one that is not there is nobody's."""
     try:
         found = os.lstat(home)

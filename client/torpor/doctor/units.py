@@ -30,18 +30,18 @@ class UnitsFacts:
     is_in_the_way: bool = False
 
 
-def _place(subject: Subject) -> Place:
+def place_of(home: str) -> Place:
     """Return the place of this home's units. Raises Wrong, BadHome."""
-    folder, user = os.path.split(subject.home)
+    folder, user = os.path.split(home)
     if folder == names.SYSTEM_HOMES:
         return names.place(None, system=True, user=user)
-    return names.place(subject.home, system=False)
+    return names.place(home, system=False)
 
 
 def look_at_units(subject: Subject) -> UnitsFacts:
     """Ask the manager, as `torpor service status` does."""
     try:
-        place = _place(subject)
+        place = place_of(subject.home)
         found = look.look(place)
     except errors.Error as error:
         return UnitsFacts(None, str(error))
@@ -90,7 +90,7 @@ def _told(unit: look.Unit) -> str:
 
 
 def _mend_units(subject: Subject) -> str:
-    done = install.repair(look.look(_place(subject)))
+    done = install.repair(look.look(place_of(subject.home)))
     return "; ".join(f"{line.word} {line.text}" for line in done)
 
 

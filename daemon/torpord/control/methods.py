@@ -205,6 +205,12 @@ ROWS = (
     ),
     Method("stop", "exit, and stay down until it is started", change=lambda call: ev.StopWanted(call.cause, "stop")),
     Method("reload", "read the settings again", change=_reload),
+    Method(
+        "way.proven",
+        "record that the way by which it was started works",
+        {"way": Param(OneOf(wire.WAYS), required=True), "took_s": Param(Number(0, YEAR_S))},
+        change=lambda call: ev.WayProven(call.cause, call.params["way"], call.params.get("took_s")),
+    ),
     *RUN_ROWS,
     *AGENT_ROWS,
 )
