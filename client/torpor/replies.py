@@ -64,10 +64,20 @@ class Recovering(TypedDict):
     next_ts: str | None
 
 
+class WayBack(TypedDict):
+    """When a way back last worked, in which version. `took_s`: what that version's last test measured, or None."""
+
+    ts: str
+    took_s: float | None
+    how: Literal["seen", "wake-test"]
+    version: str
+
+
 class Status(TypedDict):
     """The daemon in figures. Times ISO 8601 in UTC, durations in seconds, memory in bytes.
 
-    `resumes_ts`: the earliest time at which a run that waits wants to go on.
+    `resumes_ts`: the earliest time at which a run that waits wants to go on. `manager`, `unit`: who starts it, and what
+    it is called there. `wake_armed`: for when a timer of the service manager is set, as far as is known.
     """
 
     state: State
@@ -89,6 +99,10 @@ class Status(TypedDict):
     runs: dict[RunStatus, int]
     sleep: dict[str, Any]
     supervisor: str | None
+    manager: NotRequired[str]
+    unit: NotRequired[str]
+    ways_back: NotRequired[dict[str, WayBack]]
+    wake_armed: NotRequired[str | None]
     next_wake_ts: str | None
     resumes_ts: NotRequired[str | None]
     shadow_run: bool
@@ -109,6 +123,14 @@ class Reason(TypedDict):
     until: NotRequired[str | None]
 
 
+class PlannedTimer(TypedDict):
+    """The service manager's timer: for when it is wanted and set, and why it cannot be; None: there is none of it."""
+
+    wanted: str | None
+    armed: str | None
+    problem: str | None
+
+
 class Why(TypedDict):
     """Why the daemon is where it is, and what comes next."""
 
@@ -117,6 +139,7 @@ class Why(TypedDict):
     next: Next
     not_yet_because: list[Reason]
     quiet: NotRequired[list[Reason]]
+    planned: NotRequired[PlannedTimer]
 
 
 class StoreFigures(TypedDict):

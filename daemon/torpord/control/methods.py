@@ -106,6 +106,7 @@ def _status(call: Call) -> dict[str, Any]:
         "runs": world.runs.counts(),
         "sleep": report.sleep_view(world, now),
         "supervisor": process.supervisor,
+        **report.observed(world),
         "next_wake_ts": report.iso(world.agents.next_wake_ts),
         "resumes_ts": report.resumes_ts(world),
         "shadow_run": world.policy.shadow_run,
