@@ -21,11 +21,11 @@ def reason_behind(ground: Ground, world: World, installed: Installed) -> str:
     waiting = [run.run_id for run in world.runs.live.values() if run.awaits_start]
     if not waiting or not installed.is_replaced or installed.view()["version"] is None:
         return "hibernate"
+    if ground.listener is None:
+        ground.hand_on()
+        return AGAIN
     try:
         (ground.options.home / wire.WAKE_SIGNAL_NAME).touch(mode=0o600)
-    except OSError as error:  # the next touch starts it
+    except OSError as error:  # then the next touch starts it
         log.warning("not_woken_for_runs", error=str(error), runs=waiting[:20])
-    if ground.listener is not None:
-        return "hibernate"
-    ground.hand_on()
-    return AGAIN
+    return "hibernate"
