@@ -49,7 +49,7 @@ class Timer(Protocol):
 
 
 def timer_of(manager: Manager, home: Path, environ: Mapping[str, str]) -> Timer:
-    """Return the timer of a manager that `takes_timers`."""
+    """Return the timer of a manager; it is no use where that does not take any (`takes_timers`)."""
     match manager.kind:
         case "systemd-user":
             return UserTimer(manager.unit, environ)
@@ -60,7 +60,19 @@ def timer_of(manager: Manager, home: Path, environ: Mapping[str, str]) -> Timer:
 
             return LaunchdTimer(manager.unit, home)
         case "none":
-            raise AssertionError("without a service manager there is no timer")
+            return NoTimer()
+
+
+class NoTimer:
+    """Stands in where no manager takes one: none is there to be cleared."""
+
+    async def set(self, at_s: int) -> str:  # noqa: ARG002 - the protocol's signature
+        """Set nothing, and say so."""
+        return "no service manager takes a timer"
+
+    async def clear(self) -> str:
+        """Have nothing to do."""
+        return ""
 
 
 class UserTimer:

@@ -42,6 +42,7 @@ class Arming:
         self._tasks = tasks
         self._owe = owe
         self._wish: ArmWake | None = None
+        self._stands: ArmWake | None = None  # what was carried out last, without a problem
         self._idle = anyio.Event()
         self._idle.set()
 
@@ -58,7 +59,7 @@ class Arming:
         with anyio.move_on_after(SETTLE_S):
             self._wish = None
             await self._idle.wait()
-            problem = await self._done(at_ts)
+            problem = "" if self._stands == ArmWake(at_ts) else await self._done(at_ts)
         if problem:
             log.warning("wake_not_armed", at=iso(at_ts), why=problem)
 
@@ -74,15 +75,23 @@ class Arming:
 
     async def _done(self, at_ts: float | None) -> str:
         """Let file and timer say this time; returns the problem."""
+        self._stands = None
         try:
-            if at_ts is None:
-                return await self._timer.clear() or await self._runner.run(self._remove)
-            text = f"{iso(at_ts)}\n"
-            # A timer that rings a moment too soon would start a daemon that has nothing to do yet.
-            return await self._runner.run(lambda: self._write(text)) or await self._timer.set(ceil(at_ts))
+            problem = await (self._disarm() if at_ts is None else self._arm(at_ts))
         except Exception as error:  # it must be answered: the core waits for it before it goes down
             log.exception("internal_error", on="arming", at=iso(at_ts))
             return f"a mistake of the daemon's: {error!r}"
+        if not problem:
+            self._stands = ArmWake(at_ts)
+        return problem
+
+    async def _arm(self, at_ts: float) -> str:
+        text = f"{iso(at_ts)}\n"
+        # A timer that rings a moment too soon would start a daemon that has nothing to do yet.
+        return await self._runner.run(lambda: self._write(text)) or await self._timer.set(ceil(at_ts))
+
+    async def _disarm(self) -> str:
+        return await self._timer.clear() or await self._runner.run(self._remove)
 
     def _write(self, text: str) -> str:
         """Replace the file, durably."""

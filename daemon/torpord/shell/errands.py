@@ -85,9 +85,11 @@ class Errands:
 
     def _armed(self) -> Arming:
         if self._arming is None:
-            from torpord.host.timers import timer_of  # noqa: PLC0415
+            from torpord.host.timers import NoTimer, timer_of  # noqa: PLC0415
             from torpord.shell.arming import Arming  # noqa: PLC0415
 
-            timer = timer_of(self._manager, self._home, os.environ)
+            # Without one it is still asked to clear it, where an earlier life left its `wake.at` behind.
+            takes = bool(self._writer.world.process.timer)
+            timer = timer_of(self._manager, self._home, os.environ) if takes else NoTimer()
             self._arming = Arming(timer, self._home, self._runner, self._tasks(), self._writer.owe)
         return self._arming

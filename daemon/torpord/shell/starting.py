@@ -19,7 +19,9 @@ from torpord.host.unit_name import Manager, takes_timers
 
 log = structlog.get_logger("torpord")
 
-_MOST_TIME_CHARS = 64
+_MOST_TIME_BYTES = 64
+# From the time in `wake.at` until this process looks: the timer's accuracy and its rounding, and a slow start.
+_RINGS_WITHIN_S = 10.0
 
 
 def process_started(
@@ -49,12 +51,8 @@ def process_started(
 
 
 def start_cause(world: World, listener: Listener, home: Path, supervisor: str, now_s: float, *, spawned: bool) -> str:
-    """Say what started this process, as far as can be told: "manual" where nothing else was found.
-
-    systemd names the unit that started the service (TRIGGER_UNIT, since 251; of sockets it says nothing). That is
-    taken out of the environment: it is nobody else's.
-    """
-    trigger = [os.environ.pop(name) for name in list(os.environ) if name.startswith("TRIGGER_")]
+    """Say what started this process, as far as can be told: "manual" where nothing else was found."""
+    rang_ts = _rang_ts()
     if spawned:
         return "spawn"
     if supervisor == "none":
@@ -63,27 +61,43 @@ def start_cause(world: World, listener: Listener, home: Path, supervisor: str, n
     # After a reboot nothing of that kind is known, and whoever came is the cause.
     if not world.process.ended and world.process.boot_id == processes.boot_id():
         return "crash"
+    planned_ts = planned_at(home)
+    late_s = -1.0 if planned_ts is None else now_s - planned_ts
+    # At its very time it is the timer's start, whoever else has come until this line was reached.
+    if rang_ts > world.process.started_ts or 0 <= late_s <= _RINGS_WITHIN_S:
+        return "timer"
     if listener.is_inherited and _readable(listener):
         return "connect"
-    if any(each.endswith(".timer") for each in trigger):
-        return "timer"
-    planned_ts = planned_at(home)
-    is_due = planned_ts is not None and planned_ts <= now_s and not trigger
-    if is_due and supervisor == "launchd":
+    if late_s >= 0 and supervisor == "launchd":
         return "timer"  # its job can touch wake.signal, and no more
     if (home / wire.WAKE_SIGNAL_NAME).exists():
         return "wake.signal"
     if any((home / wire.SPOOL_NAME).iterdir()):
         return "wake.d"
-    return "timer" if is_due else "manual"
+    return "timer" if late_s >= 0 else "manual"
+
+
+def _rang_ts() -> float:
+    """Return when a timer of systemd's (since 251) rang for this service; 0 where it tells of none.
+
+    It may have been for an earlier start: systemd 252 tells of the first one as long as the unit is loaded, and of no
+    other. Of sockets it tells nothing, and of files not when. All of it is taken out of the environment.
+    """
+    told = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TRIGGER_")}
+    rang_us = told.get("TRIGGER_TIMER_REALTIME_USEC", "")
+    return int(rang_us) / 1e6 if rang_us.isdecimal() else 0.0
 
 
 def planned_at(home: Path) -> float | None:
     """Return the time in `wake.at`; None where it is not there, or says none."""
     try:
-        with (home / wire.WAKE_AT_NAME).open() as file:
-            return datetime.fromisoformat(file.read(_MOST_TIME_CHARS).strip()).timestamp()
-    except (OSError, ValueError):
+        # A pipe of that name would keep this start waiting for a writer.
+        file = os.open(home / wire.WAKE_AT_NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return datetime.fromisoformat(os.read(file, _MOST_TIME_BYTES).decode().strip()).timestamp()
+        finally:
+            os.close(file)
+    except (OSError, ValueError, OverflowError):
         return None
 
 
