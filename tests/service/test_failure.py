@@ -46,15 +46,6 @@ def test_stopped_in_its_tracks_the_watchdog_starts_it_again(seat: Seat) -> None:
     seat.hibernate()
 
 
-def test_stopped_by_request_it_stays_down(seat: Seat) -> None:
-    seat.caller.event()
-    seat.caller.ask("stop")
-    seat.wait_down()
-    assert seat.state_file()["current_state"] == "WAKE"
-    assert seat.systemctl("list-jobs").startswith("No jobs")
-    assert seat.show("torpord.service", "NRestarts") == {"NRestarts": "0"}
-
-
 def test_one_command_takes_all_down_and_no_file_brings_it_back(seat: Seat) -> None:
     seat.caller.event()
     seat.systemctl("stop", "torpord.socket")
