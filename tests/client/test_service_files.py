@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -25,7 +26,11 @@ class Systemd:
         self.enabled: set[str] = set()
         self.active: set[str] = set()
         self.called: list[str] = []
+        self.told: list[str] = []
         self.fails = ""
+        self.skips: set[str] = set()  # what its condition keeps down
+        self.next = ""
+        self.reads = ""
 
     def run(self, argv: Sequence[str], *_: object) -> Ran:
         if argv[0] != "systemctl":
@@ -33,9 +38,12 @@ class Systemd:
         words = [word for word in argv[1:] if not word.startswith("-")]
         verb, units = words[0] if words else "--version", words[1:]
         self.called.append(verb)
+        self.told += [f"{verb} {unit}" for unit in units]
         if verb == self.fails:
             return Ran(1, "", f"no {verb} today")
         match verb:
+            case "show" if "UnitPath" in argv:
+                return Ran(0, self.reads, "")
             case "show":
                 return Ran(0, "\n".join(map(self._shown, argv[3:-2])), "")
             case "enable":
@@ -43,7 +51,7 @@ class Systemd:
             case "disable":
                 self.enabled -= set(units)
             case "start" | "restart":
-                self.active |= set(units)
+                self.active |= set(units) - self.skips
             case "stop":
                 self.active -= set(units)
             case "--version":
@@ -53,6 +61,7 @@ class Systemd:
     def _shown(self, unit: str) -> str:
         there = (self.directory / unit).exists()
         listen = f"Listen={self.socket} (Stream)\n" if unit.endswith(".socket") else ""
+        listen += f"NextElapseUSecRealtime={self.next}\n"
         load, active = "loaded" if there else "not-found", "active" if unit in self.active else "inactive"
         enabled = "enabled" if unit in self.enabled else "disabled"
         return f"LoadState={load}\nActiveState={active}\nUnitFileState={enabled}\nNeedDaemonReload=no\n{listen}"
@@ -99,11 +108,11 @@ def test_what_systemd_refuses_is_told_and_completed_by_the_next(
     assert is_whole(place)
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
 def test_a_full_disk_leaves_whole_files_and_the_next_completes_it(
     place: names.Place, manager: Systemd, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    """The fourth file is the record."""
+    """The fifth file is the record."""
     left, fsync = [at], os.fsync
 
     def full(fd: int) -> None:
@@ -143,19 +152,21 @@ def test_a_daemon_that_runs_is_never_restarted_behind_anybodys_back(place: names
     install(place)
     manager.active.add(place.files[0])
     _age(place)
-    manager.called.clear()
+    manager.told.clear()
     told = {line.word: line.text for line in install(place)}
     assert "torpor restart" in told["running"]
-    assert not {"stop", "restart"} & set(manager.called)
+    stopping = {f"{verb} {place.unit}.{kind}" for verb in ("stop", "restart") for kind in ("service", "socket")}
+    assert not stopping & set(manager.told)
+    assert f"restart {place.unit}.path" in manager.told
     assert is_whole(place)
 
 
 def test_a_socket_that_changed_is_opened_anew_where_nobody_is_served(place: names.Place, manager: Systemd) -> None:
     install(place)
     _age(place)
-    manager.called.clear()
+    manager.told.clear()
     install(place)
-    assert "restart" in manager.called
+    assert f"restart {place.unit}.socket" in manager.told
 
 
 def _age(place: names.Place) -> None:
@@ -213,3 +224,72 @@ def test_what_is_put_aside_never_takes_another_ones_place(tmp_path: pathlib.Path
         path.write_text(text)
         asides.append(keep(str(path)))
     assert [pathlib.Path(aside).read_text() for aside in asides] == ["a", "b"]
+
+
+def test_a_directory_in_a_units_place_is_somebodys_and_kept(place: names.Place, manager: Systemd) -> None:
+    in_the_way = pathlib.Path(place.directory, place.files[0])
+    (in_the_way / "mine").mkdir(parents=True)
+    with pytest.raises(Wrong, match="is not torpor's: nothing was written"):
+        install(place)
+    told = install(place, force=True)
+    assert told[0].word == "kept"
+    assert pathlib.Path(f"{in_the_way}.before-torpor.1/mine").is_dir()
+    assert is_whole(place)
+
+
+def test_what_was_told_to_stay_down_is_installed_and_stays_down(place: names.Place, manager: Systemd) -> None:
+    pathlib.Path(place.home).mkdir(0o700)
+    pathlib.Path(place.home, wire.STOPPED_NAME).touch()
+    manager.skips = set(place.doors)
+    told = {line.word: line.text for line in install(place)}
+    assert told["enabled"].endswith("closed: torpor was told to stay down")
+    assert told["next"].startswith("torpor start")
+    found = look.look(place)
+    assert (found.is_stopped, found.problems) == (True, ())
+
+
+def test_a_plan_that_no_timer_keeps_is_a_problem(place: names.Place, manager: Systemd) -> None:
+    install(place)
+    pathlib.Path(place.home, wire.WAKE_AT_NAME).write_text("2030-01-02T03:04:04.5Z\n")
+    (problem,) = look.look(place).problems
+    assert (problem.unit, problem.mend) == ("planned", "torpor start")
+    manager.active.add(place.timer)
+    manager.next = "Wed 2030-01-02 03:04:05 UTC"
+    found = look.look(place)
+    assert (found.planned, found.armed, found.problems) == ("2030-01-02T03:04:04.5Z", "2030-01-02T03:04:05Z", ())
+    uninstall.uninstall(place)
+    assert f"stop {place.timer}" in manager.told
+    assert not pathlib.Path(place.home, wire.WAKE_AT_NAME).exists()
+
+
+def test_a_home_that_moved_keeps_its_units_name_and_a_copy_has_none(
+    place: names.Place, manager: Systemd, short_dir: pathlib.Path
+) -> None:
+    install(place)
+    moved = names.place(f"{short_dir}/moved", system=False, platform="linux")
+    copied = names.place(f"{short_dir}/copied", system=False, platform="linux")
+    shutil.copytree(place.home, copied.home)
+    pathlib.Path(place.home).rename(moved.home)
+    (told,) = [problem for problem in look.look(place).problems if problem.unit == "home"]
+    assert told.mend == f"torpor service uninstall --home {place.home}"
+    found = look.look(moved)
+    assert (found.place.unit, found.is_there) == (place.unit, True)
+    assert {problem.found for problem in found.problems} == {f"for {place.home}, which was moved here"}
+    manager.socket = moved.socket
+    install(look.at(moved))
+    assert look.look(moved).problems == ()
+    assert look.look(moved).place.unit == place.unit
+    assert not look.look(copied).is_there
+
+
+def test_the_managers_own_directory_counts_and_not_that_of_who_asks(
+    place: names.Place, manager: Systemd, monkeypatch: pytest.MonkeyPatch, short_dir: pathlib.Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"{short_dir}/asks")
+    assert names.place(f"{short_dir}/work", system=False, platform="linux").directory == place.directory
+    manager.reads = f'"{short_dir}/its own/user.control" /run/x/systemd/user.control "{short_dir}/its own/user" /run/x'
+    manager.directory = short_dir / "its own" / "user"
+    install(place)
+    assert (manager.directory / place.files[0]).exists()
+    assert not pathlib.Path(place.directory).exists()
+    assert look.look(place).problems == ()

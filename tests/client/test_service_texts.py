@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tomllib
 from dataclasses import replace
@@ -27,16 +28,26 @@ def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("kind", ["service", "socket", "path"])
-@pytest.mark.parametrize(("manager", "unit"), [("systemd-user", "torpord"), ("systemd-system", "torpord@ann")])
-def test_nothing_but_the_paths_is_changed(manager: names.Manager, unit: str, kind: str) -> None:
-    home = "/var/lib/torpor/ann" if manager == "systemd-system" else "/h"
+USERS = ["torpord.service", "torpord.socket", "torpord.path", "torpord-boot.timer"]
+SYSTEMS = [
+    "torpord@ann.service", "torpord@ann.socket", "torpord@ann.path", "torpord-boot@ann.timer",
+    "torpord-keeper@ann.socket", "torpord-keeper@.service",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USERS + SYSTEMS)
+def test_nothing_but_the_paths_is_changed(name: str) -> None:
+    manager: names.Manager = "systemd-system" if "@" in name else "systemd-user"
+    home = "/var/lib/torpor/ann" if "@" in name else "/h"
+    unit = "torpord@ann" if "@" in name else "torpord"
     place = names.Place(manager, unit, home, f"{home}/torpor.sock", "/units", "ann")
-    shipped = lines((ROOT / "systemd" / f"torpord{'@' if '@' in unit else ''}.{kind}").read_text())
-    written = lines(texts.texts(place, "/v/bin/python")[f"{unit}.{kind}"])
+    shipped = lines((ROOT / "systemd" / name.replace("@ann", "@")).read_text())
+    found = texts.texts(place, "/v/bin/python")
+    assert list(found) == (SYSTEMS if "@" in name else USERS)
+    written = lines(found[name])
     assert len(written) == len(shipped)
     changed = {new: old for old, new in zip(shipped, written, strict=True) if old != new}
-    if kind == "service":
+    if name == f"{unit}.service":
         assert changed.pop('ExecStart="/v/bin/python" -P -m torpord run') == "ExecStart=/usr/bin/env torpord run"
         (path,) = (new for new in changed if "PATH=" in new)
         assert path == f'Environment="PATH=/v/bin:{changed.pop(path).removeprefix("Environment=PATH=")}"'
@@ -50,7 +61,17 @@ def test_nothing_but_the_paths_is_changed(manager: names.Manager, unit: str, kin
 def test_a_unit_of_another_name_speaks_of_its_own_neighbours(place: names.Place) -> None:
     for name, text in texts.texts(place, "/v/bin/python").items():
         assert "torpord." not in "\n".join(lines(text)), name
+        assert "torpord-boot." not in "\n".join(lines(text)), name
         assert "%h/.local/state" not in text
+    assert place.boot_timer == "torpord-boot-work.timer"
+    assert "Wants=torpord-boot-work.timer\n" in texts.texts(place, "/v/bin/python")["torpord-work.socket"]
+
+
+def test_what_is_shared_is_no_homes() -> None:
+    """Whoever is installed last writes the same."""
+    homes = ("/var/lib/torpor/ann", "/var/lib/torpor/bob")
+    ann, bob = (names.Place("systemd-system", f"torpord@{h[-3:]}", h, f"{h}/s", "/units", h[-3:]) for h in homes)
+    assert texts.texts(ann, "/v/python")[names.KEEPER] == texts.texts(bob, "/w/python")[names.KEEPER]
 
 
 def test_what_a_line_means_to_systemd_is_the_path(place: names.Place) -> None:
@@ -59,6 +80,8 @@ def test_what_a_line_means_to_systemd_is_the_path(place: names.Place) -> None:
     assert r'Environment="TORPOR_HOME=/opt/a b%%c\\d\"e' in written["torpord-work.service"]
     assert "ListenStream=/opt/a b%%c\\d\"e'f/torpor.sock\n" in written["torpord-work.socket"]
     assert "PathExists=/opt/a b%%c\\d\"e'f/wake.signal\n" in written["torpord-work.path"]
+    assert "ConditionPathExists=!/opt/a b%%c\\d\"e'f/stopped\n" in written["torpord-work.path"]
+    assert "ConditionPathExists=/opt/a b%%c\\d\"e'f/wake.at\n" in written["torpord-boot-work.timer"]
     dollar = texts.texts(place, "/opt/$HOME/py")["torpord-work.service"]
     assert 'ExecStart=/usr/bin/env "/opt/$$HOME/py" -P -m torpord run\n' in dollar
 
@@ -113,6 +136,10 @@ def test_units_are_named_by_the_home(home: str | None, unit: str, monkeypatch: p
         ("/srv/...", {}),
         ("/srv/x", {"name": "Über"}),
         ("/srv/x", {"name": "-x"}),
+        ("/srv/x", {"name": "boot"}),
+        ("/srv/x", {"name": "boot-work"}),
+        ("/srv/x", {"name": "keeper"}),
+        ("/srv/boot", {}),
         ("/srv/x", {"user": "ann"}),
     ],
 )
@@ -122,8 +149,8 @@ def test_what_no_unit_can_be_called_is_usage(home: str, more: dict[str, str]) ->
     assert caught.value.status == 64
 
 
-def test_a_marker_tells_what_was_written_from_what_was_changed(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "x.service"
+def test_a_marker_tells_what_was_written_from_what_was_changed(short_dir: pathlib.Path) -> None:
+    path = short_dir / "x.service"
     body = "[Service]\nExecStart=/x\n"
     text = markers.line("1.0", '/h "q" --x', "torpord", body) + "\n" + body
     assert markers.judged(str(path), text) == "absent"
@@ -144,7 +171,17 @@ def test_a_marker_tells_what_was_written_from_what_was_changed(tmp_path: pathlib
     path.symlink_to("/dev/null")
     assert markers.judged(str(path), text) == "foreign", "masked"
     path.unlink()
-    path.symlink_to(tmp_path / "gone")
+    path.mkdir()
+    assert markers.judged(str(path), text) == "foreign", "a directory"
+    path.rmdir()
+    os.mkfifo(path)
+    assert markers.judged(str(path), text) == "foreign", "a pipe, and nobody waits for it"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert markers.judged(str(path), text) == "foreign", "a socket"
+    path.unlink()
+    path.symlink_to(short_dir / "gone")
     assert markers.judged(str(path), text) == "foreign", "a link that leads nowhere is still somebody's"
 
 

@@ -111,8 +111,8 @@ class Asking(threading.Thread):
 def test_the_first_connection_after_an_install_is_answered(machine: Machine) -> None:
     said = machine.torpor("service", "install")
     assert said.splitlines() == [
-        "written   ~/.config/systemd/user/torpord.service, torpord.socket, torpord.path",
-        f"enabled   torpord.socket, torpord.path: listening at {HOME}/torpor.sock",
+        "written   ~/.config/systemd/user/torpord.service, torpord.socket, torpord.path, torpord-boot.timer",
+        f"enabled   torpord.socket, torpord.path, torpord-boot.timer: listening at {HOME}/torpor.sock",
         f"linger    off: torpor lives while {USER} is logged in; to keep it beyond: loginctl enable-linger {USER}",
         "next      torpor wake    (or any `torpor send`, or a connection)",
     ]
@@ -142,8 +142,8 @@ def test_uninstalled_while_it_serves_all_are_answered_and_nothing_is_left_but_th
         each.join(15)
         assert each.caller.again["ECONNREFUSED"] == 1, each.caller.again
     assert said.splitlines()[:2] == [
-        "stopped   torpord.service, torpord.socket, torpord.path",
-        "removed   ~/.config/systemd/user/torpord.service, torpord.socket, torpord.path",
+        "stopped   torpord.service, torpord.socket, torpord.path, torpord-boot.timer",
+        "removed   ~/.config/systemd/user/torpord.service, torpord.socket, torpord.path, torpord-boot.timer",
     ]
     assert machine.ls(f"/home/{USER}/.config") == []
     assert machine.sh(f"ls {HOME}").split().count("service.json") == 0
@@ -159,7 +159,15 @@ def test_a_daemon_that_a_client_started_makes_way(machine: Machine) -> None:
     machine.torpor("wake")
     before = machine.caller().look("status")
     assert before["supervisor"] == "none"
-    assert machine.torpor("service", "install").startswith("ended     the daemon that a client had started\n")
+    holding = machine.sh(f"{shlex.join(TORPOR)} hold --why work -- sleep 1000 > /dev/null 2>&1 & echo $!").strip()
+    until(lambda: machine.caller().look("hold.list")["holds"], what="the hold")
+    said = machine.torpor("service", "install").splitlines()
+    assert said[0] == "ended     the daemon that a client had started, with 1 hold"
+    assert "started   in its place: it goes on with all that it had" in said
+    # Nobody but the install has connected: who holds only waits for another daemon to come.
+    until(lambda: machine.show("torpord.service", "ActiveState") == ["active"], what="the next one")
+    until(lambda: machine.caller().look("hold.list")["holds"], what="the hold taken again")
+    machine.sh(f"kill {holding}")
     status = machine.caller().look("status")
     assert (status["supervisor"], status["start_cause"]) == ("systemd", "connect")
     assert status["generation"] == before["generation"] + 1
@@ -167,9 +175,12 @@ def test_a_daemon_that_a_client_started_makes_way(machine: Machine) -> None:
 
 def test_in_the_systems_manager_it_runs_as_its_user_without_a_login(machine: Machine) -> None:
     said = machine.torpor("service", "install", "--system", "--for", USER, root=True)
+    doors = ", ".join(f"torpord{name}" for name in (
+        f"@{USER}.socket", f"@{USER}.path", f"-boot@{USER}.timer", f"-keeper@{USER}.socket"
+    ))  # fmt: skip
     assert said.splitlines() == [
-        f"written   {SYSTEM_UNITS}/torpord@{USER}.service, torpord@{USER}.socket, torpord@{USER}.path",
-        f"enabled   torpord@{USER}.socket, torpord@{USER}.path: listening at /var/lib/torpor/{USER}/torpor.sock",
+        f"written   {SYSTEM_UNITS}/torpord@{USER}.service, {doors}, torpord-keeper@.service",
+        f"enabled   {doors}: listening at /var/lib/torpor/{USER}/torpor.sock",
         f"clients   of {USER} find it with: export TORPOR_HOME=/var/lib/torpor/{USER}",
         "next      torpor wake    (or any `torpor send`, or a connection)",
     ]
@@ -178,9 +189,11 @@ def test_in_the_systems_manager_it_runs_as_its_user_without_a_login(machine: Mac
     assert machine.sh(f"stat -c %U:%a /var/lib/torpor/{USER}/service.json").split() == [f"{USER}:600"]
     assert machine.sh(f"ps -o uid= -p {status['pid']}").split() == [str(UID)]
     assert "sudo torpor service status --system" in machine.torpor("service", "status", "--system")
-    assert "running, enabled" in machine.torpor("service", "status", "--system", "--for", USER, root=True)
+    said = machine.torpor("service", "status", "--system", "--for", USER, root=True)
+    assert said.count("listening, enabled") == 2, said
+    assert "nothing planned, enabled" in said
     elsewhere = ["service", "install", "--user", "--home", f"/var/lib/torpor/{USER}", "--name", "x"]
-    assert f"served by {SYSTEM_UNITS}/torpord@{USER}.path already" in machine.torpor(*elsewhere, exits=65)
+    assert f"served by torpord@{USER} in {SYSTEM_UNITS} already" in machine.torpor(*elsewhere, exits=65)
     here = ["service", "status", "--home", f"/var/lib/torpor/{USER}"]
     assert f"torpord@{USER}.socket" in machine.torpor(*here)
     machine.torpor("service", "uninstall", "--system", "--for", USER, root=True)
@@ -235,13 +248,14 @@ def test_units_of_somebody_elses_are_never_touched(machine: Machine) -> None:
     assert machine.caller().look("status")["start_cause"] == "connect"
 
 
-@pytest.mark.parametrize("left", ["service", "service socket path"])
+@pytest.mark.parametrize("left", ["torpord.service", "torpord.service torpord.socket torpord.path"])
 def test_a_half_written_install_is_completed_by_the_next_and_taken_away_whole(machine: Machine, left: str) -> None:
     machine.torpor("service", "install")
     kept = left.split()
     machine.systemctl("stop", "torpord.socket", "torpord.path")
-    gone = [kind for kind in ("service", "socket", "path") if kind not in kept]
-    script = f"rm -rf {' '.join(f'torpord.{kind}' for kind in gone)} *.wants {HOME}/service.json"
+    names = ("torpord.service", "torpord.socket", "torpord.path", "torpord-boot.timer")
+    gone = " ".join(name for name in names if name not in kept)
+    script = f"rm -rf {gone} *.wants {HOME}/service.json"
     machine.sh(f"cd {OWN_UNITS} && {script} && echo half > torpord.path.torpor-new")
     machine.systemctl("daemon-reload")
     machine.torpor("service", "status", exits=1)
@@ -254,10 +268,10 @@ def test_a_half_written_install_is_completed_by_the_next_and_taken_away_whole(ma
 
 def test_two_homes_are_two_services_and_one_going_leaves_the_other(machine: Machine) -> None:
     machine.torpor("service", "install")
-    other = f"/home/{USER}/work/a %h$x\\"
+    other = f"/home/{USER}/work/a %h$x\\\"é'"
     machine.sh(f"mkdir /home/{USER}/work")
     said = machine.torpor("service", "install", "--home", other, "--name", "work")
-    assert f"torpord-work.socket, torpord-work.path: listening at {other}/torpor.sock" in said
+    assert f"torpord-work.socket, torpord-work.path, torpord-boot-work.timer: listening at {other}/torpor.sock" in said
     first, second = machine.caller().look("status"), machine.caller(other).look("status")
     assert (first["home"], second["home"]) == (HOME, other)
     assert "serves" in machine.torpor("service", "install", "--home", f"/home/{USER}/moved", "--name", "work", exits=65)
@@ -266,7 +280,8 @@ def test_two_homes_are_two_services_and_one_going_leaves_the_other(machine: Mach
     assert machine.caller(other).look("status")["pid"] == second["pid"]
     assert machine.ls(OWN_UNITS) == [
         "paths.target.wants/torpord-work.path", "sockets.target.wants/torpord-work.socket",
-        "torpord-work.path", "torpord-work.service", "torpord-work.socket",
+        "timers.target.wants/torpord-boot-work.timer",
+        "torpord-boot-work.timer", "torpord-work.path", "torpord-work.service", "torpord-work.socket",
     ]  # fmt: skip
 
 
@@ -274,9 +289,13 @@ def test_a_home_that_moved_is_told_and_installed_anew_under_its_name(machine: Ma
     machine.torpor("service", "install", "--home", f"/home/{USER}/work", "--name", "mine")
     machine.systemctl("stop", "torpord-mine.socket")
     machine.sh(f"mv /home/{USER}/work /home/{USER}/moved")
-    machine.torpor("service", "status", "--home", f"/home/{USER}/moved", exits=3)
-    said = machine.torpor("service", "install", "--home", f"/home/{USER}/moved", "--name", "mine")
+    moved = ("--home", f"/home/{USER}/moved")
+    assert f"for /home/{USER}/work, which was moved here" in machine.torpor("service", "status", *moved, exits=1)
+    assert "not there: if it was moved" in machine.torpor("service", "status", "--home", f"/home/{USER}/work", exits=1)
+    said = machine.torpor("service", "install", *moved)
+    assert "written   ~/.config/systemd/user/torpord-mine.service" in said
     assert f"listening at /home/{USER}/moved/torpor.sock" in said
+    assert machine.ls(f"/home/{USER}/work") == [], "nothing makes it anew"
     assert machine.caller(f"/home/{USER}/moved").look("status")["home"] == f"/home/{USER}/moved"
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # As a service's own: 3 is a service that is not there.
 _NOT_INSTALLED = wire.EX_DOWN
 _FINDINGS = 1
+_OPEN = {"socket": "listening", "path": "watching", "timer": "waiting"}
 
 
 def install(args: argparse.Namespace) -> int:
@@ -113,6 +114,9 @@ def _json(found: looking.Installation) -> dict[str, Any]:
         "interpreter_there": found.interpreter_there,
         "lingers": found.lingers,
         "unasked": found.unasked,
+        "stopped": found.is_stopped,
+        "planned": found.planned or None,
+        "armed": found.armed or None,
         "problems": [dataclasses.asdict(problem) for problem in found.problems],
     }
 
@@ -121,7 +125,7 @@ def _lines(found: looking.Installation) -> Iterator[str]:
     if not found.is_there:
         yield f"not installed for {found.place.home}: torpor service install"
     wrong = {problem.unit: problem for problem in found.problems}
-    rows = [(unit.name, _whose(unit), _state(found.place, unit)) for unit in found.units if _is_shown(found, unit)]
+    rows = [(unit.name, _whose(unit), _state(found, unit)) for unit in found.units if _is_shown(found, unit)]
     of_name, of_whose, of_state = (max((len(row[at]) for row in rows), default=0) for at in range(3))
     for name, whose, state in rows:
         problem = wrong.pop(name, None)
@@ -132,8 +136,16 @@ def _lines(found: looking.Installation) -> Iterator[str]:
             yield f"drop-in      {short(path)}, of {unit.name}"
     if not found.is_there:
         return
-    yield f"home         {found.place.home}"
+    gone = wrong.get("home")
+    yield f"home         {found.place.home}" + (f"  -> {gone.found}: {gone.mend}" if gone is not None else "")
     yield f"interpreter  {found.interpreter}   {_interpreter(found)}"
+    if found.is_stopped:
+        yield "stopped      torpor was told to stay down: torpor start"
+    elif found.planned:
+        armed = "whether that is armed, only root is told" if found.unasked else "armed" if found.armed else "not armed"
+        unarmed = wrong.get("planned")
+        mend = f"  -> {unarmed.found}: {unarmed.mend}" if unarmed is not None else ""
+        yield f"planned      {show.moment(found.planned)}, {armed}{mend}"
     if found.lingers is not None:
         off = f"off: torpor lives while {found.place.user} is logged in (loginctl enable-linger {found.place.user})"
         yield f"linger       {'on' if found.lingers else off}"
@@ -157,10 +169,23 @@ def _whose(unit: looking.Unit) -> str:
     return words.get(unit.judged) or f"{unit.judged}, version {unit.version}"
 
 
-def _state(place: names.Place, unit: looking.Unit) -> str:
+def _state(found: looking.Installation, unit: looking.Unit) -> str:
+    place = found.place
     if place.manager == "launchd":
         return unit.active or "not known to launchd"
-    if unit.name not in place.doors:
-        rests = " (it hibernates)" if unit.active == "inactive" and unit.result == "success" else ""
+    if unit.name in place.shared:
+        return ""
+    if unit.name == place.files[0]:
+        rests = f" ({'stopped' if found.is_stopped else 'it hibernates'})" if _rests(unit) else ""
         return f"{unit.active or 'not asked'}{rests}, {unit.restarts} restarts"
-    return f"{unit.sub if unit.active == 'active' else unit.active or 'not asked'}, {unit.enabled or 'not enabled'}"
+    if unit.name == place.boot_timer and unit.active in ("active", "inactive"):
+        state = "starts it after a boot" if found.planned else "nothing planned"
+    else:
+        # systemd says "running" of a door whose service is up, though it is as open as before.
+        kind = unit.name.rpartition(".")[2]
+        state = _OPEN[kind] if unit.active == "active" else unit.active or "not asked"
+    return f"{state}, {unit.enabled or 'not enabled'}"
+
+
+def _rests(unit: looking.Unit) -> bool:
+    return unit.active == "inactive" and unit.result == "success"

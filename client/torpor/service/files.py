@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 
 _BESIDE = ".torpor-new"  # no kind of unit: a service manager does not see it
+
+
+def read(path: str, most_bytes: int) -> str | None:
+    """Return what a file begins with; None where there is none, or something else: a directory, a pipe, a device.
+
+    Root reads what others may write with it, and waits for nobody. A masked unit is a link to /dev/null. Raises OSError
+    where it may not be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        return os.read(fd, most_bytes).decode(errors="replace")
+    finally:
+        os.close(fd)
 
 
 def write(path: str, text: str, mode: int = 0o644) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torpor.service.names import Place
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_HIDDEN = ("/tmp/", "/var/tmp/")  # noqa: S108 - nothing is made there: PrivateTmp= of torpord@.service hides both
 _LIMIT_S = 30.0  # it loads the code of the flows
 # What torpord itself answers with, sysexits(3).
 _OWN = (wire.EX_DATAERR, wire.EX_TEMPFAIL, wire.EX_NOPERM, wire.EX_CONFIG)
@@ -37,6 +39,8 @@ def check(place: Place, program: str) -> None:
 
     The code of flows is loaded by it: never as root for somebody else. Raises Wrong with its words.
     """
+    if place.manager == "systemd-system":
+        _refuse_hidden(program)
     command = [program, "-P", "-m", "torpord", "check", "--home", place.home]
     whose = pwd.getpwnam(place.user) if place.manager == "systemd-system" else pwd.getpwuid(os.geteuid())
     if whose.pw_uid != os.geteuid():
@@ -53,3 +57,14 @@ def check(place: Place, program: str) -> None:
     if "Permission denied" in ran.words or ran.status in (126, 127):
         raise Wrong(wire.EX_NOPERM, f"{program} cannot be run by {place.user} ({ran.words}): install torpor elsewhere")
     raise Wrong(wire.EX_UNAVAILABLE, f"{program} cannot run torpord ({ran.words[-300:]}): install torpor with it")
+
+
+def _refuse_hidden(program: str) -> None:
+    """Refuse an installation that a service of the system does not see: it has directories of its own in the place."""
+    torpord = importlib.util.find_spec("torpord")
+    packages = [__file__, *([torpord.origin] if torpord is not None and torpord.origin is not None else [])]
+    for path in (program, sys.prefix, sys.base_prefix, *packages):
+        for seen in (os.path.abspath(path), os.path.realpath(path)):
+            if seen.startswith(_HIDDEN):
+                said = f"{seen} is not seen by a service of the system, which has a /tmp and a /var/tmp of its own"
+                raise Wrong(wire.EX_UNAVAILABLE, f"{said}: install torpor elsewhere, in /opt say")

@@ -32,6 +32,7 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
     found = look.at(place)
     if found.unit != place.unit:
         raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {found.unit} already: torpor service uninstall first")
+    place = found
     if other := look.elsewhere(place):
         raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {other} already: uninstall that first")
     fitness.check(place, program)
@@ -40,10 +41,14 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
         spool.make_home(place.home)
     with own_daemon.nobody_spawns(place):
         stale = _stale(place, wanted, force=force)
-        told = [Line("ended", "the daemon that a client had started")] if own_daemon.make_way(place) else []
+        ended = own_daemon.make_way(place)
+        told = [] if ended is None else [Line("ended", f"the daemon that a client had started{ended}")]
         told += _written(place, stale, wanted)
         told += launchd.started(place, stale) if place.manager == "launchd" else _started(place, stale)
         record.write(place, program, wanted)
+        if ended is not None:
+            own_daemon.bring_back(place)
+            told.append(Line("started", "in its place: it goes on with all that it had"))
     return [*told, *_next(place)]
 
 
@@ -58,12 +63,12 @@ def _stale(place: Place, wanted: Mapping[str, str], *, force: bool) -> list[str]
     for name, text in wanted.items():
         path = os.path.join(place.directory, name)
         marker = markers.read(path)
-        if marker is not None and marker.home != place.home and os.path.isdir(marker.home):
+        if marker is not None and marker.home not in look.homes(place) and os.path.isdir(marker.home):
             raise Wrong(wire.EX_DATAERR, f"the name {place.unit} serves {marker.home}: choose another with --name")
         judged = markers.judged(path, text)
         if judged in ("foreign", "edited"):
             others.append((path, "is not torpor's" if judged == "foreign" else "was edited by hand, or cut short"))
-        if marker is None or judged != "ours" or marker.home != place.home or marker.body != _body(text):
+        if marker is None or judged != "ours" or _said(marker) != _said(markers.parsed(text)):
             stale.append(name)
     if others and not force:
         said = "; ".join(f"{short(path)} {how}" for path, how in others)
@@ -71,9 +76,9 @@ def _stale(place: Place, wanted: Mapping[str, str], *, force: bool) -> list[str]
     return stale
 
 
-def _body(text: str) -> str:
-    marker = markers.parsed(text)
-    return "" if marker is None else marker.body
+def _said(marker: markers.Marker | None) -> tuple[str, str]:
+    """Return what a file is for and does, whichever version wrote it."""
+    return ("", "") if marker is None else (marker.home, marker.body)
 
 
 def _written(place: Place, stale: list[str], wanted: Mapping[str, str]) -> list[Line]:
@@ -96,13 +101,15 @@ def _started(place: Place, stale: list[str]) -> list[Line]:
     systemd.systemctl(place, "reset-failed", *place.files)  # 1 where there is nothing of them yet
     systemd.told(place, "enable", *place.doors)
     is_up = before.of(place.files[0], "ActiveState") in ("active", "activating")
-    # Restarting the socket stops the service: never behind anybody's back.
     changed = [name for name in stale if name in place.doors and before.of(name, "ActiveState") == "active"]
-    if changed and not is_up:
-        systemd.told(place, "restart", *changed)
+    # Restarting the socket stops the service: never behind anybody's back.
+    kept = f"{place.unit}.socket" if is_up else ""
+    if again := [name for name in changed if name != kept]:
+        systemd.told(place, "restart", *again)
     systemd.told(place, "start", *place.doors)
-    _verify(place, is_listening=not (is_up and changed))
-    told = [Line("enabled", f"{', '.join(place.doors)}: listening at {place.socket}")]
+    _verify(place, is_listening=kept not in changed)
+    stays = "closed: torpor was told to stay down" if look.is_stopped(place) else f"listening at {place.socket}"
+    told = [Line("enabled", f"{', '.join(place.doors)}: {stays}")]
     if stale and is_up:
         told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))
     return told
@@ -112,10 +119,12 @@ def _verify(place: Place, *, is_listening: bool) -> None:
     """Make sure that the manager has what was written. Raises Wrong 69 with its words."""
     shown = systemd.show(place, place.files, _VERIFIED)
     wrong = shown.problem
+    # The boot timer is there for what is planned; what was told to stay down is enabled, and opened by `torpor start`.
+    resting = place.files[1:4] if look.is_stopped(place) else (place.boot_timer,)
     for name in place.files:
         want = {"LoadState": "loaded", "NeedDaemonReload": "no"}
         if name in place.doors:
-            want |= {"ActiveState": "active", "UnitFileState": "enabled"}
+            want |= {"UnitFileState": "enabled"} | ({} if name in resting else {"ActiveState": "active"})
         for key, value in want.items():
             if not wrong and shown.of(name, key) != value:
                 wrong = f"{name}: {key} is {shown.of(name, key) or 'not known'}"
@@ -137,4 +146,6 @@ def _next(place: Place) -> list[Line]:
         told.append(Line("systemd", f"{said} may stop {place.unit}.path"))
     if place.manager == "systemd-system":
         told.append(Line("clients", f"of {place.user} find it with: export TORPOR_HOME={place.home}"))
+    if look.is_stopped(place):
+        return [*told, Line("next", "torpor start   (nothing else starts what was stopped)")]
     return [*told, Line("next", "torpor wake    (or any `torpor send`, or a connection)")]

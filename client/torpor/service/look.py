@@ -7,26 +7,32 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from torpor.service import launchd, markers, names, record, systemd, texts
+from torpor import wire
+from torpor.service import files, launchd, markers, names, problems, record, systemd, texts
 
 if TYPE_CHECKING:
     from torpor.service.names import Place
 
 _PROPERTIES = (
     "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts", "DropInPaths", "NeedDaemonReload",
-    "Listen",
+    "Listen", "NextElapseUSecRealtime",
 )  # fmt: skip
-_SUFFIXES = (".service", ".socket", ".path", ".plist")
+_SUFFIXES = (".service", ".socket", ".path", ".timer", ".plist")
+_MOST_TIME_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit. `name` and `path` are of its file; the rest is the manager's word, "" where it cannot be asked."""
+    """One unit. `name` and `path` are of its file, `version` and `home` what that says it was written by and for.
+
+    The rest is the manager's word, "" where it cannot be asked.
+    """
 
     name: str
     path: str
     judged: markers.Judged
     version: str = ""
+    home: str = ""
     load: str = ""
     active: str = ""
     sub: str = ""
@@ -52,6 +58,8 @@ class Installation:
     """All that is known of a home's service. `lingers`: None where that means nothing.
 
     `unasked`: why the manager could not be asked. The system's answers not everybody: that alone is no problem.
+    `is_stopped`: torpor was told to stay down. `planned`: when it is to be started next, in the wire's words for times,
+    "" for never; `armed`: when the manager's timer starts it.
     """
 
     place: Place
@@ -61,29 +69,51 @@ class Installation:
     lingers: bool | None
     unasked: str
     problems: tuple[Problem, ...]
+    is_stopped: bool = False
+    planned: str = ""
+    armed: str = ""
 
     @property
     def is_there(self) -> bool:
         """Whether there is anything of this home's."""
-        return any(unit.judged not in ("absent", "foreign") for unit in self.units)
+        own = self.place.files
+        return any(unit.judged not in ("absent", "foreign") for unit in self.units if unit.name in own)
 
 
 def at(place: Place) -> Place:
-    """Return the place with the name under which this home is installed already, by the markers of the files."""
-    for _, marker in markers.found(place.directory, _SUFFIXES):
-        if marker.home == place.home:
-            return replace(place, unit=marker.unit)
+    """Return the place where this home is installed already, by the markers of the files: under which name, and where.
+
+    Of a home that was moved these are the units of where it was.
+    """
+    if place.manager == "systemd-user":
+        place = replace(place, directory=systemd.units_directory(place))
+    found = [marker for _, marker in markers.found(place.directory, _SUFFIXES)]
+    for home in homes(place):
+        for marker in found:
+            if marker.home == home:
+                return replace(place, unit=marker.unit)
     return place
 
 
+def homes(place: Place) -> tuple[str, ...]:
+    """Return the homes whose units are those of `place`: it, and where it was before it was moved."""
+    moved = "" if place.manager == "systemd-system" else record.moved_from(place.home)
+    return (place.home, moved) if moved else (place.home,)
+
+
+def is_stopped(place: Place) -> bool:
+    """Say whether torpor was told to stay down there: then the manager opens nothing."""
+    return os.path.exists(os.path.join(place.home, wire.STOPPED_NAME))
+
+
 def elsewhere(place: Place) -> str:
-    """Return the file of another manager's unit for the same home, "" where there is none: it has one socket."""
+    """Return another manager's units for the same home, "" where there are none: it has one socket."""
     if place.manager == "launchd":
         return ""
     own = os.path.join(os.path.expanduser(f"~{place.user}"), ".config", "systemd", "user")
     other = own if place.manager == "systemd-system" else names.SYSTEM_UNITS
-    served = (name for name, marker in markers.found(other, _SUFFIXES) if marker.home == place.home)
-    return next((os.path.join(other, name) for name in served), "")
+    served = (marker.unit for _, marker in markers.found(other, _SUFFIXES) if marker.home == place.home)
+    return next((f"{unit} in {other}" for unit in served), "")
 
 
 def look(place: Place) -> Installation:
@@ -92,25 +122,35 @@ def look(place: Place) -> Installation:
     known = record.read(place.home) or {}
     interpreter = str(known.get("interpreter") or sys.executable)
     wanted = texts.texts(place, interpreter) if place.manager != "launchd" else launchd.texts(place, interpreter)
-    units = tuple(_unit(place, name, wanted[name]) for name in place.files)
-    unasked = ""
+    units = tuple(_unit(place, name, text) for name, text in wanted.items())
+    unasked = armed = ""
     if place.manager == "launchd":
         units = tuple(replace(unit, active=launchd.state(place)) for unit in units)
     elif any(unit.judged != "absent" for unit in units):
-        shown = systemd.show(place, place.files, _PROPERTIES)
+        shown = systemd.show(place, (*place.files, place.timer), _PROPERTIES)
         units = tuple(_asked(unit, shown) for unit in units)
-        unasked = shown.problem
+        unasked, armed = shown.problem, shown.wakes_at(place.timer)
     there = os.access(interpreter, os.X_OK)
     lingers = systemd.lingers(place.user) if place.manager == "systemd-user" else None
-    found = Installation(place, units, interpreter, there, lingers, unasked, ())
-    return replace(found, problems=_problems(found)) if found.is_there else found
+    found = Installation(
+        place, units, interpreter, there, lingers, unasked, (), is_stopped(place), _planned(place.home), armed
+    )
+    return replace(found, problems=tuple(Problem(*each) for each in problems.of(found))) if found.is_there else found
+
+
+def _planned(home: str) -> str:
+    try:
+        text = files.read(os.path.join(home, wire.WAKE_AT_NAME), _MOST_TIME_BYTES) or ""
+    except PermissionError:
+        return ""  # somebody else's
+    return text.strip()
 
 
 def _unit(place: Place, name: str, wanted: str) -> Unit:
     path = os.path.join(place.directory, name)
     judged = markers.judged(path, wanted)
     marker = None if judged in ("absent", "foreign") else markers.read(path)
-    return Unit(name, path, judged, marker.version if marker is not None else "")
+    return Unit(name, path, judged) if marker is None else Unit(name, path, judged, marker.version, marker.home)
 
 
 def _asked(unit: Unit, shown: systemd.Shown) -> Unit:
@@ -123,56 +163,7 @@ def _asked(unit: Unit, shown: systemd.Shown) -> Unit:
         enabled=shown.of(unit.name, "UnitFileState"),
         result=shown.of(unit.name, "Result"),
         restarts=int(restarts) if restarts.isdecimal() else 0,
-        drop_ins=tuple(shown.of(unit.name, "DropInPaths").split()),
+        drop_ins=shown.words(unit.name, "DropInPaths"),
         needs_reload=shown.of(unit.name, "NeedDaemonReload") == "yes",
         listens_at=shown.listens_at(unit.name),
     )
-
-
-def _problems(found: Installation) -> tuple[Problem, ...]:
-    install = "torpor service install"
-    if found.place.manager == "systemd-system":
-        install = f"sudo {install} --system --for {found.place.user}"
-    told = []
-    if found.unasked and (found.place.manager != "systemd-system" or os.geteuid() == 0):
-        told.append(Problem("manager", found.unasked, "loginctl enable-linger, and log in anew"))
-    judged = ((unit, _wrong(found.place, unit, is_asked=not found.unasked)) for unit in found.units)
-    told += [Problem(unit.name, said, _mend(install, unit)) for unit, said in judged if said]
-    if not found.interpreter_there:
-        told.append(Problem("interpreter", f"{found.interpreter} is gone: no daemon can start", install))
-    return tuple(told)
-
-
-def _mend(install: str, unit: Unit) -> str:
-    return f"{install} --force (keeps yours)" if unit.judged in ("edited", "foreign") else install
-
-
-def _wrong(place: Place, unit: Unit, *, is_asked: bool) -> str:
-    match unit.judged:
-        case "absent":
-            return "not there"
-        case "foreign":
-            return "not torpor's"
-        case "edited":
-            return "edited by hand, or cut short"
-        case "outdated":
-            return "not as this torpor would write it"
-        case "ours":
-            pass
-    if place.manager == "launchd":
-        return "" if unit.active else "launchd does not know it"
-    if not is_asked:
-        return ""
-    if unit.load != "loaded":
-        return f"the service manager says {unit.load or 'nothing'}"
-    if unit.needs_reload:
-        return "the service manager has not read it anew"
-    if unit.active == "failed":
-        return f"failed: {unit.result}"
-    if unit.name in place.doors and unit.active != "active":
-        return f"{unit.active}, so it starts nothing"
-    if unit.name in place.doors and unit.enabled != "enabled":
-        return f"{unit.enabled}: gone with the next boot"
-    if unit.listens_at and unit.listens_at != place.socket:
-        return f"listens at {unit.listens_at}, and not at {place.socket}"
-    return ""

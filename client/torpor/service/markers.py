@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from torpor.service import files
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,17 +58,12 @@ def parsed(text: str) -> Marker | None:
 
 
 def read(path: str) -> Marker | None:
-    """Return the marker of the file at `path`; None where there is no file, or one that is not torpor's.
+    """Return the marker of the file at `path`; None where there is none, or something that is not torpor's.
 
     Raises OSError where it may not be read.
     """
-    try:
-        # Not to wait where somebody made a pipe of it; a masked unit is a link to /dev/null, and empty.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(fd, "rb") as file:
-        return parsed(file.read(_MOST_BYTES).decode(errors="replace"))
+    text = files.read(path, _MOST_BYTES)
+    return None if text is None else parsed(text)
 
 
 def judged(path: str, wanted: str | None) -> Judged:

@@ -22,10 +22,13 @@ Manager = Literal["systemd-user", "systemd-system", "launchd"]
 SYSTEM_UNITS = "/etc/systemd/system"
 SYSTEM_HOMES = "/var/lib/torpor"
 LABEL = "org.torpor.torpord"
+KEEPER = "torpord-keeper@.service"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _MOST_NAME_CHARS = 32
 # What an instance's name takes as it is, systemd-escape(1); a user of another name is rare, and told so.
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# torpord-boot.timer is the default home's: a service torpord-boot would have its planned wakes in a timer of that name.
+_RESERVED = re.compile(r"(boot|keeper)(-.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,31 @@ class Place:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of the files, the service's first."""
+        """The names of the files, the service's first; each of them is a unit."""
         if self.manager == "launchd":
             return (f"{self.unit}.plist",)
-        return tuple(f"{self.unit}.{kind}" for kind in ("service", "socket", "path"))
+        own = (*(f"{self.unit}.{kind}" for kind in ("service", "socket", "path")), self.boot_timer)
+        return (*own, f"torpord-keeper@{self.user}.socket") if self.manager == "systemd-system" else own
 
     @property
     def doors(self) -> tuple[str, ...]:
-        """The units that are enabled and started: what starts the service."""
+        """The units that are enabled and started: what starts the service, and what it arms its timer by."""
         return self.files[1:]
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The files that all the homes in this manager have together: a template, and so no unit."""
+        return (KEEPER,) if self.manager == "systemd-system" else ()
+
+    @property
+    def boot_timer(self) -> str:
+        """Carries planned wakes over a boot: torpord-boot.timer, torpord-boot-work.timer, torpord-boot@ann.timer."""
+        return f"{self.unit.replace('torpord', 'torpord-boot', 1)}.timer"
+
+    @property
+    def timer(self) -> str:
+        """The timer of a planned wake. The daemon makes it as it needs it; there is no file of this name."""
+        return f"{self.unit}.timer"
 
 
 def place(
@@ -75,8 +94,7 @@ def place(
     if platform == "darwin":
         label = f"{LABEL}.{suffix}" if suffix else LABEL
         return Place("launchd", label, directory, socket, os.path.expanduser("~/Library/LaunchAgents"), whose)
-    config = environ.get("XDG_CONFIG_HOME", "")
-    units = os.path.join(config if config.startswith("/") else os.path.expanduser("~/.config"), "systemd", "user")
+    units = os.path.expanduser("~/.config/systemd/user")  # where the manager looks, it says itself: see look.at
     unit = f"torpord-{suffix}" if suffix else "torpord"
     return Place("systemd-user", unit, directory, socket, units, whose)
 
@@ -110,13 +128,15 @@ def _suffix(directory: str, name: str | None, environ: Mapping[str, str]) -> str
     if name is not None:
         if not _NAME.fullmatch(name):
             raise Wrong(wire.EX_USAGE, f"--name {name!r}: it has 1 to {_MOST_NAME_CHARS} of a-z, 0-9 and `-`")
+        if _RESERVED.fullmatch(name):
+            raise Wrong(wire.EX_USAGE, f"--name {name}: torpor has units of this name for other things, choose another")
         return name
     if directory == homes.home_dir(None, {key: value for key, value in environ.items() if key != "TORPOR_HOME"}):
         return ""
     path = pathlib.PurePath(directory)
     last = path.parent.name if path.name == "torpor" else path.name
     made = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:_MOST_NAME_CHARS].strip("-")
-    if not made:
+    if not made or _RESERVED.fullmatch(made):
         raise Wrong(wire.EX_USAGE, f"no unit's name can be made of {directory}: choose one with --name")
     return made
 

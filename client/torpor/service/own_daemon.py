@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pwd
 import signal
@@ -67,14 +68,18 @@ def _lock(held: contextlib.ExitStack, fd: int, path: str) -> None:
             return
 
 
-def make_way(place: Place) -> bool:
-    """End a daemon of `place` that no service manager runs; False: there is none. Raises Wrong 75."""
+def make_way(place: Place) -> str | None:
+    """End a daemon of `place` that no service manager runs; None: there is none. Raises Wrong 75.
+
+    Returns what goes on where the next one takes over, in words; "" where that is nothing, or cannot be known. Holds of
+    a connection are taken again by who has them, once there is another daemon: see `bring_back`.
+    """
     if not presence.is_up(place.home):
-        return False
+        return None
     known = presence.last_known(place.home)
     if known is not None and known.get("supervisor") in ("systemd", "launchd"):
-        return False
-    pid = _listening_pid(place)
+        return None
+    pid, had = _listening(place)
     with contextlib.suppress(ProcessLookupError):  # it went by itself
         os.kill(pid, signal.SIGTERM)
     deadline = Deadline(_LIMIT_S)
@@ -84,11 +89,25 @@ def make_way(place: Place) -> bool:
     except TimeoutError:
         said = f"torpord (pid {pid}), which no service manager runs, was told to end and still runs: again"
         raise Wrong(wire.EX_TEMPFAIL, said) from None
-    return True
+    return had
 
 
-def _listening_pid(place: Place) -> int:
-    """Return who listens at the socket: the kernel's word, as root may be told anything. Raises Wrong 75."""
+def bring_back(place: Place) -> None:
+    """Have the service manager start a daemon: nobody connects who only waits for another to come. Raises Wrong 75."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(place.socket)
+        except OSError as error:
+            said = f"{place.socket} takes no connection ({error.strerror or error}): torpor start"
+            raise Wrong(wire.EX_TEMPFAIL, said) from error
+
+
+def _listening(place: Place) -> tuple[int, str]:
+    """Return who listens at the socket, and what goes on there. Raises Wrong 75.
+
+    Who it is, is the kernel's word: root may be told anything.
+    """
     wanted = pwd.getpwnam(place.user).pw_uid
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(5)
@@ -97,9 +116,22 @@ def _listening_pid(place: Place) -> int:
         except OSError as error:
             said = f"a daemon has {place.home} and takes no connection ({error.strerror or error}): `torpor restart`"
             raise Wrong(wire.EX_TEMPFAIL, said) from error
+        had = _goes_on(probe)
         if sys.platform == "darwin":
-            return int(probe.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID))
+            return int(probe.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)), had
         pid, uid, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if uid != wanted or pid <= 0:
         raise Wrong(wire.EX_NOPERM, f"{place.socket} is served by a process of uid {uid}, not by {place.user}'s")
-    return int(pid)
+    return int(pid), had
+
+
+def _goes_on(connected: socket.socket) -> str:
+    try:
+        connected.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
+        with connected.makefile("rb") as answers:
+            status = json.loads(answers.readline(wire.MAX_LINE_BYTES))["result"]
+        counts = {"hold": len(status["holds"]), "run": int(status["runs"].get("running", 0))}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # it is told to end anyway, by the one thing that no older or younger one mistakes
+    told = [f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count]
+    return f", with {' and '.join(told)}" if told else ""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from torpor import __version__
+from torpor.service import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,11 +67,21 @@ def write(place: Place, interpreter: str, texts: Mapping[str, str]) -> None:
 def read(home: str) -> dict[str, Any] | None:
     """Return the record of `home`, None where there is none that can be read."""
     try:
-        with open(os.path.join(home, NAME), "rb") as file:
-            found = json.loads(file.read(_MOST_BYTES))
+        found = json.loads(files.read(os.path.join(home, NAME), _MOST_BYTES) or "")
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def moved_from(home: str) -> str:
+    """Return where the record says that `home` lay when its units were made, "" where it lies there still.
+
+    Where there is a home again, with a record of its own, this one is a copy, and has none of the units.
+    """
+    was = (read(home) or {}).get("home")
+    if not isinstance(was, str) or was == home or (read(was) or {}).get("home") == was:
+        return ""
+    return was
 
 
 def remove(home: str) -> None:

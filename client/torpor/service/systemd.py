@@ -21,6 +21,11 @@ _LINGER = "/var/lib/systemd/linger"
 # The service's own time to end (TimeoutStopSec=30s), and some.
 STOP_LIMIT_S = 45.0
 _TOO_OLD = 250  # TriggerLimitIntervalSec= of a path unit came with it
+_WORDS_OF_A_TIME = 4  # Sat 2026-11-21 15:36:25 UTC
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
+_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
+_OWN_UNITS = ".control"  # what `systemctl set-property` and the like write lies beside one's own units
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,19 @@ class Shown:
     problem: str
 
     def listens_at(self, unit: str) -> str:
-        """Return the path at which a socket unit listens; systemd shows a backslash as two."""
-        return self.of(unit, "Listen").removesuffix(" (Stream)").replace("\\\\", "\\")
+        """Return the path at which a socket unit listens: it is shown as C would write it."""
+        return _unescaped(self.of(unit, "Listen").removesuffix(" (Stream)"))
+
+    def words(self, unit: str, name: str) -> tuple[str, ...]:
+        """Return a property that is a list, in which a word with a space or the like is shown in quotes."""
+        return _words(self.of(unit, name))
+
+    def wakes_at(self, unit: str) -> str:
+        """Return when a timer is to start its service, as the wire has times, "" where it does not."""
+        shown = self.of(unit, "NextElapseUSecRealtime").split()
+        if len(shown) != _WORDS_OF_A_TIME or shown[3] != "UTC" or self.of(unit, "ActiveState") != "active":
+            return ""
+        return f"{shown[1]}T{shown[2]}Z"
 
     def of(self, unit: str, name: str) -> str:
         """Return a property, "" where the manager said nothing."""
@@ -98,6 +114,26 @@ def show(place: Place, units: Sequence[str], properties: Sequence[str]) -> Shown
         return Shown({}, f"the service manager cannot be asked: {ran.words}")
     pairs = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
     return Shown(dict(zip(units, pairs, strict=True)), "")
+
+
+def units_directory(place: Place) -> str:
+    """Return where the user's manager reads her own units: its XDG_CONFIG_HOME counts, not that of who asks."""
+    paths = _words(systemctl(place, "show", "-p", "UnitPath", "--value").out)
+    own = (path.removesuffix(_OWN_UNITS) for path in paths if path.endswith(_OWN_UNITS))
+    passing = f"{runtime_dir()}/systemd/"
+    return next((path for path in own if path in paths and not path.startswith(passing)), place.directory)
+
+
+def _words(shown: str) -> tuple[str, ...]:
+    return tuple(re.sub(r"\\(.)", r"\1", quoted) or plain for quoted, plain in _WORD.findall(shown))
+
+
+def _unescaped(shown: str) -> str:
+    def byte(found: re.Match[bytes]) -> bytes:
+        told = found[1]
+        return bytes([int(told, 8)]) if told.isdigit() else _LETTERS.get(told, told)
+
+    return _ESCAPE.sub(byte, shown.encode()).decode(errors="surrogateescape")
 
 
 def lingers(user: str) -> bool:

@@ -48,7 +48,7 @@ def program(path: str) -> str:
 
 
 def escaped(value: str) -> str:
-    """Return `value` as the rest of a line that takes a path as it is: ListenStream=, PathExists=."""
+    """Return `value` as the rest of a line that takes a path as it is: ListenStream=, PathExists=, a condition."""
     return value.replace("%", "%%")
 
 
@@ -57,24 +57,33 @@ def texts(place: Place, interpreter: str) -> dict[str, str]:
 
     `interpreter` is the absolute path of the Python that has torpord: a link is kept as it is, a venv's is one.
     """
-    return {name: _marked(place, _text(place, name, interpreter)) for name in place.files}
+    found = {name: _marked(place.home, place.unit, _text(place, name, interpreter)) for name in place.files}
+    # What is shared is no home's, and knows no interpreter.
+    return found | {name: _marked("", name.partition(".")[0], _text(place, name, "")) for name in place.shared}
 
 
-def _marked(place: Place, body: str) -> str:
-    return markers.line(__version__, place.home, place.unit, body) + "\n" + body
+def _marked(home: str, unit: str, body: str) -> str:
+    return markers.line(__version__, home, unit, body) + "\n" + body
 
 
 def _text(place: Place, name: str, interpreter: str) -> str:
-    kind = name.rpartition(".")[2]
     is_template = place.manager == "systemd-system"
-    text = _without_comments(shipped(f"torpord@.{kind}" if is_template else f"torpord.{kind}"))
+    text = _without_comments(shipped(_shipped_as(place, name)))
     edit = "systemctl edit" if is_template else "systemctl --user edit"
     ahead = f"# Written anew by each `torpor service install`: what to change goes into a drop-in, `{edit} {name}`.\n\n"
-    if kind == "service":
+    if name == place.files[0]:
         text = _with_program(text, place, interpreter)
     if not is_template:
         text = _with_names(text, place)
     return ahead + text
+
+
+def _shipped_as(place: Place, name: str) -> str:
+    """Return the name under which a unit is shipped: torpord-boot-work.timer is torpord-boot.timer there."""
+    kind = name.rpartition(".")[2]
+    if place.manager == "systemd-system":
+        return f"{name.partition('@')[0]}@.{kind}"
+    return "torpord-boot.timer" if name == place.boot_timer else f"torpord.{kind}"
 
 
 def _with_program(text: str, place: Place, interpreter: str) -> str:
@@ -95,6 +104,7 @@ def _with_program(text: str, place: Place, interpreter: str) -> str:
 def _with_names(text: str, place: Place) -> str:
     """Put the home's path in, where the rest of a line is a path, and the unit's name where it names its neighbours."""
     text = re.sub(r"\btorpord\.(?=service|socket|path)", f"{place.unit}.", text)
+    text = text.replace("torpord-boot.timer", place.boot_timer)
     listen = f"ListenStream={_SHIPPED_HOME}/{wire.SOCKET_NAME}"
     text = text.replace(listen, f"ListenStream={escaped(place.socket)}")
     return text.replace(_SHIPPED_HOME, escaped(place.home))

@@ -23,12 +23,10 @@ def uninstall(place: Place, *, force: bool = False) -> tuple[list[Line], list[st
     """
     place = look.at(place)
     there = [name for name in place.files if _is_of(place, name)]
-    staying = [
-        os.path.join(place.directory, name)
-        for name in place.files
-        if markers.judged(os.path.join(place.directory, name), None)
-        in (("foreign",) if force else ("foreign", "edited"))
-    ]
+    there += [name for name in place.shared if there and _is_last(place)]
+    judged = {name: markers.judged(os.path.join(place.directory, name), None) for name in {*place.files, *there}}
+    respected = ("foreign",) if force else ("foreign", "edited")
+    staying = [os.path.join(place.directory, name) for name in sorted(judged) if judged[name] in respected]
     if not there:
         _swept(place)
         return [Line("found", f"nothing of torpor's is installed for {place.home}")], staying
@@ -42,8 +40,12 @@ def uninstall(place: Place, *, force: bool = False) -> tuple[list[Line], list[st
     _swept(place)
     if place.manager != "launchd":
         systemd.told(place, "daemon-reload")
-        systemd.systemctl(place, "reset-failed", *there)  # nothing has failed, mostly
+        systemd.systemctl(
+            place, "reset-failed", *(name for name in there if name in place.files)
+        )  # nothing has failed, mostly
     record.remove(place.home)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(os.path.join(place.home, wire.WAKE_AT_NAME))  # its timer is gone
     if removed:
         told.append(Line("removed", short(os.path.join(place.directory, ", ".join(removed)))))
     for name in there:
@@ -54,7 +56,13 @@ def uninstall(place: Place, *, force: bool = False) -> tuple[list[Line], list[st
 
 def _is_of(place: Place, name: str) -> bool:
     marker = markers.read(os.path.join(place.directory, name))
-    return marker is not None and marker.home == place.home
+    return marker is not None and marker.home in look.homes(place)
+
+
+def _is_last(place: Place) -> bool:
+    """Say whether no other home needs what is shared."""
+    sockets = (name for name, _ in markers.found(place.directory, (".socket",)))
+    return not [name for name in sockets if name.startswith("torpord-keeper@") and name not in place.files]
 
 
 def _stopped(place: Place, there: list[str]) -> list[Line]:
@@ -68,16 +76,17 @@ def _stopped(place: Place, there: list[str]) -> list[Line]:
         systemd.told(place, "stop", *doors, limit_s=systemd.STOP_LIMIT_S)
     if place.files[0] in there:
         systemd.told(place, "stop", place.files[0], limit_s=systemd.STOP_LIMIT_S)
-    return [Line("stopped", ", ".join(there))]
+    systemd.systemctl(place, "--quiet", "stop", place.timer)  # 5 where nothing is planned
+    return [Line("stopped", ", ".join(name for name in there if name in place.files))]
 
 
 def _swept(place: Place) -> None:
     """Remove what a killed install left beside the files, and links of what starts with the machine to files gone."""
     if not os.path.isdir(place.directory):
         return
-    for name in place.files:
+    for name in (*place.files, *place.shared):
         files.left_over(os.path.join(place.directory, name))
-        for folder in ("sockets.target.wants", "paths.target.wants"):
+        for folder in ("sockets.target.wants", "paths.target.wants", "timers.target.wants"):
             link = os.path.join(place.directory, folder, name)
             if os.path.islink(link) and not os.path.exists(link):
                 with contextlib.suppress(FileNotFoundError):
