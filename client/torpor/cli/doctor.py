@@ -69,7 +69,7 @@ def wake_test(args: argparse.Namespace) -> int:
             told = f"it goes down and comes back: {', '.join(names)}; with the usual settings some 6 s each"
             lines_of_absent = [line for proof in found for line in proof_lines(proof)]
             print("\n".join([told] * bool(names) + lines_of_absent), flush=True)
-        for proof in wake_test.prove(home, names, leave_down=not was_up):
+        for proof in wake_test.prove(home, names, leave_down=not was_up, back_s=min(args.timeout, wake_test.BACK_S)):
             found.append(proof)
             if not args.json:
                 print("\n".join(proof_lines(proof)), flush=True)

@@ -71,20 +71,23 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
     return [way for way in wanted if way in there], absent
 
 
-def prove(home: str, names: Sequence[str], *, leave_down: bool) -> Iterator[Proof]:
-    """Try one way after the other. Raises NotNow where somebody comes to need it, and errors of the client's."""
+def prove(home: str, names: Sequence[str], *, leave_down: bool, back_s: float = BACK_S) -> Iterator[Proof]:
+    """Try one way after the other, and wait `back_s` for whoever comes by it.
+
+    Raises NotNow where somebody comes to need the daemon, and the client's errors.
+    """
     try:
         for way in names:
-            yield _tried(home, way)
+            yield _tried(home, way, back_s)
     finally:
         if leave_down:
             with contextlib.suppress(NotNow):  # somebody needs it by now: it is theirs
                 trip.down(home)
 
 
-def _tried(home: str, way: str) -> Proof:
+def _tried(home: str, way: str, back_s: float) -> Proof:
     for _ in range(_TRIES):
-        proof = _by_timer(home) if way == "timer" else _by_knock(home, way)
+        proof = _by_timer(home, back_s) if way == "timer" else by_knock(home, way, back_s)
         if proof.verdict != "unclear":
             break
     if proof.verdict == "proven":
@@ -96,7 +99,8 @@ def _tried(home: str, way: str) -> Proof:
     return proof
 
 
-def _by_knock(home: str, way: str) -> Proof:
+def by_knock(home: str, way: str, back_s: float) -> Proof:
+    """Have it go down, do what is to bring it back, and see whether it does. Raises NotNow."""
     left = ""
     generation = trip.down(home)
     begun_s = time.monotonic()
@@ -109,12 +113,12 @@ def _by_knock(home: str, way: str) -> Proof:
         else:
             key = f"wake-test:{os.urandom(8).hex()}"
             left = spool.drop(home, "event", {"event": "heartbeat_refresh", "key": key})
-        came = trip.back(home, generation, BACK_S)
+        came = trip.back(home, generation, back_s)
         took_s = time.monotonic() - begun_s
     finally:
         if left:
             _take_away(home, left)
-    return _judged(home, way, generation, took_s if came else None)
+    return judged(home, way, generation, took_s if came else None)
 
 
 def _take_away(home: str, path: str) -> None:
@@ -124,17 +128,17 @@ def _take_away(home: str, path: str) -> None:
             os.unlink(path)
 
 
-def _by_timer(home: str) -> Proof:
+def _by_timer(home: str, back_s: float) -> Proof:
     for margin_s in _MARGINS_S:
         try:
-            return _by_slot(home, margin_s)
+            return _by_slot(home, margin_s, back_s)
         except TooLate:
             continue
     found = f"it was still up when the slot was due, {_MARGINS_S[-1]:g} s after it could go"
     return Proof("timer", "unclear", found, means="it was not seen whether the timer wakes it")
 
 
-def _by_slot(home: str, margin_s: float) -> Proof:
+def _by_slot(home: str, margin_s: float, back_s: float) -> Proof:
     """Plan work a moment ahead, and see whether the service manager's timer is there for it. Raises TooLate."""
     try:
         with Client(home) as client:
@@ -146,20 +150,20 @@ def _by_slot(home: str, margin_s: float) -> Proof:
                 found = "the service manager takes no timer from it"
                 return Proof("timer", "failed", found, means=means, mend="torpor log --kind wake_not_armed -n 1")
         generation = trip.down(home, by_wall_s=at_s)
-        came = trip.back(home, generation, max(0.0, at_s - time.time()) + BACK_S)
-        return _judged(home, "timer", generation, max(0.0, time.time() - at_s) if came else None)
+        came = trip.back(home, generation, max(0.0, at_s - time.time()) + back_s)
+        return judged(home, "timer", generation, max(0.0, time.time() - at_s) if came else None)
     finally:
         with Client(home) as client, contextlib.suppress(errors.Refused):  # it never came to be known
             client.agent_forget(AGENT)
 
 
-def _judged(home: str, way: str, generation: int, took_s: float | None) -> Proof:
+def judged(home: str, way: str, generation: int, took_s: float | None) -> Proof:
     """Compare what was done with what the daemon says started it; `took_s` None: nothing came."""
     if took_s is None:
         means = "nobody is woken by it; what was left for it was taken away again"
         log = shlex.quote(os.path.join(home, wire.LOG_NAME))
         mend = "torpor service status" if way != "spawn" else f"tail -n 5 {log}"
-        return Proof(way, "failed", f"no daemon came up within {BACK_S:g} s", means=means, mend=mend)
+        return Proof(way, "failed", "no daemon came up in time", means=means, mend=mend)
     with Client(home) as client:
         status = client.status()
     cause = status["start_cause"]
