@@ -18,7 +18,7 @@ from torpord.core.lifecycle import Trigger
 from torpord.core.runs import Run
 
 # Deadlines that are not the lifecycle's own: it moves in them only by a wish that had waited for their like.
-OF_OTHERS = ("hold_expired", "retry_due", *OF_AGENTS)
+OF_OTHERS = ("hold_expired", "retry_due", "arm_due", *OF_AGENTS)
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Reckoning:
         self.working |= {agent_id for agent_id, agent in world.agents.by_id.items() if at_work(agent) or agent.waking}
         if was_busy and not self.held and not self.working:
             self.idle_since_s = now_s
-        if isinstance(event, ev.HibernateWanted) and not isinstance(turn.decision.reply, Refusal):
+        if wishes(turn):
             self.wanted = True
         for record in moved:
             if record.to == "SLEEP":
@@ -70,9 +70,17 @@ class Reckoning:
         self.boot_id, self.began_s, self.wanted = event.boot_id, now_s, False
 
 
+def wishes(turn: Turn) -> bool:
+    """Say whether somebody wants hibernation: a client, or a worker that only the next process can be served by."""
+    if isinstance(turn.decision.reply, Refusal):
+        return False
+    event = turn.event
+    return isinstance(event, ev.HibernateWanted) or (isinstance(event, re.WorkerOutdated) and event.replaced)
+
+
 def works(run: Run) -> bool:
     """Say whether a run is a reason to stay awake: not the cycle's, not at rest, and not only waiting for a time."""
-    if run.cycle or run.status not in ("pending", "running"):
+    if run.cycle or run.awaits_start or run.status not in ("pending", "running"):
         return False
     if run.worker and not run.loaded:
         return True
@@ -91,7 +99,7 @@ def used(turn: Turn) -> bool:
             return False
         case ev.ClientTrigger(trigger=trigger):
             return trigger is not Trigger.FORCE_SLEEP
-        case ev.HoldRequested() | ev.HoldReleaseRequested():
+        case ev.HoldRequested() | ev.HoldReleaseRequested() | ev.WayProven():
             return True
         case re.RunWanted() | re.RunOrdered() | re.RunImportWanted():
             return True
@@ -118,7 +126,7 @@ def judge(turn: Turn, known: Reckoning, record: r.StateTransition) -> None:
         return
     if not isinstance(event, ev.DeadlinePassed) or event.deadline in OF_OTHERS:
         forced = isinstance(event, ev.ClientTrigger) and event.trigger is Trigger.FORCE_SLEEP
-        assert forced or known.wanted or isinstance(event, ev.HibernateWanted)
+        assert forced or known.wanted or wishes(turn)
         assert record.to != "HIBERNATION", "to end the process is never done at once, but by its deadline"
         return
     assert not known.held

@@ -30,6 +30,10 @@ def test_the_first_start_begins_a_life() -> None:
         "rebase_s": 0.0,
         "suspended_s": 0.0,
         "policy": {**asdict(Policy(drowsy_after_s=10.0)), "flows": ["housekeeping"]},
+        "timer": "",
+        "manager": "none",
+        "unit": "",
+        "wake_file": False,
     }
     assert life.state is State.WAKE
     assert life.world.activity.event_seq == 0
