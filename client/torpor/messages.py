@@ -64,6 +64,13 @@ def record_in(message: dict[str, Any]) -> Record | None:
     return record
 
 
+def is_parting(message: dict[str, Any]) -> bool:
+    """Say whether it is the `bye` of a daemon that goes down, and not of one that only ends a subscription."""
+    params = message.get("params")
+    said = params.get("reason") if message.get("method") == "bye" and isinstance(params, dict) else None
+    return said is not None and said not in ("behind", "trimmed")
+
+
 def _raised(error: object) -> Exception:
     if not isinstance(error, dict) or not isinstance(error.get("message"), str):
         return ProtocolError(f"the daemon refused in a way that is not torpor's: {error!r}")

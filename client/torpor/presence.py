@@ -51,6 +51,17 @@ def last_known(home: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def is_leaving(known: dict[str, Any] | None, parted: object) -> bool:
+    """Say whether the daemon that holds the lock is on its way down: it is in HIBERNATION, or has said so itself.
+
+    `known` is what its state file says; `parted` the pid of one that has said that it goes, None where none has. One
+    that only rehearses (`shadow_run`) is in HIBERNATION and stays.
+    """
+    if known is None or known.get("shadow_run"):
+        return False
+    return known.get("current_state") == "HIBERNATION" or (parted is not None and known.get("pid") == parted)
+
+
 def was_stopped(home: str, known: dict[str, Any] | None) -> bool:
     """Say whether `torpor stop` was the last word of a daemon that is not up: then only `torpor start` starts it again.
 

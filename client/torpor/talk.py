@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
+# Whoever only looks keeps away from a daemon on its way down. That takes milliseconds from here; where it takes so
+# long, a look that starts the next one is the lesser evil.
+_LOOK_FOR_ITS_END_EVERY_S = 0.01
+_LONGEST_END_S = 2.0
 # How often a subscriber looks whether the daemon is back: a stat, at its own cost and not the daemon's.
 _LOOK_EVERY_S = 0.25
 # A state file that could not be written must not keep a subscriber away for ever: then it tries the lock all the same.
@@ -118,19 +122,22 @@ class Talk:
         self._when_down = when_down
         self._number = 0
         self._pause_s = _FIRST_PAUSE_S
+        self._parted: object = None  # the pid of a daemon that said it goes
         self.obstacle = "nothing has answered yet"
 
     def reach(self, *, looks: bool = False) -> Generator[Step, Any, None]:
         """Be connected. Raises Down, Unreachable, NotPermitted, ProtocolError."""
         while True:
-            if looks and not presence.is_up(self._place.home):
-                raise Down(presence.told_down(self._place.home, presence.last_known(self._place.home)))
+            if looks:
+                yield from self._seen_up()
             try:
                 if (yield Connect()) and self._name is not None:
                     yield from self._exchange(calls.hello(self._name))
             except TimeoutError:
                 raise
-            except (EOFError, OSError, messages.Draining) as error:
+            except messages.Draining:
+                yield from self._drained()
+            except (EOFError, OSError) as error:
                 if isinstance(error, OSError) and not is_lost(error):
                     yield from self._not_connected(error, looks=looks)
                 else:
@@ -149,7 +156,7 @@ class Talk:
             try:
                 return (yield from self._exchange(call))
             except messages.Draining:
-                yield from self._again("the daemon is going down")
+                yield from self._drained()
             except (EOFError, OSError) as error:
                 if not is_lost(error):
                     raise
@@ -182,7 +189,10 @@ class Talk:
                 yield Disconnect()
                 yield from self._subscribe_again(seen, kinds)
                 continue
-            record = messages.record_in(messages.decode(line))
+            message = messages.decode(line)
+            if messages.is_parting(message):
+                self._parts()
+            record = messages.record_in(message)
             if record is not None and record["seq"] > seen:
                 seen = record["seq"]
                 yield Deliver(record)
@@ -200,6 +210,28 @@ class Talk:
                         break
             else:
                 return
+
+    def _drained(self) -> Generator[Step, Any, None]:
+        self._parts()
+        yield from self._again("the daemon is going down")
+
+    def _parts(self) -> None:
+        self._parted = (presence.last_known(self._place.home) or {}).get("pid")
+
+    def _seen_up(self) -> Generator[Step, Any, None]:
+        """See a daemon that is up and not on its way down, before a look connects to it. Raises Down.
+
+        It holds its lock to the very last. Until then a service manager's socket takes connections already, each for
+        the next daemon: a look at that moment would start it, and with a subscriber nothing would ever stay down.
+        """
+        home = self._place.home
+        for _ in range(round(_LONGEST_END_S / _LOOK_FOR_ITS_END_EVERY_S)):
+            if not presence.is_up(home):
+                raise Down(presence.told_down(home, presence.last_known(home)))
+            if not presence.is_leaving(presence.last_known(home), self._parted):
+                break
+            yield Pause(_LOOK_FOR_ITS_END_EVERY_S)
+        self._parted = None
 
     def _exchange(self, call: calls.Call[Any]) -> Generator[Step, Any, dict[str, Any]]:
         self._number += 1

@@ -6,51 +6,19 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon_process import RunningDaemon
+from process.handed import handed_over
 from waiting import until
 
-# Hands over a listening socket as systemd does: as descriptor 3, to this very pid.
-HANDED = """
-import os, socket, sys
-path, argv = sys.argv[1], sys.argv[2:]
-sock = socket.socket(socket.AF_UNIX)
-sock.connect(path + ".hand")
-_, fds, _, _ = socket.recv_fds(sock, 1, 1)
-os.dup2(fds[0], 3)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "torpord.socket"}
-os.execv(sys.executable, [sys.executable, "-m", "torpord", *argv])
-"""
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LISTEN_FDS is systemd's")
-
-
-@contextlib.contextmanager
-def handed_over(home: Path, *args: str) -> Iterator[RunningDaemon]:
-    """A daemon with an inherited socket, which this process goes on holding."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    path = str(home / "torpor.sock")
-    with socket.socket(socket.AF_UNIX) as held, socket.socket(socket.AF_UNIX) as hand:
-        held.bind(path)
-        held.listen(64)
-        hand.bind(path + ".hand")
-        hand.listen(1)
-        launcher = [sys.executable, "-c", HANDED, path]
-        daemon = RunningDaemon.start(home, args=args, launcher=launcher, wait=False)
-        taker, _ = hand.accept()
-        with taker:
-            socket.send_fds(taker, [b"x"], [held.fileno()])
-        daemon.wait_ready()
-        yield daemon
-        daemon.end()
 
 
 def starts(home: Path) -> dict[str, Any]:
@@ -135,7 +103,7 @@ def test_mended_settings_lead_out_by_themselves_and_nobody_loses_a_connection(ho
         left(daemon)
         until(lambda: not (home / "wake.d" / "a.json").exists(), what="the file is taken")
         until(lambda: starts(home)["starts"] == [], what="the answer counts")
-        assert "safe_mode" not in state_file(home)
+        assert state_file(home)["safe_mode"] is None
 
 
 def test_mended_elsewhere_a_reload_leads_out(home: Path, short_dir: Path) -> None:
