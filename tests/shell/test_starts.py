@@ -34,6 +34,11 @@ def test_a_start_that_says_nothing_more_is_a_death(place: Path) -> None:
     assert (place / "starts.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_home_that_is_quite_new_has_its_ledger(tmp_path: Path) -> None:
+    start(tmp_path)
+    assert start(tmp_path).deaths == 1
+
+
 def test_one_that_lives_empties_the_ledger_and_writes_no_more(place: Path) -> None:
     start(place)
     lives = start(place)
@@ -134,6 +139,7 @@ def test_what_a_later_version_adds_is_left_out(place: Path) -> None:
 
 def test_a_home_that_takes_no_file_is_no_reason_not_to_start(place: Path) -> None:
     (place / "tmp").rmdir()
+    (place / "tmp").write_text("in the way")
     first = start(place)
     first.about_to("store torpor.db")
     first.lived(1.0)

@@ -7,6 +7,7 @@ cache, and five power cuts in a row do not happen by chance.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections import Counter
@@ -92,6 +93,8 @@ class Starts:
         """Read what was, and enter this start. Hold the home's lock."""
         good, before = _read(home / NAME)
         starts = cls(home, good, before, Start(now_s, pid, boot_id, version, interpreter))
+        with contextlib.suppress(OSError):  # what is wrong with it is told by the write
+            starts._draft.parent.mkdir(mode=0o700, exist_ok=True)
         starts._write((*before, starts._this))
         return starts
 
