@@ -134,6 +134,24 @@ def test_uninstall_waits_until_it_is_gone(place: names.Place, launchctl: Answers
     assert uninstall.uninstall(place)[0][0].text.startswith("nothing of torpor's is installed")
 
 
+def test_uninstall_takes_the_job_of_a_planned_wake_with_it(
+    place: names.Place, launchctl: Answers, tmp_path: pathlib.Path
+) -> None:
+    launchctl("print", GONE, THERE)
+    install(place)
+    job = pathlib.Path(place.directory, f"{place.unit}.planned.plist")
+    job.touch()
+    pathlib.Path(place.home, "wake.at").write_text("2030-01-01T00:00:00Z\n")
+    launchctl("print", THERE)
+    found = look.look(place)
+    assert (found.planned, found.armed) == ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z")
+    launchctl("print", GONE, THERE, GONE)
+    uninstall.uninstall(place)
+    assert called(tmp_path, "bootout")[1].endswith(f"/{place.unit}.planned")
+    assert not job.exists()
+    assert not pathlib.Path(place.home, "wake.at").exists()
+
+
 def test_one_that_does_not_go_is_told(place: names.Place, launchctl: Answers) -> None:
     launchctl("print", GONE, THERE)
     install(place)

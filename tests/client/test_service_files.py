@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from torpor import wire
-from torpor.service import files, look, markers, names, running, systemd, uninstall
+from torpor.service import files, fitness, look, markers, names, own_daemon, running, systemd, uninstall
 from torpor.service.install import install
 from torpor.service.running import Ran
 from torpor.service.wrong import Wrong
@@ -45,7 +45,7 @@ class Systemd:
             case "show" if "UnitPath" in argv:
                 return Ran(0, self.reads, "")
             case "show":
-                return Ran(0, "\n".join(map(self._shown, argv[3:-2])), "")
+                return Ran(0, "\n".join(map(self._shown, units[:-1])), "")
             case "enable":
                 self.enabled |= set(units)
             case "disable":
@@ -242,7 +242,7 @@ def test_what_was_told_to_stay_down_is_installed_and_stays_down(place: names.Pla
     pathlib.Path(place.home, wire.STOPPED_NAME).touch()
     manager.skips = set(place.doors)
     told = {line.word: line.text for line in install(place)}
-    assert told["enabled"].endswith("closed: torpor was told to stay down")
+    assert told["enabled"].endswith("closed, as torpor was told to stay down")
     assert told["next"].startswith("torpor start")
     found = look.look(place)
     assert (found.is_stopped, found.problems) == (True, ())
@@ -293,3 +293,38 @@ def test_the_managers_own_directory_counts_and_not_that_of_who_asks(
     assert (manager.directory / place.files[0]).exists()
     assert not pathlib.Path(place.directory).exists()
     assert look.look(place).problems == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs for others")
+def test_what_all_users_share_goes_with_the_last_of_them(
+    manager: Systemd, short_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitness, "_HIDDEN", ())  # the tests may run in a checkout that lies there
+    monkeypatch.setattr(own_daemon.presence, "is_up", lambda _: False)
+    (short_dir / "units").mkdir()
+    manager.directory = short_dir / "units"
+    places = [
+        names.Place(
+            "systemd-system", f"torpord@{user}", home := f"{short_dir}/{user}", f"{home}/s", f"{short_dir}/units", user
+        )
+        for user in ("root", "daemon")
+    ]
+    for place in places:
+        pathlib.Path(place.home).mkdir()
+        manager.socket = place.socket
+        install(place)
+        assert is_whole(place)
+    uninstall.uninstall(places[0])
+    assert there(places[1]) == sorted([*places[1].files, names.KEEPER])
+    uninstall.uninstall(places[1])
+    assert there(places[1]) == []
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/var/tmp"])
+def test_what_a_service_of_the_system_does_not_see_is_refused(
+    manager: Systemd, short_dir: pathlib.Path, folder: str
+) -> None:
+    place = names.Place("systemd-system", "torpord@root", str(short_dir), f"{short_dir}/s", str(short_dir), "root")
+    with pytest.raises(Wrong, match=f"{folder}/v/bin/python is not seen by a service of the system") as caught:
+        fitness.check(place, f"{folder}/v/bin/python")
+    assert caught.value.status == 69

@@ -139,6 +139,7 @@ def test_units_are_named_by_the_home(home: str | None, unit: str, monkeypatch: p
         ("/srv/x", {"name": "boot"}),
         ("/srv/x", {"name": "boot-work"}),
         ("/srv/x", {"name": "keeper"}),
+        ("/srv/x", {"name": "planned"}),
         ("/srv/boot", {}),
         ("/srv/x", {"user": "ann"}),
     ],

@@ -116,7 +116,7 @@ def _json(found: looking.Installation) -> dict[str, Any]:
         "unasked": found.unasked,
         "stopped": found.is_stopped,
         "planned": found.planned or None,
-        "armed": found.armed or None,
+        "armed": found.armed,
         "problems": [dataclasses.asdict(problem) for problem in found.problems],
     }
 
@@ -142,7 +142,7 @@ def _lines(found: looking.Installation) -> Iterator[str]:
     if found.is_stopped:
         yield "stopped      torpor was told to stay down: torpor start"
     elif found.planned:
-        armed = "whether that is armed, only root is told" if found.unasked else "armed" if found.armed else "not armed"
+        armed = "whether that is armed, nobody says" if found.armed is None else "armed" if found.armed else "not armed"
         unarmed = wrong.get("planned")
         mend = f"  -> {unarmed.found}: {unarmed.mend}" if unarmed is not None else ""
         yield f"planned      {show.moment(found.planned)}, {armed}{mend}"
@@ -179,7 +179,8 @@ def _state(found: looking.Installation, unit: looking.Unit) -> str:
         rests = f" ({'stopped' if found.is_stopped else 'it hibernates'})" if _rests(unit) else ""
         return f"{unit.active or 'not asked'}{rests}, {unit.restarts} restarts"
     if unit.name == place.boot_timer and unit.active in ("active", "inactive"):
-        state = "starts it after a boot" if found.planned else "nothing planned"
+        waits = found.planned and not found.is_stopped
+        state = "starts it after a boot" if waits else "nothing planned"
     else:
         # systemd says "running" of a door whose service is up, though it is as open as before.
         kind = unit.name.rpartition(".")[2]

@@ -108,7 +108,7 @@ def _started(place: Place, stale: list[str]) -> list[Line]:
         systemd.told(place, "restart", *again)
     systemd.told(place, "start", *place.doors)
     _verify(place, is_listening=kept not in changed)
-    stays = "closed: torpor was told to stay down" if look.is_stopped(place) else f"listening at {place.socket}"
+    stays = "closed, as torpor was told to stay down" if look.is_stopped(place) else f"listening at {place.socket}"
     told = [Line("enabled", f"{', '.join(place.doors)}: {stays}")]
     if stale and is_up:
         told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))

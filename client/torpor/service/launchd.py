@@ -11,6 +11,7 @@ import os
 import plistlib
 import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torpor import __version__, wire
@@ -78,6 +79,28 @@ def state(place: Place) -> str:
     ran = _launchctl("print", _target(place))
     found = _STATE.search(ran.out)
     return "" if ran.status else found[1] if found is not None else "loaded"
+
+
+def planned(place: Place) -> Place:
+    """Return the job that the daemon makes for its planned wake; its property list is there as long as it is."""
+    return replace(place, unit=f"{place.unit}.planned")
+
+
+def is_armed(place: Place) -> bool:
+    """Say whether launchd has the job of a planned wake."""
+    job = planned(place)
+    return os.path.exists(os.path.join(job.directory, job.files[0])) and bool(state(job))
+
+
+def disarmed(place: Place) -> None:
+    """Take the job of a planned wake away. Raises Wrong; OSError."""
+    job = planned(place)
+    path = os.path.join(job.directory, job.files[0])
+    if not os.path.lexists(path):
+        return
+    if state(job):
+        stopped(job)
+    os.unlink(path)
 
 
 def started(place: Place, stale: list[str]) -> list[Line]:

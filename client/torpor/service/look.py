@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torpor import wire
-from torpor.service import files, launchd, markers, names, problems, record, systemd, texts
+from torpor.service import files, keeper, launchd, markers, names, problems, record, systemd, texts
 
 if TYPE_CHECKING:
     from torpor.service.names import Place
@@ -59,7 +59,7 @@ class Installation:
 
     `unasked`: why the manager could not be asked. The system's answers not everybody: that alone is no problem.
     `is_stopped`: torpor was told to stay down. `planned`: when it is to be started next, in the wire's words for times,
-    "" for never; `armed`: when the manager's timer starts it.
+    "" for never; `armed`: when the manager's timer starts it, None where nobody says it.
     """
 
     place: Place
@@ -71,7 +71,7 @@ class Installation:
     problems: tuple[Problem, ...]
     is_stopped: bool = False
     planned: str = ""
-    armed: str = ""
+    armed: str | None = None
 
     @property
     def is_there(self) -> bool:
@@ -123,19 +123,27 @@ def look(place: Place) -> Installation:
     interpreter = str(known.get("interpreter") or sys.executable)
     wanted = texts.texts(place, interpreter) if place.manager != "launchd" else launchd.texts(place, interpreter)
     units = tuple(_unit(place, name, text) for name, text in wanted.items())
-    unasked = armed = ""
+    unasked, armed = "", None
     if place.manager == "launchd":
         units = tuple(replace(unit, active=launchd.state(place)) for unit in units)
+        armed = _planned(place.home) if launchd.is_armed(place) else ""
     elif any(unit.judged != "absent" for unit in units):
         shown = systemd.show(place, (*place.files, place.timer), _PROPERTIES)
         units = tuple(_asked(unit, shown) for unit in units)
-        unasked, armed = shown.problem, shown.wakes_at(place.timer)
+        unasked, armed = shown.problem, _armed(place, shown)
     there = os.access(interpreter, os.X_OK)
     lingers = systemd.lingers(place.user) if place.manager == "systemd-user" else None
     found = Installation(
         place, units, interpreter, there, lingers, unasked, (), is_stopped(place), _planned(place.home), armed
     )
     return replace(found, problems=tuple(Problem(*each) for each in problems.of(found))) if found.is_there else found
+
+
+def _armed(place: Place, shown: systemd.Shown) -> str | None:
+    if not shown.problem:
+        return shown.wakes_at(place.timer)
+    told = keeper.shows(place.user) if place.manager == "systemd-system" else None
+    return None if told is None else systemd.Shown({place.timer: told}, "").wakes_at(place.timer)
 
 
 def _planned(home: str) -> str:

@@ -27,8 +27,9 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _MOST_NAME_CHARS = 32
 # What an instance's name takes as it is, systemd-escape(1); a user of another name is rare, and told so.
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# torpord-boot.timer is the default home's: a service torpord-boot would have its planned wakes in a timer of that name.
-_RESERVED = re.compile(r"(boot|keeper)(-.*)?")
+# torpord-boot.timer is the default home's: a service torpord-boot would have its planned wakes in a timer of that name,
+# and likewise launchd's ….planned.
+_RESERVED = re.compile(r"(boot|keeper)(-.*)?|planned")
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def _wrong_in_systemd(found: Installation, unit: Unit) -> str:
 def _unarmed(found: Installation) -> str:
     """Say that nobody starts a daemon that is down for what it has planned; one that is up arms the timer itself."""
     service = found.units[0]
-    if not found.planned or found.is_stopped or found.unasked or service.active not in ("inactive", "failed"):
+    if not found.planned or found.is_stopped or found.armed is None or service.active not in ("inactive", "failed"):
         return ""
     if _second(found.planned) == _second(found.armed):
         return ""

@@ -30,7 +30,7 @@ def uninstall(place: Place, *, force: bool = False) -> tuple[list[Line], list[st
     if not there:
         _swept(place)
         return [Line("found", f"nothing of torpor's is installed for {place.home}")], staying
-    told = launchd.stopped(place) if place.manager == "launchd" else _stopped(place, there)
+    told = _forgotten(place) if place.manager == "launchd" else _stopped(place, there)
     removed = []
     for name in there:
         path = os.path.join(place.directory, name)
@@ -63,6 +63,13 @@ def _is_last(place: Place) -> bool:
     """Say whether no other home needs what is shared."""
     sockets = (name for name, _ in markers.found(place.directory, (".socket",)))
     return not [name for name in sockets if name.startswith("torpord-keeper@") and name not in place.files]
+
+
+def _forgotten(place: Place) -> list[Line]:
+    """Have launchd forget the jobs. Raises Wrong; OSError."""
+    told = launchd.stopped(place)
+    launchd.disarmed(place)
+    return told
 
 
 def _stopped(place: Place, there: list[str]) -> list[Line]:
