@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.seat import RUNTIME, USER
+from service.seat import RUNTIME, SCRIPT, USER, mend
 from waiting import until
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 DOORS = ("torpord.socket", "torpord.path")
 GONE = {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0", "NRestarts": "0"}
 UNITS = {"user": ("systemd-user", "torpord"), "system": ("systemd-system", f"torpord@{USER}")}
+# Dies when all is answered, and before anybody is told.
+MORTAL = SCRIPT.replace(
+    "from torpord.cli import main\n",
+    "from torpord import points\n"
+    "import os\n"
+    "points.hook = lambda name: os.kill(os.getpid(), 9) if name == 'exit.drained' else None\n"
+    "from torpord.cli import main\n",
+)
 KEEPER = f"torpord-keeper@{USER}.socket"
 
 
@@ -136,6 +144,19 @@ def test_safe_mode_is_stopped_as_well(seat: Seat) -> None:
     seat.place("torpor.toml", '[lifecycle]\nmin_up = "100ms"\n')
     torpor(seat, "start")
     assert seat.caller.look("status")["safe_mode"] is None
+
+
+@pytest.mark.parametrize("seat", ["user"], indirect=True)
+def test_one_that_is_killed_on_its_way_out_stays_down_all_the_same(seat: Seat) -> None:
+    seat.drop_in("[Service]\nRestartSec=50ms\n")
+    mend(seat.box, MORTAL)
+    seat.caller.event()
+    assert seat.caller.ask("stop") == {"state": "WAKE"}
+    until(lambda: "stop_finished" in seat.journal(), what="the start that finishes it")
+    wait_closed(seat)
+    starts_nothing(seat)
+    torpor(seat, "start")
+    assert seat.caller.look("status")["generation"] == 2
 
 
 @pytest.mark.parametrize("seat", ["system"], indirect=True)

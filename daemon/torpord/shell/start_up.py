@@ -32,6 +32,7 @@ from torpord.host.lock import HomeLock
 from torpord.host.notify import Notifier
 from torpord.host.unit_name import Manager, found
 from torpord.shell.starts import Starts
+from torpord.shell.statefile import unfinished_stop
 
 log = structlog.get_logger("torpord")
 
@@ -118,6 +119,8 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
         if left:
             log.info("tmp_swept", files=left[:20], count=len(left))
         ground = Ground(options, settings, path, lock, listener, notifier, supervisor, manager, starts, handed_over)
+        if listener is not None and unfinished_stop(options.home) and await _finished(ground):
+            return "stop"
         reason = await _live(ground, life)
         if reason == "stop" and listener is not None:
             await _close_the_door(manager)
@@ -160,7 +163,18 @@ def _furnish(ground: Ground) -> None:
     homes.furnish(ground.options.home)
 
 
-async def _close_the_door(manager: Manager) -> None:
+async def _finished(ground: Ground) -> bool:
+    """Bring to its end what the last daemon was told: it died on its way out, and was started again for that."""
+    log.warning("stop_finished", why="the last daemon was told to stop, and died before the service manager knew of it")
+    if not await _close_the_door(ground.manager):
+        return False  # who waits at the door would have it started again and again
+    ground.notifier.ready("stopped")
+    ground.notifier.stopping("stopped")
+    ground.starts.ended()
+    return True
+
+
+async def _close_the_door(manager: Manager) -> bool:
     """Have the service manager stop what would start this daemon again, which was told to stay down.
 
     It stops the service with its socket, so SIGTERM comes to a process that has nothing left to do but end with 0.
@@ -171,6 +185,7 @@ async def _close_the_door(manager: Manager) -> None:
     problem = await standing_down.close_the_door(manager, os.environ)
     if problem:
         log.warning("still_startable", problem=problem, then="the next connection or file starts torpord again")
+    return not problem
 
 
 async def _safe(ground: Ground, text: str, suspect: str | None = None, exit_code: int = 0) -> str:

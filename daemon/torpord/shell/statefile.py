@@ -115,6 +115,17 @@ class StateFile:
         _sync(self._path.parent)
 
 
+def unfinished_stop(home: Path) -> bool:
+    """Say whether the last daemon was told to stop, and died on its way out: its pid is in its last words yet."""
+    if not (home / wire.STOPPED_NAME).exists():
+        return False
+    try:
+        told = orjson.loads((home / wire.STATE_NAME).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get("reason") == "stop" and told.get("pid") is not None
+
+
 def _sync(directory: Path) -> None:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
