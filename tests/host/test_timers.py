@@ -35,6 +35,7 @@ case "$*" in
         if test -e timer; then echo LoadState=loaded; echo ActiveState=active
             echo "NextElapseUSecRealtime=$(date -d "@$(cat timer)" '+%a %Y-%m-%d %H:%M:%S %Z')"
         else echo LoadState=not-found; echo ActiveState=inactive; echo NextElapseUSecRealtime=; fi ;;
+    "--user show torpord-work.service -p Job --value") cat job ;;
     *) echo "unknown: $*"; exit 1 ;;
 esac
 """
@@ -124,6 +125,13 @@ async def test_without_the_programs_it_says_so(tmp_path: Path) -> None:
     timer = UserTimer("torpord", {"PATH": str(tmp_path)})
     assert await timer.set(AT_S) == "systemctl failed (it cannot be started: No such file or directory)"
     assert "cannot be started" in await timer.clear()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("job", "kept"), [("0\n", False), ("\n", False), ("812\n", True)])
+async def test_while_the_manager_stops_us_the_timer_is_its_own(manager: Manager_, job: str, *, kept: bool) -> None:
+    (manager.runtime / "job").write_text(job)
+    assert await manager.timer.is_kept() is kept
 
 
 def test_what_systemd_shows_is_compared_to_the_second() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +44,7 @@ class FakeTimer:
     problem: str = ""
     gate: anyio.Event | None = None
     error: Exception | None = None
+    kept: bool = False
     told: list[tuple[int | None, bool]] = field(default_factory=list)
 
     async def set(self, at_s: int) -> str:
@@ -50,6 +52,9 @@ class FakeTimer:
 
     async def clear(self) -> str:
         return await self._call(None)
+
+    async def is_kept(self) -> bool:
+        return self.kept
 
     async def _call(self, at_s: int | None) -> str:
         self.told.append((at_s, planned_at(self.home) is not None))
@@ -154,12 +159,27 @@ async def test_the_end_waits_for_what_is_under_way_and_does_nothing_twice(tmp_pa
         bench.arming.want(ArmWake(AT_TS))
         await until_async(lambda: bench.timer.told)
         async with anyio.create_task_group() as end:
-            end.start_soon(bench.arming.settle, AT_TS)
+            end.start_soon(partial(bench.arming.settle, AT_TS, stopped=False))
             bench.timer.gate.set()
         assert len(bench.timer.told) == 1
-        await bench.arming.settle(None)
+        await bench.arming.settle(None, stopped=False)
     assert [at_s for at_s, _ in bench.timer.told] == [1_795_275_386, None]
     assert planned_at(tmp_path) is None
+
+
+@pytest.mark.asyncio
+async def test_stopped_by_the_manager_it_leaves_the_timer_to_it(tmp_path: Path) -> None:
+    async with anyio.create_task_group() as tasks:
+        bench = Bench(tmp_path, tasks)
+        bench.timer.kept = True
+        await bench.arming.settle(AT_TS, stopped=True)
+        assert planned_at(tmp_path) == AT_TS, "for the next boot"
+        await bench.arming.settle(None, stopped=True)
+        assert planned_at(tmp_path) == AT_TS, "a timer may be there"
+        assert bench.timer.told == []
+        bench.timer.kept = False  # somebody's kill
+        await bench.arming.settle(AT_TS + 60, stopped=True)
+    assert bench.timer.told == [(1_795_275_446, True)]
 
 
 @pytest.mark.asyncio
@@ -170,7 +190,7 @@ async def test_the_end_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytes
             bench = Bench(tmp_path, tasks)
             bench.timer.gate = anyio.Event()
             bench.arming.want(ArmWake(AT_TS))
-            await bench.arming.settle(None)
+            await bench.arming.settle(None, stopped=False)
             tasks.cancel_scope.cancel()
     assert [(each["event"], each["why"]) for each in logs] == [
         ("wake_not_armed", "the service manager took over 0.1 s")

@@ -51,6 +51,10 @@ class LaunchdTimer:
         """Remove the job, and its property list."""
         return await _told(self._clear)
 
+    async def is_kept(self) -> bool:
+        """Say yes: whether launchd is stopping us, it tells nobody."""
+        return True
+
     def _set(self, at_s: int) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # In place: launchd reads it now and at a login, and takes no half of it.

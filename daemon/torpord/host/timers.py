@@ -47,6 +47,10 @@ class Timer(Protocol):
         """Let no time start it."""
         ...
 
+    async def is_kept(self) -> bool:
+        """Whether the timer cannot be changed now, or not for good: the manager may be stopping this service."""
+        ...
+
 
 def timer_of(manager: Manager, home: Path, environ: Mapping[str, str]) -> Timer:
     """Return the timer of a manager; it is no use where that does not take any (`takes_timers`)."""
@@ -73,6 +77,10 @@ class NoTimer:
     async def clear(self) -> str:
         """Have nothing to do."""
         return ""
+
+    async def is_kept(self) -> bool:
+        """Say no: there is none."""
+        return False
 
 
 class UserTimer:
@@ -112,6 +120,16 @@ class UserTimer:
         """Stop the timer: a transient one is gone then."""
         return await self._stop() or await self._seen(None)
 
+    async def is_kept(self) -> bool:
+        """Ask whether a job of the manager's is waiting for this service: one for the timer would wait behind it.
+
+        Its end would come when nobody is left to make the next one; and who stops the socket means the timer, too.
+        """
+        ran = await run_command(
+            ["systemctl", "--user", "show", f"{self._unit}.service", "-p", "Job", "--value"], self._environ
+        )
+        return ran.out.strip() not in ("", "0")
+
     async def _stop(self) -> str:
         # With --quiet nobody is told that it was not there, which is as good.
         return await self._command("systemctl", "--user", "--quiet", "stop", f"{self._unit}.timer", fine=_NOT_LOADED)
@@ -139,6 +157,10 @@ class KeeperTimer:
     async def clear(self) -> str:
         """Have it stopped."""
         return await self._ask("disarm", None)
+
+    async def is_kept(self) -> bool:
+        """Say yes: the keeper tells nothing of jobs."""
+        return True
 
     async def _ask(self, line: str, at_s: int | None) -> str:
         answer = ""

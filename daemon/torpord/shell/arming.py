@@ -53,13 +53,21 @@ class Arming:
             self._idle = anyio.Event()
             self._tasks.start_soon(self._work)
 
-    async def settle(self, at_ts: float | None) -> None:
-        """Let the process end with this timer set, as far as can be in `SETTLE_S`. There is nobody left to answer."""
+    async def settle(self, at_ts: float | None, *, stopped: bool) -> None:
+        """Let the process end with this timer set, as far as can be in `SETTLE_S`. There is nobody left to answer.
+
+        `stopped`: by a signal, maybe the manager's. Where it is, the timer is its business, and the file alone tells.
+        """
         problem = f"the service manager took over {SETTLE_S:g} s"
         with anyio.move_on_after(SETTLE_S):
             self._wish = None
             await self._idle.wait()
-            problem = "" if self._stands == ArmWake(at_ts) else await self._done(at_ts)
+            if self._stands == ArmWake(at_ts):
+                problem = ""
+            elif stopped and await self._timer.is_kept():
+                problem = "" if at_ts is None else await self._runner.run(lambda: self._write(at_ts))
+            else:
+                problem = await self._done(at_ts)
         if problem:
             log.warning("wake_not_armed", at=iso(at_ts), why=problem)
 
@@ -86,21 +94,20 @@ class Arming:
         return problem
 
     async def _arm(self, at_ts: float) -> str:
-        text = f"{iso(at_ts)}\n"
         # A timer that rings a moment too soon would start a daemon that has nothing to do yet.
-        return await self._runner.run(lambda: self._write(text)) or await self._timer.set(ceil(at_ts))
+        return await self._runner.run(lambda: self._write(at_ts)) or await self._timer.set(ceil(at_ts))
 
     async def _disarm(self) -> str:
         return await self._timer.clear() or await self._runner.run(self._remove)
 
-    def _write(self, text: str) -> str:
+    def _write(self, at_ts: float) -> str:
         """Replace the file, durably."""
         draft = self._home / wire.SPOOL_TMP_NAME / wire.WAKE_AT_NAME
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             draft.parent.mkdir(mode=0o700, exist_ok=True)
             with os.fdopen(os.open(draft, flags, 0o600), "w") as file:
-                file.write(text)
+                file.write(f"{iso(at_ts)}\n")
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._home / wire.WAKE_AT_NAME)

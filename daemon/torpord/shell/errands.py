@@ -69,7 +69,9 @@ class Errands:
             self._waking.reconcile()
 
     def arm(self, effect: fx.ArmWake) -> None:
-        """Have the service manager set its timer."""
+        """Have the service manager set its timer; at the end of the process that is for `settle`."""
+        if self._writer.world.process.leaving:
+            return
         try:
             arming = self._armed()
         except (ImportError, OSError) as error:
@@ -81,7 +83,7 @@ class Errands:
         """Leave the timer as it is wanted by a daemon that is down: of what was asked for, some may be open."""
         world = self._writer.world
         if world.process.timer and (world.planned.asked or world.planned.differs(world.wanted_wake_ts)):
-            await self._armed().settle(world.wanted_wake_ts)
+            await self._armed().settle(world.wanted_wake_ts, stopped=world.process.leaving == "signal")
 
     def _armed(self) -> Arming:
         if self._arming is None:
