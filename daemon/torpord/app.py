@@ -347,7 +347,7 @@ class Daemon:
 
     async def _farewell(self) -> None:
         """Tell the service manager and the observers, last of all."""
-        await self._errands.settle()
+        await self._errands.settle(self._clock.now().wall_s)
         world = self._writer.world
         self._notifier.stopping(f"{world.lifecycle.state}, {world.process.leaving}")
         await self._keeper.write(document(world, None))

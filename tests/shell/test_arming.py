@@ -159,10 +159,10 @@ async def test_the_end_waits_for_what_is_under_way_and_does_nothing_twice(tmp_pa
         bench.arming.want(ArmWake(AT_TS))
         await until_async(lambda: bench.timer.told)
         async with anyio.create_task_group() as end:
-            end.start_soon(partial(bench.arming.settle, AT_TS, stopped=False))
+            end.start_soon(partial(bench.arming.settle, AT_TS, now_s=AT_TS - 60, stopped=False))
             bench.timer.gate.set()
         assert len(bench.timer.told) == 1
-        await bench.arming.settle(None, stopped=False)
+        await bench.arming.settle(None, now_s=AT_TS - 60, stopped=False)
     assert [at_s for at_s, _ in bench.timer.told] == [1_795_275_386, None]
     assert planned_at(tmp_path) is None
 
@@ -172,13 +172,15 @@ async def test_stopped_by_the_manager_it_leaves_the_timer_to_it(tmp_path: Path) 
     async with anyio.create_task_group() as tasks:
         bench = Bench(tmp_path, tasks)
         bench.timer.kept = True
-        await bench.arming.settle(AT_TS, stopped=True)
+        await bench.arming.settle(AT_TS, now_s=AT_TS - 60, stopped=True)
         assert planned_at(tmp_path) == AT_TS, "for the next boot"
-        await bench.arming.settle(None, stopped=True)
+        await bench.arming.settle(None, now_s=AT_TS - 60, stopped=True)
         assert planned_at(tmp_path) == AT_TS, "a timer may be there"
         assert bench.timer.told == []
+        await bench.arming.settle(None, now_s=AT_TS, stopped=True)
+        assert planned_at(tmp_path) is None, "that one has rung"
         bench.timer.kept = False  # somebody's kill
-        await bench.arming.settle(AT_TS + 60, stopped=True)
+        await bench.arming.settle(AT_TS + 60, now_s=AT_TS - 60, stopped=True)
     assert bench.timer.told == [(1_795_275_446, True)]
 
 
@@ -190,7 +192,7 @@ async def test_the_end_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytes
             bench = Bench(tmp_path, tasks)
             bench.timer.gate = anyio.Event()
             bench.arming.want(ArmWake(AT_TS))
-            await bench.arming.settle(None, stopped=False)
+            await bench.arming.settle(None, now_s=AT_TS - 60, stopped=False)
             tasks.cancel_scope.cancel()
     assert [(each["event"], each["why"]) for each in logs] == [
         ("wake_not_armed", "the service manager took over 0.1 s")

@@ -21,6 +21,7 @@ from torpord.core.effects import ArmWake
 from torpord.core.events import Event, WakeArmed
 from torpord.core.report import iso
 from torpord.host.timers import Timer
+from torpord.shell.starting import planned_at
 from torpord.store.thread import Runner
 
 log = structlog.get_logger("torpord.arming")
@@ -53,7 +54,7 @@ class Arming:
             self._idle = anyio.Event()
             self._tasks.start_soon(self._work)
 
-    async def settle(self, at_ts: float | None, *, stopped: bool) -> None:
+    async def settle(self, at_ts: float | None, *, now_s: float, stopped: bool) -> None:
         """Let the process end with this timer set, as far as can be in `SETTLE_S`. There is nobody left to answer.
 
         `stopped`: by a signal, maybe the manager's. Where it is, the timer is its business, and the file alone tells.
@@ -65,7 +66,7 @@ class Arming:
             if self._stands == ArmWake(at_ts):
                 problem = ""
             elif stopped and await self._timer.is_kept():
-                problem = "" if at_ts is None else await self._runner.run(lambda: self._write(at_ts))
+                problem = await self._runner.run(lambda: self._leave(at_ts, now_s))
             else:
                 problem = await self._done(at_ts)
         if problem:
@@ -99,6 +100,13 @@ class Arming:
 
     async def _disarm(self) -> str:
         return await self._timer.clear() or await self._runner.run(self._remove)
+
+    def _leave(self, at_ts: float | None, now_s: float) -> str:
+        """Leave the file to the next start. One of a time to come stays: it says that there may be a timer."""
+        if at_ts is not None:
+            return self._write(at_ts)
+        rings_ts = planned_at(self._home)
+        return self._remove() if rings_ts is not None and rings_ts <= now_s else ""
 
     def _write(self, at_ts: float) -> str:
         """Replace the file, durably."""

@@ -79,11 +79,12 @@ class Errands:
             return
         arming.want(effect)
 
-    async def settle(self) -> None:
+    async def settle(self, now_s: float) -> None:
         """Leave the timer as it is wanted by a daemon that is down: of what was asked for, some may be open."""
         world = self._writer.world
         if world.process.timer and (world.planned.asked or world.planned.differs(world.wanted_wake_ts)):
-            await self._armed().settle(world.wanted_wake_ts, stopped=world.process.leaving == "signal")
+            by_signal = world.process.leaving == "signal"
+            await self._armed().settle(world.wanted_wake_ts, now_s=now_s, stopped=by_signal)
 
     def _armed(self) -> Arming:
         if self._arming is None:
