@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torpor import __version__, presence, wire
-from torpor.cli import cycles, show
+from torpor import presence, wire
+from torpor.cli import cycles, show, standing
 from torpor.client import Client
 from torpor.errors import Down
 
@@ -44,7 +44,9 @@ def asked(client: Client, found: Status) -> Present | None:
 
 
 def has_agents(found: Status) -> bool:
-    """Say whether there is more to be asked than the status: agents, or a planned wake."""
+    """Say whether there is more to be asked than the status, and it is told: agents, or a planned wake."""
+    if found.get("safe_mode"):
+        return False
     return bool(any((found.get("agents") or {}).values()) or found.get("next_wake_ts"))
 
 
@@ -58,6 +60,8 @@ def why(args: argparse.Namespace) -> int:
 
 def told_up(found: Status, there: Present | None = None) -> list[str]:
     """Return the lines that describe a daemon that is up; `there`: what was asked for besides its status."""
+    if found.get("safe_mode"):
+        return standing.safe(found)
     lines = [f"{found['state']} since {show.moment(found['since_ts'])} ({show.ago(found['since_ts'])})"]
     lines.append(f"  next      {_next(found['next'])}")
     if found["last_activity_ts"] is not None:
@@ -75,14 +79,11 @@ def told_up(found: Status, there: Present | None = None) -> list[str]:
     if runs := ", ".join(f"{count} {status}" for status, count in (found.get("runs") or {}).items() if count):
         lines.append(f"  runs      {runs}")
     lines += cycles.lines(found["sleep"])
-    process = f"pid {found['pid']}, started {show.ago(found['started_ts'])} by {found['start_cause']}"
-    lines.append(f"  process   {process}, life {found['generation']}, {found['rss_bytes'] / 1e6:.0f} MB")
+    lines.append(standing.process(found))
     lines.append(f"  home      {found['home']}, {found['ledger_seq']} records")
     if found["shadow_run"]:
         lines.append("  shadow    shadow_run is set: HIBERNATION is recorded, and the process stays")
-    if found["version"] != __version__:
-        lines.append(f"  version   {found['version']} runs and {__version__} is installed: `torpor restart`")
-    return lines
+    return lines + standing.version(found)
 
 
 def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
@@ -102,7 +103,8 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
             planned = "" if wake else "; nothing is planned to wake it"
             lines.append(f"  runs      1 run or more wants to go on at {show.soon(resumes)}{planned}")
         if wake:
-            planned = "due now, at the next start" if show.is_past(wake) else f"{show.moment(wake)} as planned"
+            planned = f"{show.moment(wake)} as planned{standing.armed(known, is_up=False)}"
+            planned = "due now, at the next start" if show.is_past(wake) else planned
             lines.append(f"  wakes     {planned}")
         elif not resumes:
             lines.append("  wakes     nothing is planned")

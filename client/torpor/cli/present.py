@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from torpor.cli import agent_names, agent_words, look, show, streams
+from torpor.cli import agent_names, agent_words, look, show, standing, streams
 from torpor.errors import Refused
 
 if TYPE_CHECKING:
@@ -115,5 +115,5 @@ def lines(found: Status, present: Present) -> list[str]:
         slot = present.slot
         when = "due now" if show.is_past(found["next_wake_ts"]) else show.moment(found["next_wake_ts"])
         which = f"slot {slot['slot_id']} of {agent_words.name(slot['agent_id'])}" if slot else "a slot"
-        told.append(f"  wakes     {when} ({which})")
+        told.append(f"  wakes     {when} ({which}){standing.armed(found, is_up=True)}")
     return told
