@@ -191,8 +191,10 @@ class SafeMode:
                 "next": {"reason": "", "due_ts": None},
                 "debt_s": 0.0,
             },
-            "supervisor": self._ground.supervisor,
+            **self._whose(),
             "next_wake_ts": known["next_wake_ts"],
+            "wake_armed": known["wake_armed"],
+            "ways_back": known["ways_back"],
             "resumes_ts": known["resumes_ts"],
             "shadow_run": False,
             "home": str(self._home),
@@ -200,6 +202,10 @@ class SafeMode:
             "installed": self._installed.view(),
             **usage(),
         }
+
+    def _whose(self) -> dict[str, Any]:
+        manager = self._ground.manager
+        return {"supervisor": self._ground.supervisor, "manager": manager.kind, "unit": manager.unit}
 
     def _view(self) -> dict[str, Any]:
         since = iso(self._began.wall_s)
@@ -289,9 +295,8 @@ class SafeMode:
             await anyio.sleep(interval_s)
 
     def _write_state(self, pid: int | None, reason: str) -> None:
-        manager = self._ground.manager
-        ours = {"supervisor": self._ground.supervisor, "version": torpor.__version__, "start_cause": None}
-        ours |= {"manager": manager.kind, "unit": manager.unit, "safe_mode": self._view() if pid else None}
+        safe_mode = self._view() if pid else None
+        ours = {**self._whose(), "version": torpor.__version__, "start_cause": None, "safe_mode": safe_mode}
         try:
             self._file.write({**self._known, **ours, "pid": pid, "reason": reason})
         except OSError as error:
