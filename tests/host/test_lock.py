@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -16,7 +17,7 @@ from torpord.host.faults import SetupError
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Another program that takes the kernel's lock as any daemon would, and holds it until its input ends.
 HOLDER = """
@@ -162,3 +163,48 @@ async def test_a_full_disk_does_not_keep_it_from_holding(tmp_path: pathlib.Path)
     held = lock.HomeLock(tmp_path / "torpor.lock", os.open("/dev/full", os.O_RDWR))
     held.update({"pid": 1})
     held.release()
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let the home's file system refuse what writes, as it were mounted read-only or full."""
+    real = os.open
+
+    def mount(number: int) -> None:
+        def refuse(path: pathlib.Path, flags: int, mode: int = 0o777) -> int:
+            if flags & os.O_RDWR:
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, flags, mode)
+
+        monkeypatch.setattr(lock.os, "open", refuse)
+
+    return mount
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+async def test_where_nothing_can_be_written_it_is_held_all_the_same(
+    tmp_path: pathlib.Path, read_only: Callable[[int], None], number: int
+) -> None:
+    path = tmp_path / "torpor.lock"
+    path.write_text("whose it was")
+    read_only(number)
+    assert (await refusal(tmp_path)).exit_code == (77 if number == errno.EACCES else 78)
+    held = await lock.HomeLock.take(tmp_path, {"pid": 7}, or_read_only=True)
+    assert (held.unwritable, held.is_still_ours()) == (os.strerror(number), True)
+    with pytest.raises(SetupError) as caught:
+        await lock.HomeLock.take(tmp_path, {}, 0, or_read_only=True)
+    assert caught.value.exit_code == 75
+    held.update({"pid": 8})
+    held.release()
+    assert path.read_text() == "whose it was"
+
+
+@pytest.mark.asyncio
+async def test_where_none_can_be_made_there_is_none(tmp_path: pathlib.Path, read_only: Callable[[int], None]) -> None:
+    read_only(errno.EROFS)
+    held = await lock.HomeLock.take(tmp_path, {"pid": 7}, or_read_only=True)
+    assert (held.unwritable, held.is_still_ours()) == ("Read-only file system", False)
+    held.update({"pid": 8})
+    held.release()
+    assert not os.path.lexists(held.path)
