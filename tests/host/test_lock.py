@@ -207,4 +207,4 @@ async def test_where_none_can_be_made_there_is_none(tmp_path: pathlib.Path, read
     assert (held.unwritable, held.is_still_ours()) == ("Read-only file system", False)
     held.update({"pid": 8})
     held.release()
-    assert not os.path.lexists(held.path)
+    assert not held.path.exists()
