@@ -246,6 +246,8 @@ class Daemon:
             self._desk.agent_changed(AgentRecord(agent_id), after.ledger_seq)
         if before.lifecycle.state is not after.lifecycle.state:
             self._desk.reached(after.lifecycle.state, after.ledger_seq)
+        if before.process.leaving != after.process.leaving:
+            self._keeper.told_to_end(after.process.leaving)
         self._moved(before, after)
 
     def _agent_changed(self, record: AgentRecord, seq: int) -> None:

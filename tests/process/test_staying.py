@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -105,3 +106,41 @@ def test_a_request_that_was_there_before_the_overrun_was_noticed_goes_first(home
         daemon.process.send_signal(signal.SIGCONT)
         assert client.read_line()["result"]["state"] == "WAKE"
         assert daemon.call("status")["pid"] == daemon.pid
+
+
+def test_a_stop_is_a_file_before_it_is_answered_and_gone_with_the_next_start(home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", {"writer.released": "kill"}, armed=False)
+    daemon = RunningDaemon.start(home, launcher=trap.launcher)
+    trap.arm()
+    with daemon.connect() as client:
+        client.request("stop")
+        assert daemon.wait_gone() == -signal.SIGKILL
+    assert (home / "stopped").read_text() == "stopped by `torpor stop`; `torpor start` starts it again\n"
+    assert stat.S_IMODE((home / "stopped").stat().st_mode) == 0o600
+    following = RunningDaemon.start(home)
+    assert not (home / "stopped").exists()
+    assert following.stop() == 0
+    assert not (home / "stopped").exists(), "a signal is no stop"
+
+
+def test_a_home_that_cannot_take_the_file_is_stopped_all_the_same(home: Path) -> None:
+    daemon = RunningDaemon.start(home)
+    (home / "stopped").mkdir()
+    assert daemon.call("stop") == {"state": "WAKE"}
+    assert daemon.wait_gone() == 0
+    assert state_file(home)["reason"] == "stop"
+    assert [line["event"] for line in daemon.log_lines() if "not_written" in line["event"]] == ["stop_not_written"]
+    following = RunningDaemon.start(home)
+    assert following.call("status")["state"] == "WAKE"
+    assert any(line["event"] == "stop_not_taken_back" for line in following.log_lines())
+
+
+def test_safe_mode_is_stopped_for_good_too(home: Path) -> None:
+    daemon = RunningDaemon.start(home, args=["--safe"])
+    assert state_file(home)["safe_mode"] is not None
+    assert daemon.call("stop") == {"state": "WAKE"}
+    assert daemon.wait_gone() == 0
+    assert (home / "stopped").exists()
+    assert daemon.again().call("status")["safe_mode"] is not None
+    assert not (home / "stopped").exists()
+    assert state_file(home)["reason"] != "stop"
