@@ -257,6 +257,8 @@ def test_a_plan_that_no_timer_keeps_is_a_problem(place: names.Place, manager: Sy
     manager.next = "Wed 2030-01-02 03:04:05 UTC"
     found = look.look(place)
     assert (found.planned, found.armed, found.problems) == ("2030-01-02T03:04:04.5Z", "2030-01-02T03:04:05Z", ())
+    pathlib.Path(place.home, wire.WAKE_AT_NAME).write_text("\x1b[2J")
+    assert look.look(place).planned == "", "nothing but a time is shown to root"
     uninstall.uninstall(place)
     assert f"stop {place.timer}" in manager.told
     assert not pathlib.Path(place.home, wire.WAKE_AT_NAME).exists()

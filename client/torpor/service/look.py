@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from torpor import wire
@@ -119,8 +120,7 @@ def elsewhere(place: Place) -> str:
 def look(place: Place) -> Installation:
     """Look at the service of a home, whatever name it has. Changes nothing, asks the manager once."""
     place = at(place)
-    known = record.read(place.home) or {}
-    interpreter = str(known.get("interpreter") or sys.executable)
+    interpreter = _interpreter(place.home)
     wanted = texts.texts(place, interpreter) if place.manager != "launchd" else launchd.texts(place, interpreter)
     units = tuple(_unit(place, name, text) for name, text in wanted.items())
     unasked, armed = "", None
@@ -148,10 +148,17 @@ def _armed(place: Place, shown: systemd.Shown) -> str | None:
 
 def _planned(home: str) -> str:
     try:
-        text = files.read(os.path.join(home, wire.WAKE_AT_NAME), _MOST_TIME_BYTES) or ""
-    except PermissionError:
-        return ""  # somebody else's
-    return text.strip()
+        text = (files.read(os.path.join(home, wire.WAKE_AT_NAME), _MOST_TIME_BYTES) or "").strip()
+        datetime.fromisoformat(text)
+    except (PermissionError, ValueError):
+        return ""  # somebody else's, or no time
+    return text
+
+
+def _interpreter(home: str) -> str:
+    """Return the Python of the installation as the record has it: the user's to write, and perhaps root's to read."""
+    told = (record.read(home) or {}).get("interpreter")
+    return told if isinstance(told, str) and told.startswith("/") and told.isprintable() else sys.executable
 
 
 def _unit(place: Place, name: str, wanted: str) -> Unit:

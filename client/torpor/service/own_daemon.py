@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LIMIT_S = 30.0
 _LOOK_EVERY_S = 0.02
+_ANSWER_LIMIT_S = 5.0
 # unix(4) of macOS; Python has no names for them.
 _SOL_LOCAL, _LOCAL_PEERPID = 0, 2
 
@@ -125,11 +126,21 @@ def _listening(place: Place) -> tuple[int, str]:
     return int(pid), had
 
 
+def _line(connected: socket.socket) -> bytes:
+    """Read an answer for a few seconds in all: the one who answers may be somebody else's. Raises TimeoutError."""
+    answer, deadline = b"", Deadline(_ANSWER_LIMIT_S)
+    while not answer.endswith(b"\n") and len(answer) < wire.MAX_LINE_BYTES:
+        connected.settimeout(deadline.left_s())
+        if not (more := connected.recv(64 * 1024)):
+            break
+        answer += more
+    return answer
+
+
 def _goes_on(connected: socket.socket) -> str:
     try:
         connected.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
-        with connected.makefile("rb") as answers:
-            status = json.loads(answers.readline(wire.MAX_LINE_BYTES))["result"]
+        status = json.loads(_line(connected))["result"]
         counts = {"hold": len(status["holds"]), "run": int(status["runs"].get("running", 0))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""  # it is told to end anyway, by the one thing that no older or younger one mistakes
