@@ -43,6 +43,13 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "why": {"state": "WAKE", "awake_because": [{"kind": "hold", "who": "me", "why": "work"}], "next": None,
             "not_yet_because": []},
+    "doctor": {
+        "store": {"version": 3, "problem": None, "integrity": None, "bytes": 1, "wal_bytes": 1, "free_bytes": 10**9},
+        "settings": {"file": "/somewhere/torpor.toml", "problem": None},
+        "stuck": {},
+        "environ": {"PATH": "/usr/bin:/bin"},
+        "children": [],
+    },
     "log": {"records": [], "next": 7},
     "subscribe": {"next": 7},
     "wait": {"state": "WAKE", "seq": 7},

@@ -76,7 +76,7 @@ def test_one_that_is_up_is_really_asked_and_only_looked_at(home: pathlib.Path, t
     with FakeDaemon(home) as daemon:
         _, told, rows = _report(torpor)
     assert told["up"] is True
-    assert {request["method"] for request in daemon.requests} <= {"hello", "status", "why"}
+    assert {request["method"] for request in daemon.requests} <= {"hello", "status", "why", "doctor"}
     assert rows["socket"]["severity"] == "ok"
     assert "WAKE" in rows["socket"]["found"]
     assert "held" in rows["lock"]["found"]
@@ -167,7 +167,7 @@ SAFE = {"starts": _die, "home": _open_home, "socket_path": _leave_socket, "lefto
 
 def test_what_fix_mends_is_all_here() -> None:
     # They need a daemon, a service manager (tests/service), and a backup.
-    others = {"safe_mode", "units", "store"}
+    others = {"safe_mode", "units", "store", "planned"}
     assert set(SAFE) | others == {check.id for check in report.CHECKS if check.fix is not None}
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torpor
 from torpor import errors, presence, wire
@@ -74,7 +74,7 @@ def judge_clock(facts: ClockFacts) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What this client goes by, and what the daemon does."""
+    """What this client goes by, and what the daemon does. `differs`: variables that decide more than where it looks."""
 
     home: str
     socket: str
@@ -82,12 +82,13 @@ class Around:
     daemon_socket: str | None
     other_home: str
     system_home: str
+    differs: tuple[str, ...] = ()
 
 
 def look_around(subject: Subject, environ: Mapping[str, str] = os.environ) -> Around:
-    """Read the daemon's environment, where this system shows it, and look for other homes of this user."""
-    status = subject.status
-    theirs = _environment(status["pid"]) if status else None
+    """Take the daemon's word for its environment, an older one's from the system; look for other homes of this user."""
+    status, examined = subject.status, subject.examined
+    theirs = examined["environ"] if examined else _environment(status["pid"]) if status else None
     daemon_socket = None
     if theirs is not None and status is not None:
         daemon_socket = homes.socket_path(status["home"], {"TORPOR_SOCKET": theirs.get("TORPOR_SOCKET", "")})
@@ -96,7 +97,19 @@ def look_around(subject: Subject, environ: Mapping[str, str] = os.environ) -> Ar
     system = os.path.join(_SYSTEM_HOMES, os.path.basename(os.path.expanduser("~")))
     elsewhere = system if system != subject.home and os.path.exists(os.path.join(system, wire.LOCK_NAME)) else ""
     daemon_home = status["home"] if status else None
-    return Around(subject.home, subject.socket, daemon_home, daemon_socket, other, elsewhere)
+    differs = _differs(theirs, environ) if theirs is not None else ()
+    return Around(subject.home, subject.socket, daemon_home, daemon_socket, other, elsewhere, differs)
+
+
+def _differs(theirs: Mapping[str, str], ours: Mapping[str, str]) -> tuple[str, ...]:
+    """Name what is another there: whose files, which zone, whose manager; PATH and LANG are a shell's own."""
+    told = []
+    for name in ("HOME", "TZ", "XDG_RUNTIME_DIR"):
+        one, other = theirs.get(name), ours.get(name)
+        # One that is not set says nothing, but for the zone: then it is the machine's.
+        if one != other and (name == "TZ" or (one and other)):
+            told.append(f"{name} {one or 'not set'}, and here {other or 'not set'}")
+    return tuple(told)
 
 
 def _environment(pid: int) -> dict[str, str] | None:
@@ -131,17 +144,26 @@ def judge_around(facts: Around) -> Row:
         return Row("environment", looked_at, found, "note", apart, f"export TORPOR_HOME={facts.system_home}")
     if facts.other_home:
         return Row("environment", looked_at, f"a second daemon is up in {facts.other_home}", "note", apart)
+    if facts.differs:
+        found = f"the same home and socket; the daemon has {'; '.join(facts.differs)}"
+        means = "its hooks, flows and times of day go by that"
+        return Row("environment", looked_at, found, "note", means)
     shown = "no daemon to compare with" if facts.daemon_home is None else "the same home and socket"
     return Row("environment", looked_at, shown, "note" if facts.daemon_home is None else "ok")
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """The version that runs (None: none does), this one, and all that a shell would find, the first first."""
+    """The version that runs (None: none does), this one, and all that a shell would find, the first first.
+
+    `installed`: what lies now where the running one was loaded from, None where that is gone; `changed`: it is another.
+    """
 
     running: str | None
     here: str
     on_path: tuple[str, ...]
+    installed: str | None = None
+    changed: bool = False
 
 
 def look_at_versions(subject: Subject, environ: Mapping[str, str] = os.environ) -> Versions:
@@ -152,12 +174,20 @@ def look_at_versions(subject: Subject, environ: Mapping[str, str] = os.environ) 
         if os.access(program, os.X_OK) and os.path.isfile(program):
             found.setdefault(os.path.realpath(program), program)
     running = subject.status["version"] if subject.status else None
-    return Versions(running, torpor.__version__, tuple(found.values()))
+    told: Mapping[str, Any] = {**subject.status} if subject.status else {}
+    installed = told.get("installed") or {}  # an older one does not say
+    changed = bool(installed.get("changed"))
+    return Versions(running, torpor.__version__, tuple(found.values()), installed.get("version"), changed)
 
 
 def judge_versions(facts: Versions) -> Row:
     """Client and daemon are installed together: another version is one that was not restarted, or another place's."""
     looked_at = "the versions of client and daemon"
+    if facts.changed:
+        now = f"{facts.installed} is installed there" if facts.installed else "what it was loaded from is gone"
+        found = f"torpord {facts.running} runs, and {now} since it was started"
+        means = "the older code runs until the next start, and parts of it may not load any more"
+        return Row("version", looked_at, found, "finding", means, "torpor restart")
     if facts.running is not None and facts.running != facts.here:
         found = f"torpord {facts.running} runs, and this is torpor {facts.here}"
         return Row("version", looked_at, found, "finding", "the other code runs until the next start", "torpor restart")

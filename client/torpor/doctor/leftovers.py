@@ -85,7 +85,11 @@ def look_at_waiting(subject: Subject) -> WaitingFacts:
     """Count what lies there; a daemon that is up tells what it cannot take away."""
     why = subject.said.why if subject.said else None
     reasons: list[Any] = list(why["not_yet_because"]) if why else []
-    forbidden = tuple(str(each.get("why")) for each in reasons if each.get("kind") == "forbidden")
+    stuck = list(subject.examined["stuck"].values()) if subject.examined else []
+    # What is stuck forbids the exit, and is one of its reasons, too, once it would like to go.
+    forbidden = tuple(
+        dict.fromkeys([*stuck, *(str(each.get("why")) for each in reasons if each.get("kind") == "forbidden")])
+    )
     signal = os.path.lexists(subject.path(wire.WAKE_SIGNAL_NAME))
     return WaitingFacts(subject.up, len(_names(subject.path(wire.SPOOL_NAME))), signal, forbidden)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torpor import wire
 from torpor.deadline import Deadline
-from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject, units
+from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject, units, ways
 from torpor.doctor.rows import FINDINGS, Check, Row
 from torpor.errors import Error
 
@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     *answering.CHECKS,
     *stored.CHECKS,
     *units.CHECKS,
+    *ways.CHECKS,
     *clocks.CHECKS,
     *starts.CHECKS,
     *leftovers.CHECKS,

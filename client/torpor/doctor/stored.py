@@ -19,6 +19,8 @@ from torpor.doctor.places import is_down, size
 from torpor.doctor.rows import Check, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torpor.doctor.subject import Subject
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
@@ -27,9 +29,16 @@ _OLD_BACKUP_S = 8 * 86_400.0
 _INSTRUCTIONS_A_LOOK = 10_000
 
 
-def judge_settings(path: str, checked: tuple[int, str]) -> Row:
-    """Take the word of `torpord check`, which reads settings and flows as the next start does."""
+def judge_settings(path: str, checked: tuple[int, str], own: Mapping[str, Any] | None = None) -> Row:
+    """Take the word of `torpord check`, which reads settings and flows as the next start does.
+
+    `own`: `file` and `problem` by the daemon that is up, which may have been given another file.
+    """
     looked_at, (status, words) = "`torpord check`: settings and flows", checked
+    if own and own.get("problem") and own.get("file") != path:
+        edit = f"{os.environ.get('EDITOR', 'vi')} {shlex.quote(str(own.get('file')))}"
+        means = "the next start fails, and `torpor reload` is refused"
+        return Row("settings", "the daemon's own look at its settings", str(own["problem"]), "finding", means, edit)
     if status == 0:
         return Row("settings", looked_at, words.replace("\n", ", "))
     if status < 0:
@@ -69,8 +78,9 @@ def look_at_store(subject: Subject) -> StoreFacts:
     is_safe = bool(subject.status and subject.status.get("safe_mode"))  # then it has the store not open
     if subject.up and not is_safe:
         cycle = subject.status["sleep"]["last_cycle"] if subject.status else None
-        why = "a daemon has it open, and nobody else may read it meanwhile"
-        return StoreFacts(path, True, found.st_size, None, reads, None, why, cycle, backup)  # noqa: FBT003 - the field says it
+        said: Mapping[str, Any] = {**subject.examined["store"]} if subject.examined else {}
+        why = said.get("problem") or "a daemon has it open, and nobody else may read it meanwhile"
+        return StoreFacts(path, True, found.st_size, said.get("version"), reads, None, why, cycle, backup)  # noqa: FBT003 - the field says it
     if os.path.exists(f"{path}-wal"):
         why = "the last daemon did not close it, the next one brings it in order"
         return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
@@ -119,6 +129,7 @@ def judge_store(facts: StoreFacts) -> Row:
     if not facts.there:
         return Row("store", looked_at, f"{facts.path} is not there yet", "note", "the first start makes it")
     if facts.checked is None:
+        told += f", version {facts.version}" if facts.version is not None else ""
         row = _judge_cycle(facts, told)
         return row or Row("store", looked_at, f"{told}, not looked at: {facts.unread}", "note")
     if facts.checked != "ok":
@@ -293,8 +304,13 @@ def judge_backup(facts: BackupFacts) -> Row:
     return Row("backup", looked_at, found)
 
 
+def _settings(subject: Subject) -> Row:
+    own = subject.examined["settings"] if subject.examined else None
+    return judge_settings(subject.path(wire.SETTINGS_NAME), subject.checked, own)
+
+
 CHECKS = (
-    Check("settings", lambda subject: judge_settings(subject.path(wire.SETTINGS_NAME), subject.checked)),
+    Check("settings", _settings),
     Check("store", lambda subject: judge_store(look_at_store(subject)), _mend_store),
     Check("space", lambda subject: judge_space(look_at_space(subject))),
     Check("backup", lambda subject: judge_backup(look_at_backup(subject))),

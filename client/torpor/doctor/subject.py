@@ -8,8 +8,8 @@ import stat
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torpor
 from torpor import errors, presence, wire
@@ -17,7 +17,11 @@ from torpor import home as homes
 from torpor.client import Client
 
 if TYPE_CHECKING:
-    from torpor.replies import Status, Why
+    from collections.abc import Callable
+
+    from torpor.replies import Examined, Status, Why
+
+T = TypeVar("T")
 
 ASK_S = 5.0
 _NOTE_BYTES = 64 * 1024
@@ -30,6 +34,7 @@ class Said:
     took_s: float = 0.0
     status: Status | None = None
     why: Why | None = None
+    examined: Examined | None = None
     problem: str = ""
     hung: bool = False
 
@@ -44,7 +49,10 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The home as it was found when the doctor began. `said` is None where no daemon is up."""
+    """The home as it was found when the doctor began. `said` is None where no daemon is up.
+
+    `seen`: what more than one check wants and was looked at once, by its name.
+    """
 
     home: str
     socket: str
@@ -57,11 +65,17 @@ class Subject:
     ask_s: float = ASK_S
     socket_problem: str = ""
     is_ours: bool = True
+    seen: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> Status | None:
         """What the daemon said of itself."""
         return self.said.status if self.said else None
+
+    @property
+    def examined(self) -> Examined | None:
+        """What only it knows, in its own word."""
+        return self.said.examined if self.said else None
 
     def path(self, name: str) -> str:
         """Return the path of something in the home."""
@@ -106,16 +120,21 @@ def _ask(home: str, ask_s: float) -> Said:
         with Client(home, timeout=ask_s) as client:
             status = client.status()
             took_s = time.monotonic() - begun_s
-            try:
-                return Said(took_s, status, client.why())
-            except errors.Refused:  # in safe mode it knows of no reasons
-                return Said(took_s, status)
+            return Said(took_s, status, _granted(client.why), _granted(client.doctor))
     except errors.Down:
         return Said(problem=_WENT)
     except errors.Timeout as error:
         return Said(problem=str(error), hung=True)
     except errors.Error as error:
         return Said(problem=str(error))
+
+
+def _granted(ask: Callable[[], T]) -> T | None:
+    """Ask what not every daemon answers: one in safe mode knows of no reasons, and an older one of no doctor."""
+    try:
+        return ask()
+    except errors.Refused:
+        return None
 
 
 def _checked(home: str, ask_s: float) -> tuple[int, str]:

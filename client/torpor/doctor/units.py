@@ -39,7 +39,14 @@ def place_of(home: str) -> Place:
 
 
 def look_at_units(subject: Subject) -> UnitsFacts:
-    """Ask the manager, as `torpor service status` does."""
+    """Ask the manager, as `torpor service status` does; once for all who want to know."""
+    if "units" not in subject.seen:
+        subject.seen["units"] = _ask_manager(subject)
+    facts: UnitsFacts = subject.seen["units"]
+    return facts
+
+
+def _ask_manager(subject: Subject) -> UnitsFacts:
     try:
         place = place_of(subject.home)
         found = look.look(place)
@@ -70,15 +77,17 @@ def judge_units(facts: UnitsFacts) -> Row:
         said = f"none for {found.place.home}: a client starts torpord by itself"
         means = "a planned time, a signal or a file wakes nobody"
         return Row("units", looked_at, said, "note", means, "torpor service install")
-    if not found.problems and found.unasked:
+    # What is planned has a row of its own.
+    problems = [each for each in found.problems if each.unit != "planned"]
+    if not problems and found.unasked:
         said = f"the files are as torpor wrote them; whether they are started was not looked at: {found.unasked}"
         return Row("units", looked_at, said, "note", "", "sudo torpor service status --system")
-    if not found.problems:
+    if not problems:
         return Row("units", looked_at, "; ".join(_told(unit) for unit in found.units))
-    said = "; ".join(f"{each.unit} {each.found}".strip() for each in found.problems)
+    said = "; ".join(f"{each.unit} {each.found}".strip() for each in problems)
     owned = all(unit.judged in ("ours", "outdated", "absent") for unit in found.units)
     can = owned and not facts.unreachable and not facts.is_in_the_way
-    mend = next((each.mend.partition(" (")[0] for each in found.problems if each.mend), None)
+    mend = next((each.mend.partition(" (")[0] for each in problems if each.mend), None)
     severity: Severity = "finding" if found.interpreter_there else "serious"
     means = "torpord may not come when it is called" if owned else "torpor does not write over what is not its own"
     return Row("units", looked_at, said, severity, means, mend, "would" if can else None)

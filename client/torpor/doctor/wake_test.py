@@ -19,6 +19,7 @@ from torpor.client import Client
 from torpor.doctor import trip
 from torpor.doctor.subject import is_ours
 from torpor.doctor.trip import NotNow, TooLate
+from torpor.doctor.ways import is_managed, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +30,6 @@ AGENT = "torpor-doctor"
 # Between the planning of a slot and its time, beside what the process must stay up: a timer takes 2 s ahead at least.
 _MARGINS_S = (3.0, 6.0, 12.0)
 _TRIES = 2  # somebody else's client may be quicker once
-MANAGED = ("connect", "wake.signal", "wake.d", "timer")
-ALONE = ("spawn",)
 
 Verdict = Literal["proven", "failed", "unclear", "absent"]
 
@@ -64,8 +63,9 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
         needed = trip.needs(status, None if status["safe_mode"] else client.why())
         if needed:
             raise NotNow(f"it is needed, or cannot go down: {'; '.join(needed)}")
-    there = ALONE if status["supervisor"] == "none" else MANAGED
-    why = "no service manager starts it" if there is ALONE else "a service manager holds the socket"
+    managed = is_managed({**status})
+    there = of_kind(managed=managed)
+    why = "a service manager holds the socket" if managed else "no service manager starts it"
     wanted = [only] if only else list(wire.WAYS)
     absent = [Proof(way, "absent", f"not there: {why}") for way in wanted if way not in there]
     return [way for way in wanted if way in there], absent

@@ -1,0 +1,179 @@
+"""What the doctor makes of the ways back, of what is planned, and of what the daemon says of itself: by table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from client.fake_daemon import RESULTS, FakeDaemon, Visitor
+from torpor.doctor import clocks, stored, subject, ways
+from torpor.doctor.clocks import Around, Versions
+from torpor.doctor.ways import PlannedFacts, WaysFacts
+
+if TYPE_CHECKING:
+    import pathlib
+
+NOW_S = 1_795_284_000.0  # 2026-11-21 18:00:00 UTC
+MANAGED = ways.of_kind(managed=True)
+PLANNED = PlannedFacts(
+    up=False,
+    managed=True,
+    wanted="2026-11-21T19:00:00.250+00:00",
+    file="2026-11-21T19:00:00.250+00:00",
+    timer="2026-11-21T19:00:01Z",
+    unit="torpord.timer",
+    can_clear=True,
+    wall_s=NOW_S,
+)
+
+
+def proof(ts: str = "2026-11-21T17:58:00.000+00:00", version: str = "1", took_s: float | None = None) -> dict[str, Any]:
+    return {"ts": ts, "version": version, "took_s": took_s, "how": "seen"}
+
+
+def test_ways_that_were_all_seen_to_work_by_this_version_are_fine() -> None:
+    row = ways.judge_ways(WaysFacts(MANAGED, {way: proof(took_s=0.314) for way in MANAGED}, "1", NOW_S))
+    assert (row.severity, row.mend) == ("ok", None)
+    assert row.found.startswith("connect 2m ago (took 0.31 s), wake.signal 2m ago")
+
+
+@pytest.mark.parametrize(
+    ("proven", "found", "means"),
+    [
+        ({}, "connect never, wake.signal never, wake.d never, timer never", "nobody knows"),
+        ({way: proof() for way in MANAGED[:3]}, "timer never", "nobody knows"),
+        ({way: proof(version="0") for way in MANAGED}, "timer 2m ago", "another version than this 1"),
+        ({way: proof(ts="") for way in MANAGED[:3]}, "connect at an unknown time", "nobody knows"),
+    ],
+)
+def test_a_way_that_was_not_seen_to_work_is_worth_a_test(proven: dict[str, Any], found: str, means: str) -> None:
+    row = ways.judge_ways(WaysFacts(MANAGED, proven, "1", NOW_S))
+    assert (row.severity, row.mend) == ("note", "torpor doctor wake-test")
+    assert found in row.found
+    assert means in row.means
+
+
+def test_where_nobody_has_told_of_ways_that_is_said() -> None:
+    row = ways.judge_ways(WaysFacts(("spawn",), None, "1", NOW_S))
+    assert (row.severity, row.mend) == ("note", None)
+    assert "not looked at" in row.found
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_three_that_agree_are_fine(*, up: bool) -> None:
+    row = ways.judge_planned(replace(PLANNED, up=up))
+    assert row.severity == "ok"
+    assert "wake.at and torpord.timer agree" in row.found
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "found", "mend"),
+    [
+        ({"timer": ""}, "finding", "torpord.timer is not there", "torpor wake"),
+        ({"timer": "2026-11-21T20:00:00Z"}, "finding", "torpord.timer is for 2026-11-21T20:00:00Z", "torpor wake"),
+        ({"timer": "", "up": True}, "finding", "torpord.timer is not there", "torpor restart"),
+        ({"file": ""}, "finding", "wake.at says nothing", "torpor wake"),
+        ({"file": "no time"}, "finding", "wake.at says no time", "torpor wake"),
+        ({"timer": None}, "note", "the timer was not looked at", None),
+        ({"up": True, "problem": "it is full"}, "finding", "it is full", "torpor log --kind wake_not_armed -n 1"),
+        ({"up": True, "being_set": True, "timer": ""}, "note", "is just being set", None),
+        ({"wall_s": NOW_S + 7200}, "finding", "that was 1h ago", "torpor wake"),
+        ({"stopped": True, "file": "", "timer": ""}, "note", "not before `torpor start`", None),
+        ({"managed": False, "file": "", "timer": None}, "note", "no service manager", "torpor service install"),
+        (
+            {"wanted": ""},
+            "finding",
+            "wake.at says 2026-11-21T19:00:00.250+00:00 and torpord.timer rings",
+            "torpor wake",
+        ),
+        ({"wanted": "", "timer": None}, "finding", "wake.at says", "torpor wake"),
+        ({"wanted": "", "file": "", "timer": ""}, "ok", "nothing", None),
+        ({"wanted": "", "up": True}, "ok", "nothing", None),  # it is about to take them away
+    ],
+)
+def test_what_is_planned_and_not_armed_is_found(
+    changes: dict[str, Any], severity: str, found: str, mend: str | None
+) -> None:
+    row = ways.judge_planned(replace(PLANNED, **changes))
+    assert (row.severity, row.mend) == (severity, mend), row
+    assert found in row.found
+    assert row.means or severity in ("ok", "note")
+
+
+def test_what_would_start_it_for_nothing_is_taken_away_where_that_can_be() -> None:
+    assert ways.judge_planned(replace(PLANNED, wanted="")).fix == "would"
+    assert ways.judge_planned(replace(PLANNED, wanted="", can_clear=False)).fix is None
+    assert ways.judge_planned(PLANNED).fix is None
+
+
+def test_what_lies_there_for_nothing_is_removed(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "run", lambda _command, _limit_s: (0, "3"))
+    (home / "wake.at").write_text("2026-11-21T19:00:00Z\n")
+    found = subject.meet(str(home))
+    assert ways.look_at_planned(found).file == "2026-11-21T19:00:00Z"
+    (check,) = [check for check in ways.CHECKS if check.id == "planned"]
+    assert check.fix is not None
+    assert "removed wake.at" in check.fix(found)
+    assert not (home / "wake.at").exists()
+
+
+def test_the_daemons_own_environment_is_compared_by_its_word(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "run", lambda _command, _limit_s: (0, "3"))
+    own = {"HOME": "/h/ann", "TZ": "Asia/Tokyo", "TORPOR_SOCKET": str(home / "other.sock")}
+
+    def scene(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            told = dict(RESULTS[request["method"]])
+            if request["method"] == "doctor":
+                told["environ"] = own
+            visitor.answer(request, {**told, "home": str(home)} if request["method"] == "status" else told)
+
+    with FakeDaemon(home, scene):
+        found = subject.meet(str(home))
+    around = clocks.look_around(found, {"HOME": "/h/ann"})
+    assert around.daemon_socket == str(home / "other.sock")
+    assert around.differs == ("TZ Asia/Tokyo, and here not set",)
+    assert clocks.judge_around(around).severity == "finding"
+    row = clocks.judge_around(replace(around, daemon_socket=around.socket))
+    assert (row.severity, "TZ Asia/Tokyo" in row.found) == ("note", True)
+
+
+def test_an_environment_that_says_the_same_is_fine() -> None:
+    assert clocks.judge_around(Around("/h", "/h/s", "/h", "/h/s", "", "")).severity == "ok"
+
+
+@pytest.mark.parametrize(("installed", "found"), [("2", "2 is installed there"), (None, "is gone")])
+def test_a_package_that_was_replaced_under_a_daemon_is_found(installed: str | None, found: str) -> None:
+    row = clocks.judge_versions(Versions("1", "1", (), installed, changed=True))
+    assert (row.severity, row.mend, found in row.found) == ("finding", "torpor restart", True)
+
+
+def test_settings_that_the_daemon_was_given_elsewhere_are_judged_by_its_word() -> None:
+    own = {"file": "/etc/t.toml", "problem": "/etc/t.toml: colour is no setting"}
+    row = stored.judge_settings("/h/torpor.toml", (0, "good"), own)
+    assert (row.severity, "colour" in row.found, "/etc/t.toml" in (row.mend or "")) == ("finding", True, True)
+    assert stored.judge_settings("/h/torpor.toml", (0, "good"), {**own, "problem": None}).severity == "ok"
+
+
+def test_an_older_daemon_that_knows_no_doctor_is_looked_at_all_the_same(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "run", lambda _command, _limit_s: (0, "3"))
+
+    def scene(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            if request["method"] == "doctor":
+                visitor.refuse(request["id"], "method_not_found")
+            else:
+                visitor.answer(request)
+
+    with FakeDaemon(home, scene):
+        found = subject.meet(str(home))
+    assert (found.examined, found.status is None) == (None, False)
+    assert ways.judge_ways(ways.look_at_ways(found)).severity == "note"
