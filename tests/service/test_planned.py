@@ -52,6 +52,12 @@ def plan(seat: seats.Seat, in_s: float) -> tuple[str, float]:
     return slot["slot_id"], datetime.fromisoformat(slot["due_ts"]).timestamp()
 
 
+def down(seat: seats.Seat) -> None:
+    """Send the daemon to hibernation, at once, and wait until it is gone."""
+    seat.caller.ask("hibernate", now=True)
+    seat.wait_down()
+
+
 def is_set_for(seat: seats.Seat) -> int | None:
     """Return for when the manager has a timer."""
     shown = seat.show("torpord.timer", "ActiveState", "NextElapseUSecRealtime")
@@ -74,7 +80,7 @@ def is_due(seat: seats.Seat, slot_id: str) -> bool:
 def test_the_time_of_a_slot_brings_it_back(seat: seats.Seat) -> None:
     before = seat.caller.look("status")
     slot_id, at_ts = plan(seat, SOON_S)
-    seat.hibernate()
+    down(seat)
     told = seat.state_file()
     assert datetime.fromisoformat(told["wake_armed"]).timestamp() == at_ts
     assert seat.read("wake.at").strip() == told["wake_armed"]
@@ -96,11 +102,11 @@ def test_before_hibernation_the_timer_is_what_is_planned(users: seats.Seat) -> N
     _, late_ts = plan(users, 2 * HOUR_S)
     until(lambda: is_set_for(users) == ceil(late_ts), what="the timer, before it is needed")
     users.systemctl("stop", "torpord.timer")  # by somebody's hand
-    users.hibernate()
+    down(users)
     assert is_set_for(users) == ceil(late_ts)
 
     early, early_ts = plan(users, HOUR_S)
-    users.hibernate()
+    down(users)
     assert is_set_for(users) == ceil(early_ts)
 
     users.caller.ask("slot.cancel", slot_id=early)
@@ -112,7 +118,7 @@ def test_before_hibernation_the_timer_is_what_is_planned(users: seats.Seat) -> N
     for slot in users.caller.look("slot.list")["slots"]:
         if slot["status"] == "planned":
             users.caller.ask("slot.cancel", slot_id=slot["slot_id"])
-    users.hibernate()
+    down(users)
     assert (is_set_for(users), users.has("wake.at")) == (None, False)
 
 
@@ -158,14 +164,14 @@ def restart_manager(seat: seats.Seat, until_ts: float = 0.0) -> None:
 
 def test_over_a_boot_what_is_planned_is_armed_anew_and_what_is_due_is_done(users: seats.Seat) -> None:
     _, late_ts = plan(users, HOUR_S)
-    users.hibernate()
+    down(users)
     restart_manager(users)
     users.wait("torpord.service", ActiveState="active")
     assert users.caller.look("status")["start_cause"] == "timer"
     until(lambda: is_set_for(users) == ceil(late_ts), what="the timer of before")
 
     slot_id, soon_ts = plan(users, SOON_S)
-    users.hibernate()
+    down(users)
     assert is_set_for(users) == ceil(soon_ts)
     restart_manager(users, soon_ts)
     users.wait("torpord.service", ActiveState="active")
@@ -190,4 +196,4 @@ def test_without_the_runtime_directory_it_stays_for_the_wake_and_says_why(users:
         users.box.run("mv", f"{runtime}.gone", runtime)
     users.systemctl("restart", "torpord.service")  # by itself it asks again in a minute
     until(lambda: is_set_for(users) == ceil(at_ts), what="the timer")
-    users.hibernate()
+    down(users)
