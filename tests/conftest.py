@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import memory
 from daemon_process import RunningDaemon, end_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marks mean."""
+    config.addinivalue_line("markers", "disk: the home lies on a disk: the time that takes to sync is part of the test")
+
+
 @pytest.fixture
-def short_dir() -> Iterator[pathlib.Path]:
+def short_dir(request: pytest.FixtureRequest) -> Iterator[pathlib.Path]:
     """A directory whose paths fit into a socket address: pytest's own may be longer than 107 bytes."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="tp-", dir="/tmp"))
+    on_disk = request.node.get_closest_marker("disk") is not None
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tp-", dir=memory.folder(disk=on_disk)))
     yield path
     shutil.rmtree(path)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import memory
 from core.folding import fold, in_the_ledger
 from torpord.core import records as r
 from torpord.core import run_records as rr
@@ -24,7 +25,7 @@ from torpord.store.store import Store
 
 def ledger(home: Path) -> list[r.Entry]:
     """Return all lines of the ledger as records. Works on a copy: the files stay as the last daemon left them."""
-    with tempfile.TemporaryDirectory(prefix="tp-read-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tp-read-", dir=memory.folder()) as folder:
         _, entries, _ = _read(home, Path(folder))
     return entries
 
@@ -40,14 +41,14 @@ def transitions(home: Path, after: int = 0) -> list[tuple[str, str]]:
 
 
 def stored_world(home: Path) -> World:
-    with tempfile.TemporaryDirectory(prefix="tp-read-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tp-read-", dir=memory.folder()) as folder:
         world, _, _ = _read(home, Path(folder))
     return world
 
 
 def assert_whole(home: Path) -> World:
     """Check that store and ledger tell one story, and return the world."""
-    with tempfile.TemporaryDirectory(prefix="tp-read-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tp-read-", dir=memory.folder()) as folder:
         world, entries, kept = _read(home, Path(folder))
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1)), "the ledger has a gap"
     assert world.ledger_seq == len(entries)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import memory
 from core.life import Life, Turn
 from torpord.core.agenda import Agenda
 from torpord.core.persistent import Map
@@ -18,7 +19,7 @@ from torpord.store.store import Batch, Store, line
 @contextlib.contextmanager
 def a_store() -> Iterator[Store]:
     """Give an empty store in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="tp-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="tp-", dir=memory.folder()) as folder:
         store = Store(pathlib.Path(folder) / "torpor.db")
         store.connection.execute("PRAGMA synchronous = OFF")  # no power cut is played, and some hundred commits are
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import memory
 from daemon_process import LineClient, RunningDaemon, end_all
 from wire.runs import daemon_with_flows
 
@@ -16,7 +17,7 @@ from wire.runs import daemon_with_flows
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RunningDaemon]:
     """A daemon with the default settings, in WAKE and without holds."""
-    folder = Path(tempfile.mkdtemp(prefix="tp-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="tp-", dir=memory.folder()))
     home = folder / "home"
     try:
         yield RunningDaemon.start(home)

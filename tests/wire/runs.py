@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import memory
 from daemon_process import LineClient, RunningDaemon, end_all
 
 FLOW = '''
@@ -82,7 +83,7 @@ def flows(folder: Path, *names: str) -> str:
 @contextmanager
 def daemon_with_flows() -> Iterator[RunningDaemon]:
     """A daemon that has the toy flow as `toy` and `other`."""
-    folder = Path(tempfile.mkdtemp(prefix="tp-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="tp-", dir=memory.folder()))
     try:
         yield RunningDaemon.start(folder / "home", TIMERS + flows(folder, "toy", "other"))
     finally:
