@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import shlex
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from service import box as boxes
 from service import seat as seats
 from service.caller import Caller
 from service.seat import RUNTIME, USER
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +76,34 @@ def test_with_the_daemon_up_it_is_asked(box: boxes.Box) -> None:
     status, rows = doctor(box)
     assert (status, wrong(rows)) == (0, {})
     assert rows["socket"]["severity"] == rows["lock"]["severity"] == rows["environment"]["severity"] == "ok"
+
+
+def test_what_is_planned_is_compared_with_the_managers_timer(box: boxes.Box) -> None:
+    caller = Caller(box.path(f"{HOME}/torpor.sock"))
+    caller.ask("agent.register", agent_id="night")
+    at = (datetime.now(UTC) + timedelta(hours=3)).isoformat()
+    caller.ask("slot.add", agent_id="night", type="work", at=at)
+    until(lambda: caller.look("why")["planned"]["armed"], what="the timer")
+    _, rows = doctor(box)
+    assert (rows["planned"]["severity"], "wake.at and torpord.timer agree" in rows["planned"]["found"]) == ("ok", True)
+    assert rows["ways"]["severity"] == "note"
+    assert rows["ways"]["found"].endswith("ago, wake.signal never, wake.d never, timer never")
+    ann(box, "systemctl --user stop torpord.timer")
+    _, rows = doctor(box)
+    assert (rows["planned"]["severity"], rows["planned"]["mend"]) == ("finding", "torpor restart")
+    caller.ask("agent.forget", agent_id="night")
+    until(lambda: not caller.look("why")["planned"]["wanted"], what="no plan")
+    until(lambda: not pathlib.Path(box.path(f"{HOME}/wake.at")).exists(), what="no file")
+
+
+def test_what_would_start_it_for_nothing_is_taken_away(box: boxes.Box) -> None:
+    ann(box, "systemctl --user stop torpord.service")
+    later = "--on-calendar=@4000000000 --unit=torpord.service"
+    ann(box, f"echo 2096-10-02T07:06:40Z > {HOME}/wake.at; systemd-run --user --quiet {later}")
+    _, rows = doctor(box, "--fix")
+    assert (rows["planned"]["severity"], rows["planned"]["fix"]) == ("ok", "done")
+    assert ann(box, f"ls {HOME}/wake.at 2>/dev/null || true") == ""
+    assert "not-found" in ann(box, "systemctl --user show torpord.timer -p LoadState")
 
 
 def test_fix_puts_the_units_in_order(box: boxes.Box) -> None:
