@@ -107,6 +107,31 @@ def test_connections_wait_in_the_backlog_until_they_are_accepted(listener: liste
     assert listener.accept() is None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a listener cannot be shut")
+def test_who_stands_in_line_when_it_is_shut_is_still_accepted(listener: listen.Listener, path: str) -> None:
+    with client(path) as waiting:
+        waiting.sendall(b"ask")
+        listener.shut()
+        with pytest.raises(ConnectionRefusedError):
+            client(path)  # the path is there: so it is for who had found it before it was gone
+        connection = listener.accept()
+        assert connection is not None
+        with connection:
+            assert connection.recv(9) == b"ask"
+            connection.sendall(b"draining")
+        assert waiting.recv(9) == b"draining"
+    assert listener.accept() is None
+
+
+def test_an_inherited_listener_is_never_shut(listener: listen.Listener, path: str) -> None:
+    listener.is_inherited = True
+    listener.shut()
+    with client(path):
+        connection = listener.accept()
+        assert connection is not None
+        connection.close()
+
+
 def test_without_descriptors_the_caller_is_told_and_nobody_is_lost(listener: listen.Listener, path: str) -> None:
     with client(path):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

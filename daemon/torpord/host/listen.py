@@ -3,7 +3,7 @@
 Accepting is done by hand, counted at the accept: asyncio's own Unix server accepts connections that nobody will answer
 when it is closed at the wrong moment. It also unlinks the path by itself from Python 3.13; these sockets never meet it.
 
-No listener is ever shut down: that would lose the backlog of an inherited socket, and fail its unit.
+No inherited listener is ever shut down: that would lose its backlog, and fail its unit.
 """
 
 from __future__ import annotations
@@ -57,6 +57,16 @@ class Listener:
             Path(self.path).unlink()
             return True
         return False
+
+    def shut(self) -> None:
+        """Let nobody in line any more; who stands in it can still be accepted. For a socket of our own, once unlinked.
+
+        Who has found the path while it was there may get in line at any time after it is gone, unless this is done:
+        behind the last look, and then the close would be all the answer there is. (Linux; elsewhere it does nothing.)
+        """
+        if not self.is_inherited:
+            with contextlib.suppress(OSError):  # ENOTCONN where a listener cannot be shut
+                self.sock.shutdown(socket.SHUT_RD)
 
     def accept(self) -> socket.socket | None:
         """Return the next connection, non-blocking and close-on-exec, or None when nobody waits.

@@ -63,12 +63,10 @@ class Exit:
                 self._news = anyio.Event()
                 await self._news.wait()
             reason = self._wanted.popleft()
-            if reason != "hibernate" or await self._nothing_to_do():
-                # Steps get their time to end, and what they do in it is kept. Meanwhile everybody is served.
-                await self._workers.settle(self._desk.world.policy.yield_within_s)
-                if reason == "hibernate" and not self._is_hibernating():
-                    log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
-                    continue
+            if reason != "hibernate":
+                await self._steps_end()
+                return await self._leave(reason)
+            if await self._nothing_to_do():
                 return await self._leave(reason)
             log.info("hibernation_cancelled", state=self._desk.world.lifecycle.state)
 
@@ -76,6 +74,7 @@ class Exit:
         """Look for work until there is none, without a pause between the last look and the point of no return."""
         reached("exit.decided")
         await self._hooks_or_news()
+        await self._steps_end(self._is_hibernating)  # before the looks: what comes meanwhile is work for them
         looks = 0
         while True:
             await self._spool.take()
@@ -92,6 +91,10 @@ class Exit:
             await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
         reached("exit.looked")
         return self._is_hibernating()
+
+    async def _steps_end(self, still: Callable[[], bool] = lambda: True) -> None:
+        """Give steps their time to end; what they do in it is kept. Meanwhile everybody is served."""
+        await self._workers.settle(self._desk.world.policy.yield_within_s, still)
 
     async def _hooks_or_news(self) -> None:
         """Wait for the hooks, unless somebody asks for the exit in another way: they are ended with the process."""
@@ -131,6 +134,7 @@ class Exit:
         else:
             self._listener.unlink()
             reached("exit.unlinked")
+            self._listener.shut()
             self._accepted()  # who came before the path was gone is told to ask again
             self._server.stop_accepting()
         reached("exit.refused")

@@ -145,10 +145,15 @@ class Workers:
             else:
                 worker.give_up("the store was read anew")
 
-    async def settle(self, within_s: float) -> None:
-        """Wait until there is no worker. Those that are still there after that time are ended, whoever forgot them."""
+    async def settle(self, within_s: float, still: Callable[[], bool]) -> None:
+        """Wait until there is no worker. Those that are still there after that time are ended, whoever forgot them.
+
+        But not where the end is not wanted any more (`still`): they may be those of who took it back.
+        """
         with anyio.move_on_after(within_s + SETTLE_S):
             await self._none_left.wait()
+        if not still():
+            return
         for worker in list(self._by_run.values()):
             worker.stop(broken_off=True)
         with anyio.move_on_after(LAST_SETTLE_S):
