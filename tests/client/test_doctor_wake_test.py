@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,3 +113,35 @@ def test_in_a_home_of_somebody_else_nothing_is_done(
     monkeypatch.setattr(wake_test, "is_ours", lambda _home: False)
     code, _, err = torpor("doctor", "wake-test")
     assert (code, str(home) in err) == (77, True)
+
+
+def test_two_tests_at_once_do_not_wake_what_the_other_sends_down(home: pathlib.Path, torpor: Torpor) -> None:
+    with wake_test.alone(str(home)), FakeDaemon(home, *[saying({})] * 4) as daemon:
+        code, _, err = torpor("doctor", "wake-test")
+    assert (code, "another test" in err) == (75, True)
+    assert daemon.methods() == []
+
+
+def test_one_that_stays_up_for_long_whatever_is_asked_is_not_waited_for(home: pathlib.Path, torpor: Torpor) -> None:
+    def scene(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            told = RESULTS.get(request["method"], {})
+            if request["method"] == "log":
+                told = {"records": [{"kind": "started", "data": {"policy": {"min_up_s": 3605.0}}}], "next": 1}
+            visitor.answer(request, {**told, **({**IDLE} if request["method"] == "why" else {}), "safe_mode": None})
+
+    with FakeDaemon(home, *[scene] * 4) as daemon:
+        code, _, err = torpor("doctor", "wake-test")
+    assert (code, "another 1h" in err, "min_up" in err) == (75, True, True)
+    assert "hibernate" not in daemon.methods()
+
+
+def test_a_daemon_that_goes_away_meanwhile_is_told_in_json_too(home: pathlib.Path, torpor: Torpor) -> None:
+    def gone(visitor: Visitor) -> None:
+        visitor.refuse(visitor.request()["id"], "storage_unavailable")
+
+    with FakeDaemon(home, *[gone] * 4):
+        code, out, _ = torpor("doctor", "wake-test", "--json")
+    told = json.loads(out)
+    assert (code, told["ways"], "storage_unavailable" in told["problem"]) == (75, [], True)

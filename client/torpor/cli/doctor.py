@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 from typing import TYPE_CHECKING
 
 import torpor
+from torpor import errors, presence, wire
 from torpor import home as homes
-from torpor import presence, wire
-from torpor.cli import show, streams
+from torpor.cli import exits, show, streams
 from torpor.doctor.report import examine
 from torpor.doctor.subject import ASK_S
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from torpor.doctor.rows import Row
     from torpor.doctor.wake_test import Proof
@@ -60,30 +63,50 @@ def wake_test(args: argparse.Namespace) -> int:
     from torpor.doctor import trip, wake_test  # noqa: PLC0415 - a look at what is there does without
 
     home = homes.home_dir(args.home)
-    was_up = presence.is_up(home)
     found: list[Proof] = []
-    problem = ""
+    problem, status = "", wire.EX_TEMPFAIL
     try:
-        names, found = wake_test.ways(home, args.only)
-        if not args.json:
-            told = f"it goes down and comes back: {', '.join(names)}; with the usual settings some 6 s each"
-            lines_of_absent = [line for proof in found for line in proof_lines(proof)]
-            print("\n".join([told] * bool(names) + lines_of_absent), flush=True)
-        for proof in wake_test.prove(home, names, leave_down=not was_up, back_s=min(args.timeout, wake_test.BACK_S)):
-            found.append(proof)
-            if not args.json:
-                print("\n".join(proof_lines(proof)), flush=True)
+        with wake_test.alone(home), _ended_politely():
+            for proof in _tested(home, args):
+                found.append(proof)
+                if not args.json:
+                    print("\n".join(proof_lines(proof)), flush=True)
     except trip.NotNow as needed:
-        problem = str(needed)
+        problem = f"no test now: {needed}"
+    except errors.Error as error:
+        problem, status = str(error), exits.status_of(error)
     if args.json:
         rows = [dataclasses.asdict(proof) for proof in found]
         show.print_json({"home": home, "version": torpor.__version__, "ways": rows, "problem": problem or None})
     if problem:
-        streams.complain(f"no test now: {problem}")
-        return wire.EX_TEMPFAIL
+        streams.complain(problem)
+        return status
     if args.only and found[0].verdict == "absent":
         return wire.EX_UNAVAILABLE
     return FOUND_SOMETHING if any(proof.verdict == "failed" for proof in found) else wire.EX_OK
+
+
+def _tested(home: str, args: argparse.Namespace) -> Iterator[Proof]:
+    from torpor.doctor import wake_test  # noqa: PLC0415 - as its caller
+
+    was_up = presence.is_up(home)
+    names, absent = wake_test.ways(home, args.only)
+    if names and not args.json:
+        print(f"it goes down and comes back: {', '.join(names)}; with the usual settings some 6 s each", flush=True)
+    yield from absent
+    yield from wake_test.prove(home, names, leave_down=not was_up, back_s=min(args.timeout, wake_test.BACK_S))
+
+
+@contextlib.contextmanager
+def _ended_politely() -> Iterator[None]:
+    """Have who is told to end, or whose terminal goes, end as by Ctrl-C: what was made is taken away."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def proof_lines(proof: Proof) -> list[str]:

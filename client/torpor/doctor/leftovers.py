@@ -14,6 +14,8 @@ from torpor.doctor.places import is_down, size
 from torpor.doctor.rows import Check, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from torpor.doctor.subject import Subject
 
 _MANY = 100
@@ -194,13 +196,17 @@ def _name(proc: str, pid: int) -> str:
     return "".join(each if each.isprintable() else "?" for each in words).strip()
 
 
-def judge_processes(found: list[Process] | None) -> Row:
-    """Tell whose they are. What a run left behind on purpose goes on by design, and `--fix` ends nothing."""
+def judge_processes(found: list[Process] | None, own: Sequence[Mapping[str, Any]] = ()) -> Row:
+    """Tell whose they are; `own`: the children that the daemon knows.
+
+    What a run left behind on purpose goes on by design, and `--fix` ends nothing.
+    """
     looked_at = "processes of runs that no daemon is above"
     if found is None:
         return Row("processes", looked_at, "not looked at: this system has no /proc", "note")
     if not found:
-        return Row("processes", looked_at, "none")
+        children = "; ".join(f"{each.get('what')}, pid {each.get('pid')}" for each in own[:_SHOWN])
+        return Row("processes", looked_at, f"none; the daemon's own: {children}" if children else "none")
     shown = "; ".join(f"pid {each.pid} of run {each.run_id}: {each.name}" for each in found[:_SHOWN])
     mend = f"kill {' '.join(str(each.pid) for each in found)}"
     means = "nobody waits for them; they may hold memory and locks"
@@ -271,11 +277,16 @@ def _log(subject: Subject) -> Row:
         return judge_log(path, 0)
 
 
+def _processes(subject: Subject) -> Row:
+    own = subject.examined["children"] if subject.examined else []
+    return judge_processes(look_at_processes(subject), own)
+
+
 CHECKS = (
     Check("quarantine", lambda subject: judge_cycle(*look_at_cycle(subject))),
     Check("waiting", lambda subject: judge_waiting(look_at_waiting(subject))),
     Check("rejected", lambda subject: judge_rejected(look_at_rejected(subject))),
-    Check("processes", lambda subject: judge_processes(look_at_processes(subject))),
+    Check("processes", _processes),
     Check("leftovers", lambda subject: judge_old(look_at_old(subject)), _mend_old),
     Check("log", _log),
 )

@@ -83,16 +83,20 @@ def _is_down_in(home: str, generation: int) -> bool:
         return True  # somebody was quicker than the look: the wait for the next one finds it
     if presence.was_stopped(home, known) or known.get("reason") == "signal":
         raise NotNow("somebody stopped it meanwhile")
-    return known.get("pid") is None
+    # It says goodbye there before it lets go of the lock.
+    if known.get("pid") is not None:
+        raise NotNow("it died on its way down, without a word")
+    return True
 
 
 def _stay(home: str) -> str:
     """Take the wish to go down back, and say what stood in its way."""
     try:
         with Client(home) as client:
-            client.event("wake_signal")
             why = client.why()
-            return "; ".join(needs(client.status(), why)) or "it does not say why (`torpor why`)"
+            client.event("wake_signal")
+            reasons = [*why["awake_because"], *why["not_yet_because"]]
+            return "; ".join(_told(each) for each in reasons) or "it does not say why (`torpor why`)"
     except errors.Error as error:
         return str(error)
 

@@ -7,6 +7,7 @@ is taken away again, also where it is broken off; a daemon that was down is sent
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shlex
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from torpor import errors, presence, spool, wire
+from torpor import durations, errors, presence, spool, wire
 from torpor.client import Client
 from torpor.doctor import trip
 from torpor.doctor.subject import is_ours
@@ -61,6 +62,8 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
         client.event("wake_signal")
         status = client.status()
         needed = trip.needs(status, None if status["safe_mode"] else client.why())
+        if not needed and (least_s := trip.least_up_s(client)) > trip.DOWN_S:
+            needed = [f"it stays up for another {durations.show(least_s)} whoever asks (min_up)"]
         if needed:
             raise NotNow(f"it is needed, or cannot go down: {'; '.join(needed)}")
     managed = is_managed({**status})
@@ -99,6 +102,26 @@ def _tried(home: str, way: str, back_s: float) -> Proof:
     return proof
 
 
+@contextlib.contextmanager
+def alone(home: str) -> Iterator[None]:
+    """Be the only test of this home: two would wake what the other sends down. Raises NotNow, BadHome."""
+    try:
+        fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield  # the first start makes it
+        return
+    except OSError as error:
+        raise errors.BadHome(f"home {home}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise NotNow("another test is at it") from None
+    else:
+        yield
+    finally:
+        os.close(fd)
+
+
 def by_knock(home: str, way: str, back_s: float) -> Proof:
     """Have it go down, do what is to bring it back, and see whether it does. Raises NotNow."""
     left = ""
@@ -115,6 +138,8 @@ def by_knock(home: str, way: str, back_s: float) -> Proof:
             left = spool.drop(home, "event", {"event": "heartbeat_refresh", "key": key})
         came = trip.back(home, generation, back_s)
         took_s = time.monotonic() - begun_s
+    except OSError as error:
+        return Proof(way, "failed", f"nothing can be left in {home}: {error.strerror}", mend="torpor doctor")
     finally:
         if left:
             _take_away(home, left)
