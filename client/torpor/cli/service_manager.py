@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass, replace
 
 from torpor import home as homes
-from torpor import presence, wake
+from torpor import presence
 from torpor.cli import streams
 from torpor.deadline import Deadline
 from torpor.service import record, running
@@ -121,11 +121,24 @@ def _opened(home: str) -> str:
     """Wait for the door: the keeper answers before it is open, and who finds it closed starts a daemon without it."""
     path, deadline = homes.socket_path(home), Deadline(_OPEN_LIMIT_S)
     try:
-        while not wake.accepts(path):
+        while not _takes_us(path):
             deadline.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         return f"the service manager was told to start, and nobody listens on {path}"
     return ""
+
+
+def _takes_us(path: str) -> bool:
+    """Say whether a connection is taken. Systemd makes the socket root's, and gives it to its user a moment later."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0)
+        try:
+            probe.connect(path)
+        except BlockingIOError:
+            return True  # more wait there than it takes
+        except OSError:
+            return False
+    return True
 
 
 def _tell_launchd(what: str, home: str, found: Units, otherwise: str) -> None:
