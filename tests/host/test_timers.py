@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from torpord.host import timers
+from torpord.host import launchd_timer, timers
 from torpord.host.launchd_timer import LaunchdTimer, plist
 from torpord.host.timers import KeeperTimer, UserTimer, timer_of, unlike
 from torpord.host.unit_name import NONE, Manager, takes_timers
@@ -251,13 +251,14 @@ def test_launchds_job_touches_the_file_when_its_time_has_come(tmp_path: Path) ->
     assert job["StartCalendarInterval"]["Minute"] == 37
 
 
-# What launchctl is known to answer, for a job that is a file `job` in $HOME.
+# What launchctl is known to answer, for a job that is a file `job` in $HOME; `going`: it takes a moment to be gone.
 LAUNCHCTL = """#!/bin/sh
-cd "$HOME"; echo "$@" >> words
+cd "$HOME"
 case "$1" in
-    print) test "${2##*/}" = "${2#gui/}" && exit 0; test -e job || exit 113; echo "	state = not running" ;;
-    bootstrap) test -e refuses && { echo "Bootstrap failed: 125"; exit 125; }; cp "$3" job ;;
-    bootout) rm job ;;
+    print) test "${2##*/}" = "${2#gui/}" && exit 0; test -e job || test -e going || exit 113; rm -f going ;;
+    bootstrap) test -e refuses && { echo "Bootstrap failed: 125"; exit 125; }
+        test -e busy && { rm busy; echo "Bootstrap failed: 5: Input/output error"; exit 5; }; cp "$3" job ;;
+    bootout) test -e stays || { rm job; touch going busy; } ;;
 esac
 """
 
@@ -270,6 +271,7 @@ async def test_launchd_is_told_of_the_job_and_forgets_it(tmp_path: Path, monkeyp
     (tmp_path / "bin/launchctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(launchd_timer, "FIRST_PAUSE_S", 0.001)
     timer = LaunchdTimer("org.torpor.torpord", tmp_path / "home", tmp_path / "agents")
     path, job = tmp_path / "agents/org.torpor.torpord.planned.plist", tmp_path / "home/job"
     for at_s in (AT_S, AT_S + 3600):
@@ -281,3 +283,12 @@ async def test_launchd_is_told_of_the_job_and_forgets_it(tmp_path: Path, monkeyp
         assert not path.exists()
     (tmp_path / "home/refuses").touch()
     assert "125" in await timer.set(AT_S)
+    job.touch()
+    (tmp_path / "home/stays").touch()
+    assert "still there" in await timer.clear()
+    (tmp_path / "bin/launchctl").unlink()
+    assert "cannot be started" in await timer.set(AT_S)
+    path.unlink()
+    path.mkdir()
+    assert "cannot be written" in await timer.set(AT_S)
+    assert "cannot be" in await timer.clear()

@@ -5,7 +5,8 @@ a change of zone while the daemon is down shifts it, and the job itself asks whe
 load, too, and so at the first login behind a reboot that went over the time. A time that passes while the Mac is asleep
 rings when it wakes (launchd.plist(5), StartCalendarInterval).
 
-How launchd is told, with what is known of its races, is `torpor.service.launchd`'s.
+Of launchctl(1) is known what `torpor.service.launchd` says: `bootout` returns before the job is gone, a `bootstrap`
+fails meanwhile with 5, 17 or 37, and `print` of what is not there exits 113.
 """
 
 from __future__ import annotations
@@ -13,58 +14,81 @@ from __future__ import annotations
 import os
 import plistlib
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import anyio
 
 from torpor import wire
-from torpor.errors import Error
-from torpor.service import launchd
-from torpor.service.names import Place
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from torpord.host.timers import Ran, run_command
 
 _MINUTE_S = 60
 # The name is an argument: no path is ever a part of what the shell reads.
 _SCRIPT = '[ "$(date +%s)" -ge "$1" ] && touch "$2"'
+_NOT_THERE = 113
+# EIO, EEXIST and EALREADY: the one that is there is on its way out.
+_ON_ITS_WAY = (5, 17, 37)
+# 0.05 s, doubled each time: some six seconds in all.
+FIRST_PAUSE_S = 0.05
+_LOOKS = 8
 
 
 class LaunchdTimer:
     """The job LABEL.planned beside the daemon's own."""
 
     def __init__(self, label: str, home: Path, agents: Path | None = None) -> None:
+        self._label = f"{label}.planned"
         self._home = home
-        directory = agents or Path("~/Library/LaunchAgents").expanduser()
-        socket = str(home / wire.SOCKET_NAME)
-        # `user` is whose home a system's manager would serve: launchd here has no such thing.
-        self._place = Place("launchd", f"{label}.planned", str(home), socket, str(directory), user="")
-        self._path = directory / self._place.files[0]
+        self._path = (agents or Path("~/Library/LaunchAgents").expanduser()) / f"{self._label}.plist"
 
     async def set(self, at_s: int) -> str:
         """Load the job with this time; one with another time goes first."""
-        return await _told(partial(self._set, at_s))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # In place: launchd reads it now and at a login, and takes no half of it.
+            self._path.write_bytes(plist(self._label, at_s, self._home))
+        except OSError as error:
+            return f"{self._path} cannot be written ({error.strerror or error})"
+        domain = await self._domain()
+        return await self._unloaded(domain) or await self._loaded(domain)
 
     async def clear(self) -> str:
         """Remove the job, and its property list."""
-        return await _told(self._clear)
+        problem = await self._unloaded(await self._domain())
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            return problem or f"{self._path} cannot be removed ({error.strerror or error})"
+        return problem
 
     async def is_kept(self) -> bool:
         """Say yes: whether launchd is stopping us, it tells nobody."""
         return True
 
-    def _set(self, at_s: int) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # In place: launchd reads it now and at a login, and takes no half of it.
-        self._path.write_bytes(plist(self._place.unit, at_s, self._home))
-        launchd.started(self._place, stale=[self._path.name])
+    async def _domain(self) -> str:
+        """Return whose jobs are meant: those of the graphical session, without one (ssh) those of the user."""
+        uid = os.geteuid()
+        return f"gui/{uid}" if (await _launchctl("print", f"gui/{uid}")).status == 0 else f"user/{uid}"
 
-    def _clear(self) -> None:
-        if launchd.state(self._place):
-            launchd.stopped(self._place)
-        self._path.unlink(missing_ok=True)
+    async def _unloaded(self, domain: str) -> str:
+        target = f"{domain}/{self._label}"
+        if (await _launchctl("print", target)).status == _NOT_THERE:
+            return ""
+        ran = await _launchctl("bootout", target)
+        for pause in range(_LOOKS):
+            if (await _launchctl("print", target)).status == _NOT_THERE:
+                return ""
+            await anyio.sleep(FIRST_PAUSE_S * 2**pause)
+        return ran.problem() or f"{target} was told to go and is still there"
+
+    async def _loaded(self, domain: str) -> str:
+        for pause in range(_LOOKS):
+            ran = await _launchctl("bootstrap", domain, str(self._path))
+            if ran.status not in _ON_ITS_WAY:
+                break
+            await anyio.sleep(FIRST_PAUSE_S * 2**pause)
+        # What it says of itself is not trusted: whether the job is known is what counts.
+        is_known = (await _launchctl("print", f"{domain}/{self._label}")).status == 0
+        return ran.problem() or ("" if is_known else f"launchd took {self._path} and does not know its job")
 
 
 def plist(label: str, at_s: int, home: Path) -> bytes:
@@ -80,10 +104,6 @@ def plist(label: str, at_s: int, home: Path) -> bytes:
     return plistlib.dumps(told, sort_keys=False)
 
 
-async def _told(tell: Callable[[], None]) -> str:
-    """Let launchd be told in a thread: it may keep whoever asks for seconds. Returns the problem."""
-    try:
-        await anyio.to_thread.run_sync(tell)
-    except (Error, OSError) as error:
-        return f"launchd does not take it: {error}"
-    return ""
+async def _launchctl(*words: str) -> Ran:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return await run_command(("launchctl", *words), {"PATH": "/usr/bin:/bin", **kept})
