@@ -11,7 +11,7 @@ from torpord.control.params import Param
 from torpord.core import events as ev
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as framing.Request
 class Call:
     """One request, checked: its parameters, who sent it, and over which connection (None: a file in `wake.d/`).
 

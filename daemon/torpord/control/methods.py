@@ -32,8 +32,8 @@ KEY = Param(Text(wire.MAX_KEY_CHARS))
 
 
 def _event(call: Call) -> ev.Event:
-    by = {"by": call.params["by"]} if "by" in call.params else {}
-    return ev.ClientTrigger({**call.cause, **by}, Trigger(call.params["event"]))
+    cause = {**call.cause, "by": call.params["by"]} if "by" in call.params else call.cause
+    return ev.ClientTrigger(cause, Trigger(call.params["event"]))
 
 
 def _hold_acquire(call: Call) -> ev.Event:
@@ -226,6 +226,12 @@ def find(name: str) -> Method:
         known = ", ".join(METHODS)
         raise RefusedError(Refusal("method_not_found", f"there is no method {name[:64]!r}; there are: {known}"))
     return row
+
+
+def is_change(name: str, params: Mapping[str, Any]) -> bool:
+    """Whether a request may change anything: one of an unknown method does not."""
+    row = METHODS.get(name)
+    return row is not None and row.changes(params)
 
 
 def check_look(row: Method, call: Call) -> None:

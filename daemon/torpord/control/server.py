@@ -36,8 +36,12 @@ class Served(Protocol):
 
     number: int
     sock: socket.socket
-    handling: bool
     ended_sending: bool
+
+    @property
+    def handling(self) -> bool:
+        """Whether a request was received that is not answered yet."""
+        ...
 
     async def serve(self) -> None:
         """Serve it until either side is done, and close it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torpord.core.draft import Refusal
@@ -19,7 +19,7 @@ UNAVAILABLE = Refusal(
 DRAINING = Refusal("draining", "the daemon is on its way out: ask again, its successor will answer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make, and this is made for every change
 class Change:
     """One thing that may change the world. With a `key`, `request` is its method and params as canonical JSON.
 
@@ -44,12 +44,23 @@ class Ticket:
 
     changes: Sequence[Change]
     then: Callable[[Ticket], None] | None = None
-    outcomes: list[Outcome] = field(default_factory=list)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    outcomes: Sequence[Outcome] = ()
+    _settled: bool = False
+    _done: asyncio.Event | None = None
+
+    @property
+    def done(self) -> asyncio.Event:
+        """What to wait for; made when somebody does."""
+        if self._done is None:
+            self._done = asyncio.Event()
+            if self._settled:
+                self._done.set()
+        return self._done
 
     def settle(self, outcomes: list[Outcome]) -> None:
         """Give the outcomes to whoever waits for them."""
-        self.outcomes = outcomes
-        self.done.set()
+        self.outcomes, self._settled = outcomes, True
+        if self._done is not None:
+            self._done.set()
         if self.then is not None:
             self.then(self)
