@@ -91,8 +91,7 @@ def test_of_two_ways_at_once_the_one_who_waits_is_the_cause(seat: Seat) -> None:
 
 def test_after_each_end_the_next_start_says_what_it_was_for(seat: Seat) -> None:
     seat.caller.event()
-    seat.caller.ask("stop")
-    seat.wait_down()
+    seat.hibernate()
     assert seat.caller.look("status")["start_cause"] == "connect"
     seat.systemctl("restart", "torpord.service")
     assert seat.caller.look("status")["start_cause"] == "manual"
