@@ -35,6 +35,9 @@ def systemctl(folder: pathlib.Path, end: str) -> dict[str, str]:
 
 @pytest.mark.asyncio
 async def test_a_users_manager_is_told_to_stop_all_that_starts_it(tmp_path: pathlib.Path) -> None:
+    assert await standing_down.close_the_door(USERS, systemctl(tmp_path, "exit 5")) == "", (
+        "hand-made, without a path unit"
+    )
     assert await standing_down.close_the_door(USERS, systemctl(tmp_path, "exit 0")) == ""
     said = (tmp_path / "told").read_text().split()
     assert said == ["--user", "--quiet", "--no-block", "stop", "torpord-work.socket", "torpord-work.path"]
@@ -104,4 +107,5 @@ async def test_without_a_keeper_or_a_name_that_is_said() -> None:
     said = await standing_down.close_the_door(nobody, {})
     assert said == "/run/torpord-keeper/no-such-user cannot be asked (No such file or directory)"
     assert "units are not known" in await standing_down.close_the_door(NONE, {})
-    assert await standing_down.close_the_door(Manager("launchd", "org.torpor.torpord"), {}) == ""
+    launchd = Manager("launchd", "org.torpor.torpord")
+    assert "by `torpor stop` alone" in await standing_down.close_the_door(launchd, {})

@@ -113,6 +113,9 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
     note = {"pid": os.getpid(), "boot_id": boot_id, "version": version, "supervisor": supervisor}
     lock = await HomeLock.take(options.home, note, or_read_only=listener is not None)
     try:
+        fault = _furnished(options.home, lock)
+        if fault is not None and listener is None:
+            raise fault
         now_s = SystemClock().now().wall_s
         starts = Starts.begin(options.home, version, sys.executable, boot_id, os.getpid(), now_s)
         left = homes.sweep(options.home, now_s)
@@ -121,7 +124,7 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
         ground = Ground(options, settings, path, lock, listener, notifier, supervisor, manager, starts, handed_over)
         if listener is not None and unfinished_stop(options.home) and await _finished(ground):
             return "stop"
-        reason = await _live(ground, life)
+        reason = await _live(ground, life, fault)
         if reason == "stop" and listener is not None:
             await _close_the_door(manager)
         return reason
@@ -134,7 +137,7 @@ def read_settings(options: Options) -> config.Settings:
     return config.load(options.settings, required=options.settings_named)
 
 
-async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]]) -> str:
+async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]], fault: SetupError | None) -> str:
     starts = ground.starts
     verdict = starts.verdict()
     if verdict is not None:
@@ -144,7 +147,8 @@ async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]]) -> str
         text = f"it was started with --safe; {verdict}" if verdict else "it was started with --safe"
         return await _safe(ground, text if ground.options.safe else str(verdict), starts.suspect)
     try:
-        _furnish(ground)
+        if fault is not None:
+            raise fault
         reason = await life(ground)
     except SetupError as error:
         starts.failed(str(error))
@@ -155,12 +159,16 @@ async def _live(ground: Ground, life: Callable[[Ground], Awaitable[str]]) -> str
     return reason
 
 
-def _furnish(ground: Ground) -> None:
-    """Make the home ready to be written. Raises SetupError; 75 where that may be another thing in a while."""
-    if ground.lock.unwritable:
-        where = f"{ground.lock.path} cannot be opened for writing ({ground.lock.unwritable})"
-        raise SetupError(wire.EX_TEMPFAIL, f"the home takes no changes: {where}: mend its file system, or its mode")
-    homes.furnish(ground.options.home)
+def _furnished(home: Path, lock: HomeLock) -> SetupError | None:
+    """Make the folders in the home, or return what keeps it from being written; 75 where that may pass by itself."""
+    if lock.unwritable:
+        where = f"{lock.path} cannot be opened for writing ({lock.unwritable})"
+        return SetupError(wire.EX_TEMPFAIL, f"the home takes no changes: {where}: mend its file system, or its mode")
+    try:
+        homes.furnish(home)
+    except SetupError as error:
+        return error
+    return None
 
 
 async def _finished(ground: Ground) -> bool:
