@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from torpor.doctor.units import Limit, UnitsFacts, judge_limits, judge_linger, judge_units
+from torpor.doctor.units import Limit, UnitsFacts, judge_limits, judge_manager, judge_units
 from torpor.service.look import Installation, Problem, Unit
 from torpor.service.names import Place
 
@@ -90,5 +90,10 @@ def test_limits_that_cannot_be_read_are_not_called_good() -> None:
     ],
 )
 def test_a_manager_that_goes_with_the_login_is_a_note(found: Installation | None, severity: str) -> None:
-    row = judge_linger(found)
+    row = judge_manager(found)
     assert (row.severity, row.mend) == (severity, None if severity == "ok" else "loginctl enable-linger ann")
+
+
+def test_a_systemd_that_does_not_know_what_the_units_say_is_found() -> None:
+    row = judge_manager(None, "249")
+    assert (row.severity, "systemd 249" in row.found) == ("finding", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor
 from torpor.doctor import clocks, stored, subject, ways
 from torpor.doctor.clocks import Around, Versions
+from torpor.doctor.places import HomeFacts, SocketPathFacts, judge_home, judge_socket_path
 from torpor.doctor.ways import PlannedFacts, WaysFacts
 
 if TYPE_CHECKING:
@@ -177,3 +179,17 @@ def test_an_older_daemon_that_knows_no_doctor_is_looked_at_all_the_same(
         found = subject.meet(str(home))
     assert (found.examined, found.status is None) == (None, False)
     assert ways.judge_ways(ways.look_at_ways(found)).severity == "note"
+
+
+def test_a_socket_that_the_service_manager_holds_is_as_it_should_be() -> None:
+    facts = SocketPathFacts("/h/s", "", up=False, mode=stat.S_IFSOCK | 0o600, problem="", is_heard=True)
+    assert judge_socket_path(facts).severity == "note"
+    assert judge_socket_path(replace(facts, is_managers=True)).severity == "ok"
+    assert judge_socket_path(replace(facts, is_heard=False, is_managers=True)).fix == "would"
+
+
+def test_root_is_told_whose_home_it_is_and_not_to_take_it() -> None:
+    facts = HomeFacts("/h", 0, stat.S_IFDIR | 0o700, 1500)
+    assert (judge_home(facts).severity, judge_home(facts).mend) == ("note", None)
+    assert judge_home(replace(facts, me=7)).severity == "serious"
+    assert judge_home(replace(facts, mode=stat.S_IFDIR | 0o755)).severity == "serious"

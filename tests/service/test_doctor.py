@@ -67,7 +67,7 @@ def test_a_fresh_install_is_in_order_and_is_not_woken_by_it(box: boxes.Box) -> N
     status, rows = doctor(box)
     assert wrong(rows) == {}
     assert (status, started(box)) == (0, before)
-    assert [rows[name]["severity"] for name in ("units", "limits", "settings", "home")] == ["ok"] * 4
+    assert [rows[name]["severity"] for name in ("units", "limits", "settings", "home", "socket_path")] == ["ok"] * 5
     assert rows["manager"]["mend"] == f"loginctl enable-linger {USER}"
 
 

@@ -94,7 +94,9 @@ def _tested(home: str, args: argparse.Namespace) -> Iterator[Proof]:
     if names and not args.json:
         print(f"it goes down and comes back: {', '.join(names)}; with the usual settings some 6 s each", flush=True)
     yield from absent
-    yield from wake_test.prove(home, names, leave_down=not was_up, back_s=min(args.timeout, wake_test.BACK_S))
+    yield from wake_test.prove(
+        home, names, leave_down=not was_up and presence.is_up(home), back_s=min(args.timeout, wake_test.BACK_S)
+    )
 
 
 @contextlib.contextmanager

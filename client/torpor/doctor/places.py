@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torpor import presence, wire
 from torpor.doctor.rows import Check, Row
+from torpor.doctor.units import look_at_units
 
 if TYPE_CHECKING:
     from torpor.doctor.subject import Subject
@@ -77,7 +78,9 @@ def judge_home(facts: HomeFacts) -> Row:
     if not stat.S_ISDIR(facts.mode):
         mend = f"mv {quoted} {shlex.quote(facts.path + '.old')}"
         return Row("home", looked_at, f"{facts.path} is not a directory", "serious", cannot, mend)
-    if facts.owner != facts.me:
+    # Root looks at everybody's.
+    theirs = f", uid {facts.owner}'s" if facts.owner != facts.me else ""
+    if theirs and facts.me != 0:
         found = f"{facts.path} belongs to uid {facts.owner}, and this is uid {facts.me}"
         return Row("home", looked_at, found, "serious", cannot, f"chown -R {facts.me} {quoted}")
     mode = stat.S_IMODE(facts.mode)
@@ -92,7 +95,16 @@ def judge_home(facts: HomeFacts) -> Row:
         return Row(
             "home", looked_at, found, "serious", "no event can be left, and nothing is remembered", f"df -h {quoted}"
         )
-    return Row("home", looked_at, f"{facts.path}, {mode:04o}, {size(facts.free_bytes)} free")
+    found = f"{facts.path}{theirs}, {mode:04o}, {size(facts.free_bytes)} free"
+    if theirs:
+        return Row(
+            "home",
+            looked_at,
+            found,
+            "note",
+            "a daemon of root's would refuse it; what only its owner may do was not tried",
+        )
+    return Row("home", looked_at, found)
 
 
 def _mend_home(subject: Subject) -> str:
@@ -106,7 +118,10 @@ def _mend_home(subject: Subject) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SocketPathFacts:
-    """What lies at the socket's path. `is_heard`: somebody listens there; None where that cannot be seen."""
+    """What lies at the socket's path. `is_heard`: somebody listens there; None where that cannot be seen.
+
+    `is_managers`: a service manager's socket unit listens there.
+    """
 
     path: str
     named: str
@@ -114,6 +129,7 @@ class SocketPathFacts:
     mode: int | None
     problem: str
     is_heard: bool | None
+    is_managers: bool = False
 
 
 def look_at_socket_path(subject: Subject) -> SocketPathFacts:
@@ -125,7 +141,11 @@ def look_at_socket_path(subject: Subject) -> SocketPathFacts:
         mode: int | None = os.lstat(subject.socket).st_mode
     except (FileNotFoundError, NotADirectoryError):
         mode = None
-    return SocketPathFacts(subject.socket, named, subject.up, mode, "", is_heard(subject.socket))
+    units = look_at_units(subject).found
+    listening = (unit.listens_at for unit in units.units if unit.active == "active") if units else ()
+    return SocketPathFacts(
+        subject.socket, named, subject.up, mode, "", is_heard(subject.socket), subject.socket in listening
+    )
 
 
 def is_heard(path: str) -> bool | None:
@@ -157,11 +177,13 @@ def judge_socket_path(facts: SocketPathFacts) -> Row:
     if facts.is_heard is None:
         found = f"{told}: not looked at whether somebody listens, this system does not tell without connecting"
         return Row("socket_path", looked_at, found, "note")
+    if facts.is_heard and facts.is_managers:
+        return Row("socket_path", looked_at, f"{told}: the service manager listens there")
     if facts.is_heard:
         means = "a service manager holds it, or it is not torpor's"
         return Row("socket_path", looked_at, f"{told}: somebody listens while no daemon is up", "note", means)
     means = "it stands in nobody's way: the next daemon takes its place"
-    found = f"{told} was left behind by a daemon that died"
+    found = f"{told} was left behind: nobody listens there"
     return Row("socket_path", looked_at, found, "note", means, f"rm {quoted}", "would")
 
 

@@ -163,9 +163,15 @@ def judge_limits(found: tuple[Place, list[Limit]] | str) -> Row:
     )
 
 
-def judge_linger(found: Installation | None) -> Row:
-    """Say what keeps the sockets there: a user's manager takes them along with the last login."""
-    looked_at = "whether the user's service manager stays without a login"
+def judge_manager(found: Installation | None, too_old: str = "") -> Row:
+    """Say what keeps the sockets there: a user's manager takes them along with the last login.
+
+    `too_old`: its version, where it does not know all that the units say.
+    """
+    looked_at = "the service manager's version, and whether a user's stays without a login"
+    if too_old:
+        means = "what keeps the socket open whatever comes is unknown to it, and passed over"
+        return Row("manager", looked_at, f"systemd {too_old}, older than the units are written for", "finding", means)
     if found is None or not found.is_there or found.lingers is None:
         return Row("manager", looked_at, "it does not matter here: no units of a user's manager are installed")
     user = found.place.user
@@ -176,8 +182,14 @@ def judge_linger(found: Installation | None) -> Row:
     return Row("manager", looked_at, f"it goes with the last login of {user}", "note", means, mend)
 
 
+def _manager(subject: Subject) -> Row:
+    found = look_at_units(subject).found
+    asked = found is not None and found.is_there and found.place.manager != "launchd"
+    return judge_manager(found, systemd.is_too_old(found.place) if found is not None and asked else "")
+
+
 CHECKS = (
     Check("units", lambda subject: judge_units(look_at_units(subject)), _mend_units, is_alone=False),
     Check("limits", lambda subject: judge_limits(look_at_limits(subject))),
-    Check("manager", lambda subject: judge_linger(look_at_units(subject).found)),
+    Check("manager", _manager),
 )

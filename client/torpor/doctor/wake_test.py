@@ -54,10 +54,12 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
     """Bring the daemon up, and return the ways to test and those that are not there. Raises NotNow."""
     if not is_ours(home):
         raise errors.NotPermitted(f"{home} is another user's: ask as its owner")
+    known = presence.last_known(home)
     if not presence.is_up(home):
-        known = presence.last_known(home)
         if presence.was_stopped(home, known):
             raise NotNow(presence.told_down(home, known))
+        if only and known is not None and only not in of_kind(managed=is_managed(known)):
+            return [], [_absent(only, managed=is_managed(known))]  # nobody is woken to say so
     with Client(home) as client:
         client.event("wake_signal")
         status = client.status()
@@ -68,10 +70,14 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
             raise NotNow(f"it is needed, or cannot go down: {'; '.join(needed)}")
     managed = is_managed({**status})
     there = of_kind(managed=managed)
-    why = "a service manager holds the socket" if managed else "no service manager starts it"
     wanted = [only] if only else list(wire.WAYS)
-    absent = [Proof(way, "absent", f"not there: {why}") for way in wanted if way not in there]
+    absent = [_absent(way, managed=managed) for way in wanted if way not in there]
     return [way for way in wanted if way in there], absent
+
+
+def _absent(way: str, *, managed: bool) -> Proof:
+    why = "a service manager holds the socket" if managed else "no service manager starts it"
+    return Proof(way, "absent", f"not there: {why}")
 
 
 def prove(home: str, names: Sequence[str], *, leave_down: bool, back_s: float = BACK_S) -> Iterator[Proof]:
