@@ -153,6 +153,16 @@ def test_a_timer_that_rings_at_a_daemon_that_is_up_does_nothing(users: seats.Sea
     assert users.show("torpord.service", "NRestarts", "Result") == {"NRestarts": "0", "Result": "success"}
 
 
+def test_a_timer_that_rings_while_the_daemon_ends_is_not_lost(users: seats.Seat) -> None:
+    users.place("torpor.toml", '[lifecycle]\nmin_up = "100ms"\n[hooks]\non_hibernate = ["sleep 3"]\n')
+    users.systemctl("reload", "torpord.service")
+    pid = users.main_pid()
+    slot_id, _ = plan(users, SOON_S)
+    users.caller.ask("hibernate", now=True)
+    users.wait_another(pid)
+    until(lambda: is_due(users, slot_id), what="the slot")
+
+
 def restart_manager(seat: seats.Seat, until_ts: float = 0.0) -> None:
     """Let the user log out, and in again no sooner than then: with all that is enabled."""
     seat.box.systemctl("stop", "manager.service")

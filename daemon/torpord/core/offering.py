@@ -50,6 +50,9 @@ def due(draft: Draft, name: str) -> None:
     else:
         slot_ids = agents.wakes.due(now.wall_s, SLICE) if name == "slots_due" else agents.offers.due(now.awake_s, SLICE)
         slots = sorted((agents.slots[slot_id] for slot_id in slot_ids), key=_order)
+    if name == "slots_due" and slots and draft.world.lifecycle.state is State.HIBERNATION:
+        # On the way out: the timer rings at a process that is still here, and nobody rings again for the next one.
+        move(draft, Trigger.WAKE_SIGNAL)
     for slot in slots:
         if name == "turn_due" and not draft.world.agents.has_place:
             return

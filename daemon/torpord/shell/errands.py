@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from anyio.abc import TaskGroup
 
+from torpor import wire
 from torpord.core import effects as fx
 from torpord.core.events import WakeArmed
+from torpord.core.report import iso
 from torpord.host.unit_name import Manager
 from torpord.store.thread import Runner
 from torpord.writer import Writer
@@ -21,6 +24,11 @@ from torpord.writer import Writer
 if TYPE_CHECKING:
     from torpord.shell.arming import Arming
     from torpord.shell.waking import Waking
+
+log = structlog.get_logger("torpord.errands")
+
+# From its last words until the service manager has seen that a process is gone, on a machine with much to do.
+ENDS_WITHIN_S = 3.0
 
 
 class Errands:
@@ -82,9 +90,22 @@ class Errands:
     async def settle(self, now_s: float) -> None:
         """Leave the timer as it is wanted by a daemon that is down: of what was asked for, some may be open."""
         world = self._writer.world
+        self._come_back_for(None if world.process.leaving else world.wanted_wake_ts, now_s)
         if world.process.timer and (world.planned.asked or world.planned.differs(world.wanted_wake_ts)):
             by_signal = world.process.leaving == "signal"
             await self._armed().settle(world.wanted_wake_ts, now_s=now_s, stopped=by_signal)
+
+    def _come_back_for(self, at_ts: float | None, now_s: float) -> None:
+        """Have the service manager start the next process at once, where the timer would ring while this one ends.
+
+        What rings at a process that is there does nothing; a file is looked at again when it is gone.
+        """
+        if at_ts is not None and at_ts <= now_s + ENDS_WITHIN_S:
+            log.info("wake_is_near", at=iso(at_ts))
+            try:
+                (self._home / wire.WAKE_SIGNAL_NAME).touch(mode=0o600)
+            except OSError as error:
+                log.warning("wake_may_be_late", at=iso(at_ts), error=str(error))
 
     def _armed(self) -> Arming:
         if self._arming is None:

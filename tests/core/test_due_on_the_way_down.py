@@ -1,0 +1,36 @@
+"""A slot that becomes due between HIBERNATION and the end of the process: its timer rings at who is still there."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.life import record
+from core.test_planned_timer import FAR_S, goes, managed, to_the_end_of_its_cycle
+from torpord.core.lifecycle import State
+
+
+@pytest.mark.parametrize("timer", ["systemd-user", ""])
+def test_it_takes_the_exit_back(timer: str) -> None:
+    life, agents = managed(in_s=FAR_S, timer=timer)
+    to_the_end_of_its_cycle(life)
+    if timer:
+        goes(life)
+        life.arms()
+        life.pass_("hibernate_due")
+    else:
+        goes(life)
+    assert life.state is State.HIBERNATION
+    decision = life.pass_("slots_due")  # a hook of the settings takes its time, say
+    assert life.state is State.WAKE
+    moved = record(decision, "state_transition")
+    assert (moved["from"], moved["to"], moved["trigger"]) == ("HIBERNATION", "WAKE", "wake_signal")
+    assert agents.slot().state != "planned"
+
+
+def test_what_becomes_due_in_sleep_wakes_nobody() -> None:
+    life, _ = managed(in_s=30.0, timer="")
+    to_the_end_of_its_cycle(life)
+    goes(life)
+    assert life.state is State.SLEEP
+    life.pass_("slots_due")
+    assert life.state is State.SLEEP
