@@ -296,8 +296,9 @@ class Writer:
         """Store a turn, and with it all that was deferred."""
         entries = [*self._deferred.entries, *turn.entries] if len(self._deferred) else turn.entries
         batch = Batch(self._store.number + 1, self._stored, turn.world, turn.lines, turn.replies, entries)
+        rows = len(self._deferred) + len(turn.lines) + len(turn.replies)  # what is not ledgered writes none of its own
         try:
-            await self._runner.run(lambda: self._store.commit(batch), brief=len(entries) <= MOST_BRIEF_ENTRIES)
+            await self._runner.run(lambda: self._store.commit(batch), brief=rows <= MOST_BRIEF_ENTRIES)
         except StoreError:
             # What reports an error may yet be durable. If even that cannot be seen, all is open until it can.
             self._unsure = batch
