@@ -120,7 +120,7 @@ def _verify(place: Place, *, is_listening: bool) -> None:
     shown = systemd.show(place, place.files, _VERIFIED)
     wrong = shown.problem
     # The boot timer is there for what is planned; what was told to stay down is enabled, and opened by `torpor start`.
-    resting = place.files[1:4] if look.is_stopped(place) else (place.boot_timer,)
+    resting = place.shut if look.is_stopped(place) else (place.boot_timer,)
     for name in place.files:
         want = {"LoadState": "loaded", "NeedDaemonReload": "no"}
         if name in place.doors:

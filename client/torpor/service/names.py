@@ -60,6 +60,11 @@ class Place:
         return self.files[1:]
 
     @property
+    def shut(self) -> tuple[str, ...]:
+        """The doors that stay closed where torpor was told to stay down: all but the keeper, who is asked to start."""
+        return tuple(name for name in self.doors if not name.startswith("torpord-keeper@"))
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """The files that all the homes in this manager have together: a template, and so no unit."""
         return (KEEPER,) if self.manager == "systemd-system" else ()

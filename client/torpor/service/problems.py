@@ -55,7 +55,7 @@ def _wrong(found: Installation, unit: Unit) -> str:
 def _wrong_in_systemd(found: Installation, unit: Unit) -> str:
     place = found.place
     # What goes by a condition: the boot timer where something is planned, all but the keeper where torpor is wanted.
-    may_rest = unit.name == place.boot_timer or (found.is_stopped and unit.name in place.files[:4])
+    may_rest = unit.name in (place.shut if found.is_stopped else (place.boot_timer,))
     if unit.load != "loaded":
         return f"the service manager says {unit.load or 'nothing'}"
     if unit.needs_reload:
