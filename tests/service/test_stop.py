@@ -6,6 +6,7 @@ import json
 import shlex
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from service.caller import Caller
     from service.seat import Seat
 
 DOORS = ("torpord.socket", "torpord.path")
@@ -144,6 +146,26 @@ def test_safe_mode_is_stopped_as_well(seat: Seat) -> None:
     seat.place("torpor.toml", '[lifecycle]\nmin_up = "100ms"\n')
     torpor(seat, "start")
     assert seat.caller.look("status")["safe_mode"] is None
+
+
+@pytest.mark.usefixtures("keeper")
+def test_whoever_asks_on_is_answered_or_finds_nobody_and_starts_nobody(seat: Seat) -> None:
+    seat.caller.event()
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "event", "params": {"event": "request_arrived"}}).encode()
+
+    def ask(caller: Caller) -> int:
+        answers = 0
+        while not caller.again["ECONNREFUSED"]:  # silence fails in there
+            answers += caller._once(line + b"\n") is not None
+        return answers
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask, seat.caller) for _ in range(8)]
+        until(lambda: seat.caller.look("status")["wrapper_event_seq"] > 20, what="all of them at it")
+        seat.caller.ask("stop")
+        assert sum(answers.result(30) for answers in asking) >= 20
+    wait_closed(seat)
+    assert (seat.state_file()["generation"], seat.state_file()["reason"]) == (1, "stop")
 
 
 @pytest.mark.parametrize("seat", ["user"], indirect=True)
