@@ -323,10 +323,15 @@ class Life:
         return self.fails(worker.run_id, next(iter(worker.steps)), retries=retries)
 
     def cycle_completes(self) -> None:
-        """End the steps the running cycle still has; those behind a pause that it may wait for are not begun."""
+        """End the steps the running cycle still has; those behind a pause that it may wait for are not begun.
+
+        Where the sleep has another flow to do, that is then the running cycle.
+        """
         if self.world.cycle.phase == "running":
             run = self.finishes(self.world.cycle.run_id)
-            assert self.world.cycle.phase != "running" or run.only_waits or self.world.process.leaving
+            cycle = self.world.cycle
+            ended = cycle.phase != "running" or cycle.run_id != run.run_id
+            assert ended or run.only_waits or self.world.process.leaving
 
     @property
     def step(self) -> str:
@@ -390,4 +395,14 @@ def at(state: State, policy: Policy = POLICY) -> Life:
     life.cycle_completes()
     life.pass_("hibernate_due")
     assert life.state is State.HIBERNATION
+    return life
+
+
+def asleep_with(flow: str) -> Life:
+    """Begin a life in SLEEP with another flow than the upkeep, which is done: that flow's cycle has its worker."""
+    life = at(State.DROWSY, replace(POLICY, sleep_flow=flow))
+    life.pass_("sleep_due")
+    life.cycle_completes()
+    assert life.world.cycle.flow == flow
+    life.load(life.world.cycle.run_id)
     return life

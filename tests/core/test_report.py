@@ -180,7 +180,8 @@ def test_the_sleep_view_shows_quarantine() -> None:
         life.trigger(Trigger.REQUEST_ARRIVED)
         life.trigger(Trigger.FORCE_SLEEP)
     seen = report.sleep_view(life.world, life.now)
-    assert seen["quarantine"] == {"step": "trim", "until_ts": report.iso(ended_ts + 86_400.0), "failures": 3}
+    until = report.iso(ended_ts + 86_400.0)
+    assert seen["quarantine"] == {"flow": "housekeeping", "step": "trim", "until_ts": until, "failures": 3}
     assert (seen["last_cycle"]["outcome"], seen["last_cycle"]["error"]) == (
         "failed",
         "OSError: no space left on device",

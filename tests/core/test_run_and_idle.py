@@ -142,6 +142,15 @@ def test_a_hibernation_that_was_given_up_for_an_attempt_is_made_up_for() -> None
     assert life.state is State.HIBERNATION
 
 
+@pytest.mark.parametrize("shadow", [False, True])
+def test_on_the_way_out_no_attempt_is_begun_any_more(*, shadow: bool) -> None:
+    life = asleep(waits(6_000.0))
+    life.world = replace(life.world, policy=replace(life.world.policy, shadow_run=shadow))
+    life.pass_("hibernate_due")
+    assert life.state is State.HIBERNATION
+    assert [deadline.name for deadline in deadlines(life.world)] == (["retry_due"] if shadow else [])
+
+
 def test_after_hibernation_a_start_goes_on_with_what_waited() -> None:
     life = asleep(waits(6_000.0))
     life.pass_("hibernate_due")

@@ -101,7 +101,7 @@ def test_a_run_is_what_its_status_says(life: Life) -> None:
     for turn in life.turns:
         world = turn.decision.world
         for run in world.runs.live.values():
-            assert run.status not in ENDED or (run.status is RunStatus.FAILED and run.run_id == world.cycle.run_id)
+            assert run.status not in ENDED or (run.status is RunStatus.FAILED and run.run_id in world.cycle.run_ids)
             assert (run.worker > 0) <= (run.status is RunStatus.RUNNING), "only who runs has a worker"
             assert bool(run.having(PlaceStatus.RUNNING)) <= (run.worker > 0 and run.loaded), "steps run in workers"
             assert bool(run.stopping) <= (run.worker > 0), "who has stopped is no longer stopping"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from core.histories import lives_of_runs, tried
-from core.life import CLIENT, POLICY, Life, at, effects, kinds, record, started
+from core.life import CLIENT, POLICY, Life, asleep_with, at, effects, kinds, record, started
 from core.test_runs import begun, loaded
 from torpord.control import run_imports
 from torpord.core import effects as fx
@@ -45,7 +45,7 @@ def sleep_flow(life: Life, flow: str, **more: float) -> None:
 
 
 def test_a_failed_cycle_of_the_flow_before_is_as_any_failed_run() -> None:
-    life = at(State.SLEEP)
+    life = asleep_with("fork")
     old = life.world.cycle.run_id
     life.step_fails()
     life.trigger(Trigger.REQUEST_ARRIVED)
@@ -54,20 +54,21 @@ def test_a_failed_cycle_of_the_flow_before_is_as_any_failed_run() -> None:
     new = life.world.cycle.run_id
     assert (life.of(old).status, life.of(old).cycle) == (RunStatus.FAILED, False)
     assert (life.of(new).status, life.of(new).flow) == (RunStatus.RUNNING, "chain")
-    assert life.world.runs.counts() == {**dict.fromkeys(RunStatus, 0), "failed": 1, "running": 1}
+    upkept = {**dict.fromkeys(RunStatus, 0), "completed": 1}
+    assert life.world.runs.counts() == {**upkept, "failed": 1, "running": 1}
     assert old not in life.world.runs.live, "as any run that has ended"
     life.cycle_completes()
     assert isinstance(life.order("resume", old).reply, Refusal)
     assert life.order("retry", old).reply == {"run_id": old, "status": "running"}
     assert life.finishes(old).status is RunStatus.COMPLETED
-    assert life.world.runs.counts() == {**dict.fromkeys(RunStatus, 0), "completed": 2}
+    assert life.world.runs.counts() == {**upkept, "completed": 3}
 
 
 def test_a_cycle_of_the_flow_before_that_still_ends_its_step_is_waited_for() -> None:
-    life = at(State.SLEEP)
+    life = asleep_with("chain")
     old = life.world.cycle.run_id
     life.trigger(Trigger.REQUEST_ARRIVED)
-    sleep_flow(life, "chain")
+    sleep_flow(life, "fork")
     decision = life.trigger(Trigger.FORCE_SLEEP)
     assert "still ends its step" in record(decision, "sleep_cycle_skipped")["reason"]
     assert effects(decision, fx.StartWorker) == []
@@ -75,11 +76,10 @@ def test_a_cycle_of_the_flow_before_that_still_ends_its_step_is_waited_for() -> 
     assert kinds(life.ends(old)) == ["step_ended", "run_interrupted"]
     assert life.of(old).status is RunStatus.PENDING
     assert life.world.cycle.phase == "ended"
-    assert "cycle_due" not in {deadline.name for deadline in deadlines(life.world)}, "none in this SLEEP"
-    life.trigger(Trigger.REQUEST_ARRIVED)
-    life.trigger(Trigger.FORCE_SLEEP)
+    assert life.due()[0].name == "hibernate_due", "nobody stays for what comes in a next sleep"
+    life.pass_("cycle_due")
     assert (life.of(old).status, life.of(old).cycle) == (RunStatus.PAUSED, False)
-    assert life.of(life.world.cycle.run_id).flow == "chain"
+    assert life.of(life.world.cycle.run_id).flow == "fork"
     life.cycle_completes()
     life.order("resume", old)
     assert life.finishes(old).status is RunStatus.COMPLETED
@@ -88,15 +88,16 @@ def test_a_cycle_of_the_flow_before_that_still_ends_its_step_is_waited_for() -> 
 @pytest.mark.parametrize("ends", [False, True])
 def test_no_deadline_of_a_cycle_of_the_flow_before_comes_for_ever(*, ends: bool) -> None:
     """One was completed, long ago: a next one would be due."""
-    life = at(State.SLEEP)
+    life = asleep_with("chain")
     life.cycle_completes()
     life.trigger(Trigger.REQUEST_ARRIVED)
     life.advance(5 * HOUR_S)
     life.trigger(Trigger.FORCE_SLEEP)
+    life.cycle_completes()  # the upkeep
     old = life.world.cycle.run_id
     life.load(old)
     life.trigger(Trigger.REQUEST_ARRIVED)
-    sleep_flow(life, "chain", sleep_min_interval_s=10 * HOUR_S)
+    sleep_flow(life, "fork", sleep_min_interval_s=10 * HOUR_S)
     life.trigger(Trigger.FORCE_SLEEP)
     life.trigger(Trigger.HEARTBEAT_REFRESH)
     if ends:

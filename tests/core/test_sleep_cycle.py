@@ -71,6 +71,7 @@ def test_it_begins_at_the_first_step_and_does_each_once_in_order() -> None:
     assert life.world.cycle.completed_ts == life.now.wall_s
     assert life.world.cycle.run_id == ""
     assert life.world.cycle.last == {
+        "flow": "housekeeping",
         "outcome": "completed",
         "run_id": run_id,
         "started_ts": started_ts,
@@ -234,7 +235,7 @@ def test_three_failures_in_a_row_at_one_step_are_quarantine_for_a_day() -> None:
     life.advance(1.0)
     after = ["quarantine_lifted", "run_retried", "sleep_cycle_started", "run_started"]
     assert sleep_again(life) == [*ASLEEP, *after]
-    assert record(life.turns[-1].decision, "quarantine_lifted") == {"step": "trim"}
+    assert record(life.turns[-1].decision, "quarantine_lifted") == {"step": "trim", "flow": "housekeeping"}
     assert life.world.cycle.quarantine_until_ts is None
 
 

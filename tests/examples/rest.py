@@ -31,8 +31,14 @@ def done_states(page: dict[str, Any]) -> list[str]:
     return [step["state"] for step in page["steps"] if step["outcome"] in ("next", "parallel", "at_join", "complete")]
 
 
-def cycle(daemon: RunningDaemon) -> dict[str, Any]:
-    """Wait until a sleep cycle has completed, and return how it was."""
-    found = until(lambda: daemon.call("status")["sleep"]["last_cycle"], limit_s=WORK_LIMIT_S, what="the sleep cycle")
+def cycle(daemon: RunningDaemon, flow: str) -> dict[str, Any]:
+    """Wait until a sleep cycle of a flow has completed, and return how it was; that of the upkeep goes first."""
+
+    def its_own() -> dict[str, Any] | None:
+        found = daemon.call("status")["sleep"]["last_cycle"]
+        return found if found is not None and found["flow"] == flow else None
+
+    found = until(its_own, limit_s=WORK_LIMIT_S, what="the sleep cycle")
+    assert found is not None
     assert found["outcome"] == "completed", found
     return found

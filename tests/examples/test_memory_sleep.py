@@ -138,7 +138,7 @@ def test_as_the_sleep_cycle_it_gives_way_in_the_middle_and_goes_on_there_through
     daemon.kill()
     daemon = daemon.again()
     daemon.call("event", event="force_sleep")
-    assert_in_order(store, before, cycle(daemon)["result"])
+    assert_in_order(store, before, cycle(daemon, "memory_sleep")["result"])
     page = daemon.call("run.get", run_id=run_id)
     states = done_states(page)
     assert (states.count("look"), states.count("dedupe"), states.count("settle")) == (1, 2, 1)

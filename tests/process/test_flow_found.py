@@ -257,9 +257,10 @@ def test_a_request_that_is_repeated_under_another_key_ends_no_worker(home: Path)
         client.call("event", event="force_sleep", key="one")
 
         def place() -> dict[str, Any]:
-            (run,) = client.call("run.list")["runs"]
+            (run,) = client.call("run.list", flow="cycle")["runs"]
             return {**run["places"][0], "worker": run["worker_pid"]}
 
+        until(lambda: client.call("run.list", flow="cycle")["runs"], what="the upkeep's end, which comes before")
         until(lambda: place()["status"] == "running", what="a step of the cycle")
         before = place()
         for key in ("two", "three"):

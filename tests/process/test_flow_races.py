@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,12 @@ def test_a_request(first: str, home: Path, short_dir: Path) -> None:
     )
     daemon.call("event", event="force_sleep")
     until(lambda: marks(folder, "effect"))
-    until(lambda: "'done'" in str(daemon.call("run.list")["runs"][0]["progress"]), what="the step behind its call")
+
+    def run_now() -> dict[str, Any]:
+        (found,) = daemon.call("run.list", flow="sleeper")["runs"]
+        return found
+
+    until(lambda: "'done'" in str(run_now()["progress"]), what="the step behind its call")
     trap.arm()
     with daemon.connect() as other, daemon.connect() as client:
         other.request("event", event="heartbeat_refresh")
@@ -120,8 +126,8 @@ def test_a_request(first: str, home: Path, short_dir: Path) -> None:
         trap.let_go("writer.taken")
         assert "result" in other.read_line()
         assert client.read_line()["result"]["state"] == "WAKE"
-    until(lambda: not daemon.call("run.list")["runs"][0]["worker_pid"], what="the worker's end")
-    (run,) = daemon.call("run.list")["runs"]
+    until(lambda: not run_now()["worker_pid"], what="the worker's end")
+    run = run_now()
     assert run["status"] in ("pending", "completed")
     if run["status"] == "pending":
         daemon.call("event", event="force_sleep")

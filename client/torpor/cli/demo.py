@@ -25,8 +25,6 @@ drowsy_after = "1500ms"
 sleep_after = "3s"
 hibernate_grace = "1s"
 min_up = "1s"
-[ledger]
-keep = "2s"
 {demo_flow.SETTINGS}"""
 REQUEST = '{"jsonrpc":"2.0","id":1,"method":"event","params":{"event":"request_arrived"}}'
 
@@ -196,6 +194,9 @@ def _story(stage: Stage, follower: Follower, run_id: str) -> None:
 
 def _housekeeping(stage: Stage) -> None:
     """Run the built-in flow by hand: it keeps the daemon's own store small, and a copy of it."""
+    stage.write(wire.SETTINGS_NAME, f'{SETTINGS}\n[ledger]\nkeep = "2s"\n')
+    with stage.step("command: torpor reload, with the ledger kept for two seconds") as added:
+        added.append(stage.torpor("reload"))
     with stage.step("command: torpor runs start housekeeping") as added:
         added.append(stage.torpor("runs", "start", "housekeeping", "--wait"))
     with Client(stage.home) as client:

@@ -26,7 +26,7 @@ async def examined(desk: Desk) -> dict[str, Any]:
         problem = None
     except sqlite3.Error as error:
         version, problem = None, str(error)
-    store = {"version": version, "problem": problem, "integrity": integrity(report.last_cycle(desk.world))}
+    store = {"version": version, "problem": problem, "integrity": integrity(report.last_upkeep(desk.world))}
     return {
         "store": {**store, **sizes(desk.identity.home)},
         "settings": dict(desk.look_at_settings()),

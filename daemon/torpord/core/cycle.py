@@ -7,81 +7,71 @@ from typing import Any
 
 from torpord.core import records as r
 from torpord.core import run_records as rr
+from torpord.core.cycle_due import due, first_pause, flows
 from torpord.core.draft import Draft
 from torpord.core.policy import DAY_S
 from torpord.core.run_history import retried
-from torpord.core.runs import CYCLE_PATIENCE_S, DEFAULT_MAX_STEPS, Run, RunStatus
-from torpord.core.world import World
+from torpord.core.runs import DEFAULT_MAX_STEPS, Run, RunStatus
 
 FIRST_RETRY_S = 600.0
 FAILURES_TO_QUARANTINE = 3
 QUARANTINE_S = DAY_S
-ASKED_AT_ONCE = "hibernation was asked for at once"
-
-
-def due(world: World, wall_s: float, awake_s: float) -> tuple[str, float | None]:
-    """Say why no cycle can begin now, and when one can (wall clock; None: not by itself). "": it can."""
-    cycle, run = world.cycle, world.cycle_run
-    if world.lifecycle.wish == "now":
-        return ASKED_AT_ONCE, None
-    if world.policy.sleep_flow != cycle.flow:
-        if run is not None and run.worker and run.flow != world.policy.sleep_flow:
-            return f"its run {run.run_id}, of the flow before, still ends its step", None
-        return "", wall_s
-    if cycle.quarantine_until_ts is not None and wall_s < cycle.quarantine_until_ts:
-        return "quarantine", cycle.quarantine_until_ts
-    if cycle.retry_ts is not None and wall_s < cycle.retry_ts:
-        return "it failed lately", cycle.retry_ts
-    if run is not None and run.flow == world.policy.sleep_flow:
-        if run.status is RunStatus.PAUSED:
-            return f"its run {run.run_id} is paused: {run.reason}", None
-        if run.awaits_start:
-            return run.reason, None
-        again_s = run.retry_awake_s if run.only_waits else None
-        if again_s is not None and again_s - awake_s > CYCLE_PATIENCE_S:
-            return "it waits for its next attempt", wall_s + again_s - awake_s
-        return "", wall_s
-    if cycle.completed_ts is not None:
-        due_ts = cycle.completed_ts + world.policy.sleep_min_interval_s
-        # A completion in the future is a wall clock that was set back: then it is due, rather than not for years.
-        if cycle.completed_ts <= wall_s < due_ts:
-            return "not due yet", due_ts
-    return "", wall_s
 
 
 def begin_cycle(draft: Draft) -> None:
     """Begin the sleep cycle, or go on with it; or say why there is none in this SLEEP."""
-    reason, due_ts = due(draft.world, draft.now.wall_s, draft.now.awake_s)
-    if reason:
-        draft.record(r.SleepCycleSkipped(reason, due_ts))
-        return
-    if draft.world.cycle.quarantine_until_ts is not None:
-        draft.record(r.QuarantineLifted(draft.world.cycle.failed_step))
-    run = _set_aside(draft, draft.world.cycle_run)
+    world, now = draft.world, draft.now
+    if not _begun(draft, lasting=False):
+        draft.record(r.SleepCycleSkipped(*due(world, now.wall_s, now.awake_s)))
+
+
+def go_on(draft: Draft) -> None:
+    """Begin what else this sleep has to do, where its cycle has just ended."""
+    _begun(draft, lasting=True)
+
+
+def _begun(draft: Draft, *, lasting: bool) -> bool:
+    world, now = draft.world, draft.now
+    if world.lifecycle.wish == "now":
+        return False
+    for flow in flows(world.policy):
+        if first_pause(world, flow, now.wall_s, now.awake_s, lasting=lasting) is None:
+            _begin(draft, flow)
+            return True
+    return False
+
+
+def _begin(draft: Draft, flow: str) -> None:
+    known = draft.world.cycle.of(flow)
+    if known.quarantine_until_ts is not None:
+        draft.record(r.QuarantineLifted(known.failed_step, flow))
+    _set_aside(draft)
+    run = draft.world.runs.live.get(known.run_id)
     resumed = run is not None
     if run is None:
-        run = _created(draft)
+        run = _created(draft, flow)
     elif run.status is RunStatus.FAILED:
         draft.record(rr.RunRetried(run.run_id, by_request=False, run=document(retried(run))))
     draft.record(r.SleepCycleStarted(run.run_id, run.flow, run.at, resumed))
 
 
-def _set_aside(draft: Draft, run: Run | None) -> Run | None:
+def _set_aside(draft: Draft) -> None:
     """Leave a run that is not the settings' flow any more to whoever resumes it; not lost, and not guessed."""
-    if run is None or run.flow == draft.world.policy.sleep_flow:
-        return run
-    reason = f"[sleep] flow is {draft.world.policy.sleep_flow} now: resume it as a run of its own, or cancel it"
-    draft.record(rr.RunPaused(run.run_id, reason, leaves_cycle=True))
-    return None
+    world = draft.world
+    reason = f"[sleep] flow is {world.policy.sleep_flow} now: resume it as a run of its own, or cancel it"
+    for run_id in world.cycle.run_ids:
+        run = world.runs.live.get(run_id)
+        if run is not None and run.flow not in flows(world.policy):
+            draft.record(rr.RunPaused(run.run_id, reason, leaves_cycle=True))
 
 
-def _created(draft: Draft) -> Run:
+def _created(draft: Draft, flow: str) -> Run:
     # Unique for ever, also beside a new store's: keys of calls are made of it.
     run_id = f"sleep-{int(draft.now.wall_s * 1000):x}-{draft.world.ledger_seq + 1:x}"
     draft.record(
         rr.RunCreated(
             run_id=run_id,
-            flow=draft.world.policy.sleep_flow,
+            flow=flow,
             state="",
             purpose="sleep cycle",
             session_id="",

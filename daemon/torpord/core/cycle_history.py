@@ -2,82 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torpord.core import records as r
 from torpord.core import run_records as rr
+from torpord.core.policy import UPKEEP
 from torpord.core.replacing import replace
 from torpord.core.runs import Run, RunStatus
+
+# What each flow of a sleep has of its own.
+_OWN = ("run_id", "failures", "failed_step", "retry_ts", "quarantine_until_ts", "completed_ts")
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
     """The sleep cycle.
 
-    `phase` is about this SLEEP: "none" (not begun), "running", or "ended" (nothing more to do in it). `run_id` is about
-    the work: the run that goes on in this SLEEP or a later one; "" when none is unfinished. `flow` is the one that the
-    failures and the last completion are about: another one owes nothing for them.
+    `phase` is about this SLEEP: "none" (not begun), "running", or "ended" (nothing more to do in it). `flow` is the one
+    that ran last, or runs; `run_id`, failures and the last completion are its: `run_id` is the run that goes on in this
+    SLEEP or a later one, "" when none is unfinished. `others` has the same of the other flow of a sleep, where there
+    are two (`cycle_due.flows`). One that is in the settings no more owes nothing.
     """
 
     phase: str = "none"
     run_id: str = ""
-    flow: str = "housekeeping"
+    flow: str = UPKEEP
     failures: int = 0
     failed_step: str = ""
     retry_ts: float | None = None
     quarantine_until_ts: float | None = None
     completed_ts: float | None = None
-    last: Mapping[str, Any] | None = None  # outcome, run_id, started_ts, ended_ts, duration_s, step, error, result
+    last: Mapping[str, Any] | None = None  # how one last ended: as `_last` has it, and with its result
+    upkept: Mapping[str, Any] | None = None  # the same of the last upkeep
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by flow
+
+    def of(self, flow: str) -> Cycle:
+        """Return what is known of one flow, as this one is of its own."""
+        if flow == self.flow:
+            return self
+        return Cycle(phase=self.phase, flow=flow, last=self.last, upkept=self.upkept, **self.others.get(flow, {}))
+
+    def turned_to(self, flow: str, kept: Container[str]) -> Cycle:
+        """Return it as about another flow; what was known of this one is kept if it is among those that are."""
+        if flow == self.flow:
+            return self
+        own = {name: getattr(self, name) for name in _OWN}
+        others = {name: each for name, each in {**self.others, self.flow: own}.items() if name in kept and name != flow}
+        return replace(self.of(flow), others=others)
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The unfinished runs there are, "" among them where a flow has none."""
+        return (self.run_id, *(each["run_id"] for each in self.others.values()))
+
+    def flow_of(self, run_id: str) -> str | None:
+        """Name the flow whose unfinished run this is; None: it is none of the cycle's."""
+        if run_id == self.run_id:
+            return self.flow
+        return next((flow for flow, each in self.others.items() if each["run_id"] == run_id), None)
+
+    def changed(self, flow: str | None, **changes: Any) -> Cycle:
+        """Return it with what is known of one flow changed; where nothing is, there is nothing to change."""
+        if flow == self.flow:
+            return replace(self, **changes)
+        if flow is None or flow not in self.others:
+            return self
+        return replace(self, others={**self.others, flow: {**self.others[flow], **changes}})
 
     def without(self, run_id: str) -> Cycle:
-        """Return it with no unfinished run, if that one was it."""
-        return replace(self, run_id="") if run_id == self.run_id else self
+        """Return it with no unfinished run of this id."""
+        return self.changed(self.flow_of(run_id), run_id="") if run_id else self
 
     def followed(self, run: Run, record: rr.RunRecord) -> Cycle:
-        """Return it after a record of its run. A retry that was asked for is not put off."""
+        """Return it after a record of one of its runs. A retry that was asked for is not put off."""
         if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED) or not run.cycle:
-            return replace(self, run_id="")
+            return self.without(run.run_id)
         match record:
             case rr.RunRetried(by_request=True):
-                return replace(self, failures=0, retry_ts=None)
-            case rr.StepEnded(state=self.failed_step):
+                return self.changed(self.flow_of(run.run_id), failures=0, retry_ts=None)
+            case rr.StepEnded(state=self.failed_step) if run.run_id == self.run_id:
                 return replace(self, failures=0, failed_step="")  # failures behind a success are not in a row
             case _:
                 return self
 
 
-def evolve_cycle(cycle: Cycle, run: Run | None, entry: r.Entry, record: r.Record) -> Cycle:
-    """Return the cycle after one of its records; `run` is its run, while that has not ended."""
+def evolve_cycle(cycle: Cycle, run: Run | None, entry: r.Entry, record: r.Record, kept: Container[str]) -> Cycle:
+    """Return the cycle after one of its records; `run` is its run, while that has not ended; `kept`: its flows."""
     match record:
         case r.SleepCycleStarted():
-            known = cycle if record.flow == cycle.flow else Cycle(flow=record.flow, last=cycle.last)
-            return replace(known, phase="running", run_id=record.run_id)
+            return replace(cycle.turned_to(record.flow, kept), phase="running", run_id=record.run_id)
         case r.SleepCycleInterrupted():
             return replace(cycle, phase="none")
         case r.SleepCycleDone():
-            last = _last(entry, "completed", record.run_id, record.started_ts, record.worked_s)
+            last = _last(entry, cycle, "completed", record.run_id, record.started_ts, record.worked_s)
             cleared = replace(cycle, failures=0, failed_step="", retry_ts=None, quarantine_until_ts=None)
-            done = {**last, "result": record.result}
-            return replace(cleared, phase="ended", run_id="", completed_ts=entry.wall_s, last=done)
+            done = _ended(cleared, {**last, "result": record.result})
+            return replace(done, phase="ended", run_id="", completed_ts=entry.wall_s)
         case r.SleepCycleSkipped():
             return replace(cycle, phase="ended")
         case r.SleepCycleFailed():
             started_ts, worked_s = (run.started_ts, run.worked_s) if run else (None, 0.0)
-            last = _last(entry, "failed", record.run_id, started_ts, worked_s, record.step, record.error)
-            failed = replace(cycle, phase="ended", last=last, retry_ts=record.retry_ts)
+            last = _last(entry, cycle, "failed", record.run_id, started_ts, worked_s, record.step, record.error)
+            failed = replace(_ended(cycle, last), phase="ended", retry_ts=record.retry_ts)
             return replace(failed, failures=record.failures, failed_step=record.step)
         case r.QuarantineEntered():
             return replace(cycle, quarantine_until_ts=record.until_ts)
         case r.QuarantineLifted():
-            return replace(cycle, quarantine_until_ts=None, failures=0, retry_ts=None)
+            return cycle.changed(record.flow or cycle.flow, quarantine_until_ts=None, failures=0, retry_ts=None)
         case _:
             raise AssertionError(f"evolve has no arm for the record {record.kind!r}")
 
 
+def _ended(cycle: Cycle, last: Mapping[str, Any]) -> Cycle:
+    return replace(cycle, last=last, upkept=last if cycle.flow == UPKEEP else cycle.upkept)
+
+
 def _last(
     entry: r.Entry,
+    cycle: Cycle,
     outcome: str,
     run_id: str,
     started_ts: float | None,
@@ -86,6 +130,7 @@ def _last(
     error: str = "",
 ) -> Mapping[str, Any]:
     return {
+        "flow": cycle.flow,
         "outcome": outcome,
         "run_id": run_id,
         "started_ts": started_ts,

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from torpord.core.agent_deadlines import agent_deadlines
+from torpord.core.cycle_due import next_cycle
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.runs import MAX_WORKERS, Run, RunStatus
 from torpord.core.world import World
-
-# In one SLEEP, however small `min_interval` is: else a daemon that has no way back would do nothing but cycles.
-LEAST_BETWEEN_CYCLES_S = 600.0
 
 
 class Clock(StrEnum):
@@ -78,12 +76,12 @@ def free_workers(world: World) -> int:
 
 def _retries(world: World) -> Iterator[Deadline]:
     """Give the times of waiting attempts, but for those that could not begin then: others' ends are looked at."""
-    free, sleeping = free_workers(world) > 0, world.cycle.phase == "running"
+    free, sleeping = free_workers(world) > 0, world.cycle.run_id if world.cycle.phase == "running" else None
     times = [
         run.retry_awake_s
         for run in world.runs.live.values()
         if run.status in (RunStatus.PENDING, RunStatus.RUNNING) and not run.stopping
-        if (run.loaded if run.worker else run.only_waits and (sleeping if run.cycle else free))
+        if (run.loaded if run.worker else run.only_waits and (run.run_id == sleeping if run.cycle else free))
     ]
     first_s = min((at_s for at_s in times if at_s is not None), default=None)
     if first_s is not None:
@@ -92,22 +90,11 @@ def _retries(world: World) -> Iterator[Deadline]:
 
 def _cycle_due(world: World) -> Iterator[Deadline]:
     """Give when a process that has stayed in SLEEP begins its next cycle: not only a fresh SLEEP brings one."""
-    cycle, run = world.cycle, world.cycle_run
-    if world.lifecycle.wish == "now" or (run is not None and (run.worker or run.awaits_start)):
-        return
-    rules = [cycle.quarantine_until_ts, cycle.retry_ts]
-    if run is None or run.flow != world.policy.sleep_flow:  # another run will be made
-        if cycle.completed_ts is not None:
-            pause_s = max(world.policy.sleep_min_interval_s, LEAST_BETWEEN_CYCLES_S)
-            rules.append(cycle.completed_ts + pause_s)
-    elif run.status is not RunStatus.FAILED:
-        if run.status is not RunStatus.PAUSED and run.only_waits and run.retry_awake_s is not None:
-            yield Deadline("cycle_due", run.retry_awake_s)
-        return
-    # As `cycle.due` has it: every one of them must have passed.
-    last_ts = max((at_ts for at_ts in rules if at_ts is not None), default=None)
-    if last_ts is not None:
-        yield Deadline("cycle_due", last_ts, Clock.WALL)
+    wall_s, awake_s = next_cycle(world)
+    if wall_s is not None:
+        yield Deadline("cycle_due", wall_s, Clock.WALL)
+    if awake_s is not None:
+        yield Deadline("cycle_due", awake_s)
 
 
 def stays_for(world: World, from_awake_s: float = 0.0) -> Run | None:

@@ -11,7 +11,7 @@ from torpord.core import events as ev
 from torpord.core import records as r
 from torpord.core import run_events as re
 from torpord.core import run_requests, running, step_reports
-from torpord.core.cycle import begin_cycle
+from torpord.core.cycle import begin_cycle, go_on
 from torpord.core.deadlines import deadlines
 from torpord.core.descent import descend, hibernate_due, move, sleep_due
 from torpord.core.draft import Decision, Draft, Refusal, Reply
@@ -43,8 +43,19 @@ def decide(world: World, event: ev.Event, now: Now) -> Decision:
     if world.process.leaving and isinstance(event, _CLIENTS):
         return draft.decision(Refusal("draining", "the daemon is on its way out: ask again, its successor will answer"))
     reply = _decide(draft, event)
+    _go_on_sleeping(draft, world)
     _carry_out_wish(draft)
     return draft.decision(reply)
+
+
+def _go_on_sleeping(draft: Draft, before: World) -> None:
+    """Do what else a sleep has to do, once its cycle has ended in it."""
+    world = draft.world
+    if before.cycle.phase != "running" or world.cycle.phase != "ended" or world.process.leaving:
+        return
+    if world.lifecycle.state is State.SLEEP:
+        go_on(draft)
+        running.schedule(draft)
 
 
 def _carry_out_wish(draft: Draft) -> None:

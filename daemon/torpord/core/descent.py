@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from torpord.core import effects as fx
 from torpord.core import events as ev
 from torpord.core import records as r
-from torpord.core.cycle import ASKED_AT_ONCE, begin_cycle
+from torpord.core.cycle import begin_cycle
+from torpord.core.cycle_due import ASKED_AT_ONCE
 from torpord.core.deadlines import hibernate_at, stays_for, still_idle
 from torpord.core.draft import Draft
 from torpord.core.lifecycle import Guard, State, Trigger, compute_transition

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DAY_S = 86_400.0
+# The built-in flow: the upkeep of torpor's own store.
+UPKEEP = "housekeeping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Policy:
     min_up_s: float = 5.0
     planned_reach_s: float = 3600.0
     shadow_run: bool = False
-    sleep_flow: str = "housekeeping"
+    sleep_flow: str = UPKEEP
     sleep_min_interval_s: float = 4 * 3600.0
     yield_within_s: float = 2.0  # what an interrupted step gets to end by itself
     power: str = "any"  # "any", or "mains": sleep only on mains power
@@ -32,7 +34,7 @@ class Policy:
     runs_keep_count: int = 10_000
     heartbeat_timeout_s: float = 120.0  # an agent that is silent for longer is offline
     default_recovery_s: float = 5 * 3600.0  # of a quota of which nobody says when it comes back
-    flows: tuple[str, ...] = ("housekeeping",)  # the names of all that there are, sorted
+    flows: tuple[str, ...] = (UPKEEP,)  # the names of all that there are, sorted
 
     def __post_init__(self) -> None:
         # JSON has lists alone: what was read back is the same policy.

@@ -265,10 +265,11 @@ class QuarantineEntered(Record):
 
 @dataclass(frozen=True, slots=True)
 class QuarantineLifted(Record):
-    """The quarantine is over."""
+    """The quarantine of a flow is over; "" in a line of an earlier version: of the one there was."""
 
     kind: ClassVar[str] = "quarantine_lifted"
     step: str
+    flow: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from torpor import wire
-from torpord.core.cycle import due
+from torpord.core.cycle_due import due, flows
 from torpord.core.deadlines import Clock, deadlines, hibernate_at, stays_for
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
@@ -90,16 +90,28 @@ def cycle_progress(world: World) -> dict[str, Any] | None:
 
 
 def quarantine(world: World) -> dict[str, Any] | None:
-    """Say which step is in quarantine and until when, or None."""
-    cycle = world.cycle
-    if cycle.quarantine_until_ts is None:
-        return None
-    return {"step": cycle.failed_step, "until_ts": iso(cycle.quarantine_until_ts), "failures": cycle.failures}
+    """Say which step of which flow is in quarantine and until when, or None."""
+    for cycle in (world.cycle.of(flow) for flow in flows(world.policy)):
+        if cycle.quarantine_until_ts is not None:
+            until = iso(cycle.quarantine_until_ts)
+            return {"flow": cycle.flow, "step": cycle.failed_step, "until_ts": until, "failures": cycle.failures}
+    return None
 
 
 def last_cycle(world: World) -> dict[str, Any] | None:
     """Show how the last sleep cycle ended and what it found, or None before the first."""
+    return _ended_view(world.cycle.last)
+
+
+def last_upkeep(world: World) -> dict[str, Any] | None:
+    """Show how the last upkeep of the own store ended and what it found, or None before the first."""
     last = world.cycle.last
+    # Before there were two flows of a sleep, the last cycle did not say whose it was.
+    of_then = last is not None and "flow" not in last
+    return _ended_view(last if of_then else world.cycle.upkept)
+
+
+def _ended_view(last: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if last is None:
         return None
     return {**last, "started_ts": iso(last["started_ts"]), "ended_ts": iso(last["ended_ts"])}
@@ -107,7 +119,7 @@ def last_cycle(world: World) -> dict[str, Any] | None:
 
 def sleep_view(world: World, now: Now) -> dict[str, Any]:
     """Show the sleep cycle as `status` does. `debt_s`: for how long the next cycle has been overdue."""
-    cycle = world.cycle
+    cycle = world.cycle.of(world.policy.sleep_flow)
     reason, due_ts = due(world, now.wall_s, now.awake_s)
     debt_s = 0.0
     if cycle.completed_ts is not None:

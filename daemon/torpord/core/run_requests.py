@@ -137,8 +137,10 @@ def _ordered(draft: Draft, event: re.RunOrdered) -> Reply:
             _cancel(draft, run)
         case "retry":
             draft.record(rr.RunRetried(run.run_id, by_request=True, run=document(retried(run))))
-            if run.run_id == draft.world.cycle.run_id and draft.world.cycle.quarantine_until_ts is not None:
-                draft.record(r.QuarantineLifted(draft.world.cycle.failed_step))
+            flow = draft.world.cycle.flow_of(run.run_id)
+            known = draft.world.cycle.of(flow or "")
+            if known.quarantine_until_ts is not None:
+                draft.record(r.QuarantineLifted(known.failed_step, known.flow))
         case "remove":
             draft.record(rr.RunRemoved(run.run_id, status.value, "asked for"))
             return {"run_id": run.run_id, "status": "removed"}

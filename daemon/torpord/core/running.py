@@ -42,7 +42,7 @@ def schedule(draft: Draft) -> None:
     waiting = [run for run in draft.world.runs.live.values() if not run.worker]
     free = free_workers(draft.world) if waiting else 0
     for run in [run for run in waiting if run.cycle or free]:
-        may = draft.world.cycle.phase == "running" if run.cycle else free > 0
+        may = _is_running_cycle(draft, run) if run.cycle else free > 0
         if may and _wants_worker(draft, run):
             free -= not run.cycle
             draft.record(rr.RunStarted(run.run_id, run.workers + 1))

@@ -18,7 +18,7 @@ from torpord.core.agents import Agents
 from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.planned_history import Planned, Ways, evolve_planned
-from torpord.core.policy import Policy
+from torpord.core.policy import UPKEEP, Policy
 from torpord.core.replacing import replace
 from torpord.core.run_history import evolve_run, shifted
 from torpord.core.runs import ENDED, Run, Runs, RunStatus
@@ -232,7 +232,8 @@ def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
         case r.ShadowRunWarning() | r.WakeRejected() | r.HookFailed():
             return world
         case _:
-            return replace(world, cycle=evolve_cycle(world.cycle, world.cycle_run, entry, record))
+            kept = (UPKEEP, world.policy.sleep_flow)
+            return replace(world, cycle=evolve_cycle(world.cycle, world.cycle_run, entry, record, kept))
 
 
 def _looking(sleep: Sleep) -> Sleep:
@@ -268,13 +269,14 @@ def _run(world: World, entry: r.Entry, record: rr.RunRecord) -> World:
     if isinstance(record, rr.RunRetried) and before is None:
         runs = runs.counting(RunStatus.FAILED, -1)
     # The sleep cycle's run is kept when it failed: the next SLEEP goes on with it.
-    kept = run.status is RunStatus.FAILED and run.cycle and run.run_id == world.cycle.run_id
+    of_cycle = world.cycle.flow_of(run.run_id) is not None
+    kept = run.status is RunStatus.FAILED and run.cycle and of_cycle
     if run.status in ENDED and not kept:
         runs = (runs.without(run.run_id) if before else runs).counting(run.status, 1)
     else:
         runs = runs.with_(run)
     cycle = world.cycle
-    if run.run_id == cycle.run_id:
+    if of_cycle:
         cycle = cycle.followed(run, record)
     activity = world.activity
     if before is not None and before.is_busy and not run.is_busy:
