@@ -155,7 +155,7 @@ def burning(client: Client) -> tuple[list[float], float]:
     """Send it to sleep, let the cycle burn all cores, and ask: what the answers took, and when the step had ended."""
     before = client.status()["ledger_seq"]
     client.event("force_sleep")
-    until(lambda: any(run["progress"] for run in client.run_list(status="running")["runs"]), "the burning")
+    until(lambda: any(run["progress"] for run in client.run_list(status="running", flow="burn")["runs"]), "the burning")
     time.sleep(0.3)
     begun = time.perf_counter()
     taken = latencies_ms(client, 0.01)
