@@ -58,6 +58,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "hold.list": {"holds": [], "cursor": None},
     "hibernate": {"state": "WAKE", "waiting_for": []},
     "stop": {"state": "WAKE"},
+    "way.proven": {"way": "wake.d", "took_s": 0.5},
     "reload": {"changed": ["lifecycle.drowsy_after"]},
     "run.start": {"run_id": "4f1c2d3e", "status": "pending"},
     "run.list": {"runs": [], "cursor": None},

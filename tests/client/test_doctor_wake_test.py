@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,3 +147,21 @@ def test_a_daemon_that_goes_away_meanwhile_is_told_in_json_too(home: pathlib.Pat
         code, out, _ = torpor("doctor", "wake-test", "--json")
     told = json.loads(out)
     assert (code, told["ways"], "storage_unavailable" in told["problem"]) == (75, [], True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_is_told_to_end_ends_as_by_ctrl_c(
+    home: pathlib.Path, torpor: Torpor, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    before = signal.getsignal(number)
+    taken_away = []
+
+    def told_to_end(_home: str, _only: str | None) -> Any:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            taken_away.append(True)
+
+    monkeypatch.setattr(wake_test, "ways", told_to_end)
+    code, _, _ = torpor("doctor", "wake-test")
+    assert (code, taken_away, signal.getsignal(number)) == (130, [True], before)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor
+from torpor import AsyncClient, Client, errors
 from torpor.doctor import clocks, stored, subject, ways
 from torpor.doctor.clocks import Around, Versions
 from torpor.doctor.places import HomeFacts, SocketPathFacts, judge_home, judge_socket_path
@@ -193,3 +194,21 @@ def test_root_is_told_whose_home_it_is_and_not_to_take_it() -> None:
     assert (judge_home(facts).severity, judge_home(facts).mend) == ("note", None)
     assert judge_home(replace(facts, me=7)).severity == "serious"
     assert judge_home(replace(facts, mode=stat.S_IFDIR | 0o755)).severity == "serious"
+
+
+@pytest.mark.asyncio
+async def test_both_clients_ask_for_what_only_the_daemon_knows_and_record_a_way(home: pathlib.Path) -> None:
+    with FakeDaemon(home) as daemon:
+        with Client(home) as client:
+            assert client.doctor() == RESULTS["doctor"]
+            assert client.way_proven("wake.d", 0.5)["took_s"] == 0.5
+        async with AsyncClient(home) as other:
+            assert await other.doctor() == RESULTS["doctor"]
+            assert (await other.way_proven("wake.d"))["way"] == "wake.d"
+    first, second = (each["params"] for each in daemon.requests if each["method"] == "way.proven")
+    assert (first["took_s"], "took_s" in second, first["key"] != second["key"]) == (0.5, False, True)
+
+
+def test_to_ask_wakes_nobody(home: pathlib.Path) -> None:
+    with Client(home) as client, pytest.raises(errors.Down):
+        client.doctor()
