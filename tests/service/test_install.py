@@ -109,7 +109,9 @@ class Asking(threading.Thread):
             self.answers += self.caller._once(line) is not None
 
 
-def test_the_first_connection_after_an_install_is_answered(machine: Machine) -> None:
+def test_the_first_connection_after_an_install_is_answered_and_a_second_install_changes_nothing(
+    machine: Machine,
+) -> None:
     said = machine.torpor("service", "install")
     assert said.splitlines() == [
         "written   ~/.config/systemd/user/torpord.service, torpord.socket, torpord.path, torpord-boot.timer",
@@ -122,18 +124,15 @@ def test_the_first_connection_after_an_install_is_answered(machine: Machine) -> 
     assert (status["state"], status["start_cause"], status["supervisor"]) == ("WAKE", "connect", "systemd")
     assert status["home"] == HOME
     assert str(status["pid"]) in machine.show("torpord.service", "MainPID")
-
-
-def test_done_again_it_changes_nothing_and_mends_what_was_stopped(machine: Machine) -> None:
-    machine.torpor("service", "install")
+    # Done again, it changes nothing, and mends what was stopped.
     before = machine.sh(f"cd {OWN_UNITS} && stat -c '%n %i %Y' torpord.*")
     machine.systemctl("disable", "--now", "torpord.path")
-    # Where somebody else's settings lie is not where the manager looks.
+    # Where the settings of whoever asks lie is not where the manager looks.
     again = machine.sh(f"cd /; XDG_CONFIG_HOME=/home/{USER}/moved {shlex.join(TORPOR)} service install")
     assert again.startswith("found     already installed\n")
     assert machine.sh(f"cd {OWN_UNITS} && stat -c '%n %i %Y' torpord.*") == before
     assert machine.show("torpord.path", "ActiveState", "UnitFileState") == ["active", "enabled"]
-    machine.torpor("service", "status")
+    assert str(status["pid"]) in machine.show("torpord.service", "MainPID"), "it served all the while"
 
 
 def test_uninstalled_while_it_serves_all_are_answered_and_nothing_is_left_but_the_home(machine: Machine) -> None:
