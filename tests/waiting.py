@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOOK_EVERY_S = 0.01
+# A look may be a process of its own, at the cost of what is waited for: two thirds of the time are for that.
+_REST_AFTER_A_LOOK = 2.0
+_LONGEST_REST_S = 0.1
 
 
 def until(condition: Callable[[], T | None], *, limit_s: float = 10.0, what: str = "") -> T:
     """Return the first truthy value of `condition`; fails the test after `limit_s`, with the last value seen."""
-    end_at = time.monotonic() + limit_s
+    looked_at = time.monotonic()
+    end_at = looked_at + limit_s
     while not (value := condition()):
         _check(end_at, limit_s, what, value)
-        time.sleep(_LOOK_EVERY_S)
+        took_s = time.monotonic() - looked_at
+        time.sleep(max(_LOOK_EVERY_S, min(_REST_AFTER_A_LOOK * took_s, _LONGEST_REST_S)))
+        looked_at = time.monotonic()
     return value
 
 

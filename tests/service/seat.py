@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import pathlib
 import re
@@ -13,6 +14,8 @@ from service.caller import Caller
 from waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from service.box import Box
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,6 +29,8 @@ sys.path[:0] = {[str(ROOT / "daemon"), str(ROOT / "client")]!r}
 from torpord.cli import main
 sys.exit(main())
 """
+# In one step: a shell reads its script as it goes.
+_MEND = f"chmod 755 {TORPORD}.new && mv {TORPORD}.new {TORPORD}"
 RUNTIME = {"XDG_RUNTIME_DIR": f"/run/user/{UID}", "HOME": f"/home/{USER}"}
 _USERS_MANAGER = f"""
 [Service]
@@ -33,12 +38,17 @@ User={USER}
 Delegate=yes
 Type=notify
 Environment=XDG_RUNTIME_DIR=/run/user/{UID}
+# As in the box itself none is run: at each daemon-reload they would cost more than all else.
+Environment=SYSTEMD_GENERATOR_PATH=/run/box/none SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/box/none
 ExecStart=/lib/systemd/systemd --user
 """
 
 
 def furnish(box: Box, *, units: bool = True) -> None:
     """Give the box a user with a manager of her own, the shipped units if asked for, and a `torpord` on the PATH."""
+    for package in ("client", "daemon"):
+        # In there nobody may write to the tree: each start would compile all of it anew.
+        compileall.compile_dir(ROOT / package, quiet=2)
     folders = {parent for path in (ROOT, sys.prefix, sys.base_prefix) for parent in (pathlib.Path(path) / "x").parents}
     own_units = f"/home/{USER}/.config/systemd/user"
     script = [
@@ -60,8 +70,7 @@ def furnish(box: Box, *, units: bool = True) -> None:
 def mend(box: Box, script: str = SCRIPT) -> None:
     """Put `script` where the units find torpord; without one, the real daemon."""
     box.write(TORPORD + ".new", script)
-    # In one step: a shell reads its script as it goes.
-    box.run("sh", "-ec", f"chmod 755 {TORPORD}.new && mv {TORPORD}.new {TORPORD}")
+    box.run("sh", "-ec", _MEND)
 
 
 class Seat:
@@ -70,6 +79,7 @@ class Seat:
     def __init__(self, box: Box, manager: str) -> None:
         self.box = box
         self.manager = manager
+        self._dropped_in = False
         self._name = f"torpord@{USER}" if manager == "system" else "torpord"
         self.home = f"/var/lib/torpor/{USER}" if manager == "system" else f"/home/{USER}/.local/state/torpor"
         self.drop_ins = "/etc/systemd/system" if manager == "system" else f"/home/{USER}/.config/systemd/user"
@@ -81,16 +91,29 @@ class Seat:
 
     def systemctl(self, *argv: str, check: bool = True) -> str:
         """Talk to this daemon's manager. `torpord.service` and the like stand for the names in that manager."""
-        at = self._name.removeprefix("torpord")
-        named = [re.sub(r"\b(torpord(?:-boot|-keeper)?)\.", rf"\1{at}.", argument) for argument in argv]
+        named = [self._named(argument) for argument in argv]
         if self.manager == "system":
             return self.box.systemctl(*named, check=check)
         return self.box.run("systemctl", "--user", *named, check=check, env=RUNTIME, user=USER)
 
+    def _named(self, text: str) -> str:
+        at = self._name.removeprefix("torpord")
+        return re.sub(r"\b(torpord(?:-boot|-keeper)?)\.", rf"\1{at}.", text)
+
     def show(self, unit: str, *properties: str) -> dict[str, str]:
         """Return what the manager says about a unit."""
-        lines = self.systemctl("show", unit, "-p", ",".join(properties)).splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+        (told,) = self.show_all({unit: properties})
+        return told
+
+    def show_all(self, units: Mapping[str, Iterable[str]]) -> list[dict[str, str]]:
+        """Return what the manager says about some units, with one question."""
+        names = sorted({name for each in units.values() for name in each})
+        answer = self.systemctl("show", *units, "-p", ",".join(names))
+        told = [dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in answer.split("\n\n")]
+        return [
+            {name: value for name, value in each.items() if name in wanted}
+            for each, wanted in zip(told, units.values(), strict=True)
+        ]
 
     def wait(self, unit: str, limit_s: float = 15.0, **want: str) -> None:
         """Wait until the unit's properties have these values."""
@@ -130,6 +153,7 @@ class Seat:
     def drop_in(self, text: str) -> None:
         """Add settings to the service, as `systemctl edit` would."""
         unit = "torpord@.service" if self.manager == "system" else "torpord.service"
+        self._dropped_in = True
         self.box.write(f"{self.drop_ins}/{unit}.d/test.conf", text)
         self.systemctl("daemon-reload")
 
@@ -141,17 +165,33 @@ class Seat:
 
     def close(self) -> None:
         """Take everything down and away."""
-        self.systemctl("stop", "torpord.socket", "torpord.path", "torpord.service", check=False)
-        mend(self.box)
-        self.box.run("rm", "-rf", self.home, *(f"{self.drop_ins}/torpord{at}.service.d" for at in ("", "@")))
-        self.systemctl("daemon-reload")
-        self.systemctl("reset-failed")
+        become = (
+            [] if self.manager == "system" else ["setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "env"]
+        )
+        settings = [f"{name}={value}" for name, value in RUNTIME.items()] if become else []
+        systemctl = shlex.join([*become, *settings, "systemctl", *(["--user"] if become else [])])
+        stopped = " ".join(self._named(f"torpord.{kind}") for kind in ("socket", "path", "service"))
+        away = shlex.join([self.home, *(f"{self.drop_ins}/torpord{at}.service.d" for at in ("", "@"))])
+        script = [
+            f"{systemctl} stop {stopped} || true",
+            f"rm -rf {away}",
+            _MEND,
+            f"{systemctl} daemon-reload" if self._dropped_in else ":",
+            f"{systemctl} reset-failed",
+        ]
+        self.box.write(TORPORD + ".new", SCRIPT)
+        self.box.run("sh", "-ec", "\n".join(script))
 
     def is_down(self) -> bool:
         """Return whether the daemon ended by itself, in peace, and the socket waits."""
+        if self.has("lifecycle_state.json"):
+            # While its process is there nobody is asked: a question to its manager all the time takes time from it.
+            pid = self.state_file()["pid"]
+            if pid is not None and pathlib.Path(self.box.path(f"/proc/{pid}")).exists():
+                return False
         service = {"ActiveState": "inactive", "SubState": "dead", "Result": "success", "ExecMainStatus": "0"}
         door = {"SubState": "listening"}
-        return self.show("torpord.service", *service) == service and self.show("torpord.socket", *door) == door
+        return self.show_all({"torpord.service": service, "torpord.socket": door}) == [service, door]
 
     def hibernate(self) -> None:
         """Send the daemon to hibernation and wait until it is gone."""
