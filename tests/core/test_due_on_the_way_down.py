@@ -1,11 +1,11 @@
-"""A slot that becomes due between HIBERNATION and the end of the process: its timer rings at who is still there."""
+"""Planned wakes on the way down: what becomes due before the end, and a timer that could not be had before."""
 
 from __future__ import annotations
 
 import pytest
 
 from core.life import record
-from core.test_planned_timer import FAR_S, goes, managed, to_the_end_of_its_cycle
+from core.test_planned_timer import FAR_S, follows, goes, managed, to_the_end_of_its_cycle, wished
 from torpord.core.lifecycle import State
 
 
@@ -34,3 +34,27 @@ def test_what_becomes_due_in_sleep_wakes_nobody() -> None:
     assert life.state is State.SLEEP
     life.pass_("slots_due")
     assert life.state is State.SLEEP
+
+
+def test_what_went_wrong_before_this_sleep_is_tried_anew_before_it_keeps_the_process() -> None:
+    life, agents = managed(in_s=600.0)
+    follows(life, "no runtime directory")
+    to_the_end_of_its_cycle(life)
+    assert wished(goes(life)) == [agents.slot().due_s]
+    assert life.state is State.SLEEP
+    life.arms()
+    life.pass_("hibernate_due")
+    assert life.state is State.HIBERNATION
+
+
+def test_within_one_sleep_it_is_tried_once_and_then_named() -> None:
+    life, _ = managed(in_s=600.0)
+    follows(life, "no runtime directory")
+    to_the_end_of_its_cycle(life)
+    goes(life)
+    life.arms("still none")
+    decision = life.pass_("hibernate_due")
+    assert life.state is State.SLEEP
+    assert wished(decision) == []
+    (why,) = record(decision, "hibernation_blocked")["by"]
+    assert why.endswith("still none")

@@ -42,7 +42,9 @@ def planned(world: World, now: Now) -> tuple[str, ...]:
     For a later one it does not stay: it is taken up at the next start, and whoever planned it was told so.
     """
     wakes = world.agents.wakes
-    reach_s = TOO_SOON_S if armed(world) else world.policy.planned_reach_s
+    # What went wrong before this SLEEP may be mended: then it is the exit that asks once more (`settled`).
+    is_old = bool(world.process.timer) and not world.planned.asked and not _tried_in_this_sleep(world)
+    reach_s = TOO_SOON_S if is_old or armed(world) else world.policy.planned_reach_s
     if wakes.first is None or wakes.first > now.wall_s + reach_s:
         return ()
     (slot_id,) = wakes.due(wakes.first, 1)
@@ -80,7 +82,7 @@ def settled(draft: Draft) -> bool:
     if not planned.asked:
         tried_s = -inf if planned.tried_awake_s is None else planned.tried_awake_s
         since_s = draft.world.lifecycle.since_awake_s
-        if tried_s >= since_s and planned.problem:
+        if planned.problem and _tried_in_this_sleep(draft.world):
             return True
         wanted_ts = draft.world.wanted_wake_ts
         if not planned.differs(wanted_ts) and (wanted_ts is None or tried_s >= max(since_s, now_s - FRESH_S)):
@@ -88,6 +90,11 @@ def settled(draft: Draft) -> bool:
         _ask(draft)
     draft.record(r.HibernationRechecked(now_s + RECHECK_S))
     return False
+
+
+def _tried_in_this_sleep(world: World) -> bool:
+    tried_s = world.planned.tried_awake_s
+    return tried_s is not None and tried_s >= world.lifecycle.since_awake_s
 
 
 def leave(draft: Draft) -> None:
