@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+PROCESSES ?= 3
 BIN     = $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -45,9 +46,9 @@ $(VENV)-bench/.made: pyproject.toml client/bin/torpor
 demo: $(VENV)/.run
 	@$(BIN)/torpor demo
 
-# Two processes: most of the time goes into waiting for real daemons.
+# Three processes for two cores: half of the time goes into waiting for real daemons.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from daemon_process import CallRefusedError, LineClient, RunningDaemon
+from process.trap import Trap
 from torpor import wire
 from waiting import until
 from wire.agents import SLOT, WORD, added, ahead, until_s
@@ -250,7 +251,11 @@ def test_large_ones_come_in_replies_that_fit(daemon: RunningDaemon) -> None:
         assert sum(len(page["slots"]) for page in pages(line, "slot.list", limit=1000)) == 40
 
 
-def test_the_next_planned_wake_is_in_the_status_and_in_the_file(daemon: RunningDaemon) -> None:
+def test_the_next_planned_wake_is_in_the_status_and_in_the_file(home: Path, short_dir: Path) -> None:
+    # The five seconds of each of the three writes are `test_who_is_out_of_quota_is_never_hidden`'s.
+    soon = Trap(short_dir / "trap", constants={"torpord.shell.statefile:ACTIVITY_S": 0.05})
+    daemon = RunningDaemon.start(home, launcher=soon.launcher)
+
     def in_file() -> Any:
         return json.loads((daemon.home / "lifecycle_state.json").read_text())["next_wake_ts"]
 
