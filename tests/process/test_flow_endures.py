@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from daemon_process import RunningDaemon
 from process.flow_runs import (
     BROKEN_OFF,
@@ -21,6 +23,9 @@ from process.flow_runs import (
 )
 from process.flows.outside import marks
 from process.reading import assert_whole
+
+# A kill may come while the disk syncs, and some do.
+pytestmark = pytest.mark.disk
 
 ROUNDS = 23
 VISITS = 9 * ROUNDS + 1

@@ -17,6 +17,9 @@ from process.wake_files import drop, left
 from torpord.points import POINTS
 from waiting import until
 
+# A kill may come while the disk syncs, and some do.
+pytestmark = pytest.mark.disk
+
 # The others are passed in a worker, whose end is not the daemon's.
 OF_THE_DAEMON = [name for name in POINTS if not name.startswith(("worker.", "call."))]
 GONE = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError, FileNotFoundError)

@@ -11,10 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daemon_process import LineClient, RunningDaemon
 from process.patience import PatientClient, Spawner
 from process.reading import assert_whole, kinds
 from process.timers import settings
+
+# Who comes while the disk syncs is among those it is about.
+pytestmark = pytest.mark.disk
 
 CLIENTS = 300
 SPREAD_S = 3.0
