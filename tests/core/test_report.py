@@ -143,6 +143,7 @@ def test_the_sleep_view_shows_the_last_cycle_and_what_is_owed() -> None:
     life = started()
     assert report.sleep_view(life.world, life.now) == {
         "last_cycle": None,
+        "last_upkeep": None,
         "progress": None,
         "quarantine": None,
         "next": {"reason": "", "due_ts": report.iso(life.now.wall_s)},
@@ -180,8 +181,10 @@ def test_the_sleep_view_shows_quarantine() -> None:
         life.trigger(Trigger.REQUEST_ARRIVED)
         life.trigger(Trigger.FORCE_SLEEP)
     seen = report.sleep_view(life.world, life.now)
-    until = report.iso(ended_ts + 86_400.0)
-    assert seen["quarantine"] == {"flow": "housekeeping", "step": "trim", "until_ts": until, "failures": 3}
+    until, run_id = report.iso(ended_ts + 86_400.0), life.world.cycle.run_id
+    shown = {"flow": "housekeeping", "run_id": run_id, "step": "trim", "until_ts": until, "failures": 3}
+    assert seen["quarantine"] == shown
+    assert seen["last_upkeep"] == seen["last_cycle"]
     assert (seen["last_cycle"]["outcome"], seen["last_cycle"]["error"]) == (
         "failed",
         "OSError: no space left on device",

@@ -33,6 +33,10 @@ STATUS = {
     "runs": dict,
     "sleep": dict,
     "supervisor": str,
+    "manager": str,
+    "unit": str,
+    "wake_armed": type(None),  # likewise
+    "ways_back": dict,
     "next_wake_ts": type(None),  # where there is no slot
     "resumes_ts": str | None,
     "shadow_run": bool,
@@ -64,8 +68,9 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
     assert status["recovering"] == {"count": 0, "next_ts": None}
     assert status["runs"] == dict.fromkeys(wire.RUN_STATUSES, 0)
     assert set(status["next"]) == {"state", "in_s", "at", "blocked_by"}
-    assert set(status["sleep"]) == {"last_cycle", "progress", "quarantine", "next", "debt_s"}
+    assert set(status["sleep"]) == {"last_cycle", "last_upkeep", "progress", "quarantine", "next", "debt_s"}
     assert (status["state"], status["next"]["state"], status["start_cause"]) == ("WAKE", "DROWSY", "manual")
+    assert (status["manager"], status["unit"], status["ways_back"]) == ("none", "", {})
     assert (status["pid"], status["home"], status["protocol"]) == (shared.pid, str(shared.home), wire.PROTOCOL)
     assert 0 < status["next"]["in_s"] <= 300
 
@@ -73,7 +78,8 @@ def test_status(shared: RunningDaemon, line: LineClient) -> None:
 def test_why(line: LineClient) -> None:
     line.call("event", event="request_arrived", by="the test")
     why = line.call("why")
-    assert set(why) == {"state", "awake_because", "next", "not_yet_because", "quiet"}
+    assert set(why) == {"state", "awake_because", "next", "not_yet_because", "quiet", "planned"}
+    assert why["planned"] == {"wanted": None, "armed": None, "problem": None}
     (reason,) = why["awake_because"]
     assert set(reason) == REASON
     assert reason["kind"] == "activity"

@@ -121,7 +121,9 @@ def judge_cycle(quarantine: dict[str, Any] | None, last: dict[str, Any] | None) 
     looked_at, last = "the sleep cycle", last or {}
     run = str(last.get("run_id") or "last")
     if quarantine is not None:
-        found = f"step {quarantine.get('step')} failed {quarantine.get('failures')} times: {last.get('error')}"
+        found = f"step {quarantine.get('step')} failed {quarantine.get('failures')} times"
+        kept = str(quarantine.get("run_id") or run)  # a sleep may have two flows: the last cycle is the other's, then
+        found, run = (f"{found}: {last.get('error')}" if kept == run else found), kept
         means = f"no maintenance until {quarantine.get('until_ts')}"
         return Row("quarantine", looked_at, found, "finding", means, f"torpor runs retry {shlex.quote(run)}")
     if last.get("outcome") == "failed":

@@ -77,7 +77,8 @@ def look_at_store(subject: Subject) -> StoreFacts:
     reads = subject.installed.store
     is_safe = bool(subject.status and subject.status.get("safe_mode"))  # then it has the store not open
     if subject.up and not is_safe:
-        cycle = subject.status["sleep"]["last_cycle"] if subject.status else None
+        sleep = subject.status["sleep"] if subject.status else {}
+        cycle = sleep.get("last_upkeep") or sleep.get("last_cycle")
         said: Mapping[str, Any] = {**subject.examined["store"]} if subject.examined else {}
         why = said.get("problem") or "a daemon has it open, and nobody else may read it meanwhile"
         return StoreFacts(path, True, found.st_size, said.get("version"), reads, None, why, cycle, backup)  # noqa: FBT003 - the field says it

@@ -93,8 +93,13 @@ def quarantine(world: World) -> dict[str, Any] | None:
     """Say which step of which flow is in quarantine and until when, or None."""
     for cycle in (world.cycle.of(flow) for flow in flows(world.policy)):
         if cycle.quarantine_until_ts is not None:
-            until = iso(cycle.quarantine_until_ts)
-            return {"flow": cycle.flow, "step": cycle.failed_step, "until_ts": until, "failures": cycle.failures}
+            return {
+                "flow": cycle.flow,
+                "run_id": cycle.run_id,
+                "step": cycle.failed_step,
+                "until_ts": iso(cycle.quarantine_until_ts),
+                "failures": cycle.failures,
+            }
     return None
 
 
@@ -126,6 +131,7 @@ def sleep_view(world: World, now: Now) -> dict[str, Any]:
         debt_s = max(0.0, now.wall_s - cycle.completed_ts - world.policy.sleep_min_interval_s)
     return {
         "last_cycle": last_cycle(world),
+        "last_upkeep": last_upkeep(world),
         "progress": cycle_progress(world),
         "quarantine": quarantine(world),
         "next": {"reason": reason, "due_ts": iso(due_ts)},

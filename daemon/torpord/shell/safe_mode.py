@@ -186,6 +186,7 @@ class SafeMode:
             "runs": dict.fromkeys(wire.RUN_STATUSES, 0),
             "sleep": {
                 "last_cycle": known["last_cycle"],
+                "last_upkeep": None,
                 "progress": known["sleep_cycle_progress"],
                 "quarantine": known["quarantine"],
                 "next": {"reason": "", "due_ts": None},
