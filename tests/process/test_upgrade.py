@@ -116,7 +116,8 @@ def test_a_package_that_is_gone_costs_no_run_and_no_daemon(
     installed.remove()
     assert daemon.call("status")["installed"] == {"version": None, "changed": True}
     run_id = start(daemon, "chain", short_dir / "outside", until=2)
-    (told,) = until(lambda: upgraded(daemon), what="a word about the run")
+    told, *_ = until(lambda: upgraded(daemon), what="a word about the run")  # its sleep cycle may wait, too
+    assert told["who"] == f"chain ({run_id})"
     assert "no torpor is installed now" in told["why"]
     assert daemon.call("event", event="request_arrived")["state"] == "WAKE", "it serves"
     assert daemon.stop() == 0
