@@ -7,12 +7,14 @@ PROCESSES ?= 3
 BIN     = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench-agents bench-runs bench-send clean
+.PHONY: help demo test soak lint format bench bench-agents bench-runs bench-send clean
 
 help:
 	@echo "make demo   a tour: a real daemon, one whole life; some 10 seconds"
 	@echo "make test   all tests, in a virtual environment of their own (.venv)"
+	@echo "make soak   what takes hours to show: make soak PART=hammer FOR=10m for one part (soak/run.py has the list)"
 	@echo "make lint   formatting, lint and types"
+	@echo "make bench        all that is promised of speed and cost, beside redis, DBOS and others; some minutes"
 	@echo "make bench-agents what a heartbeat, an agent's memory and a start cost with 100,000 agents"
 	@echo "make bench-runs   what durable steps cost beside DBOS, and requests while a step burns all cores"
 	@echo "make bench-send   what torpor send costs beside the bare interpreter"
@@ -50,6 +52,9 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
+soak: $(VENV)/.test
+	$(BIN)/python soak/run.py $(PART) $(if $(FOR),--for $(FOR))
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -59,11 +64,15 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# ARGS="--rounds 9 --only events", say.
+bench: $(VENV)/.run $(VENV)-bench/.made
+	@BENCH_DBOS=$(VENV)-bench/bin/python $(BIN)/python bench/bench.py $(ARGS)
+
 bench-agents: $(VENV)/.run
 	@$(BIN)/python bench/agents.py
 
-bench-runs: $(VENV)-bench/.made
-	@$(VENV)-bench/bin/python bench/runs.py
+bench-runs: $(VENV)/.run $(VENV)-bench/.made
+	@BENCH_DBOS=$(VENV)-bench/bin/python $(BIN)/python bench/runs.py
 
 bench-send: $(VENV)/.run
 	@$(BIN)/python bench/send.py
