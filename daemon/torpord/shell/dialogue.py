@@ -123,8 +123,7 @@ class Dialogue:
             installed = self.around.installed
             why = installed.differs(reports.version(message))
             log.warning("worker_outdated", run_id=self.run_id, why=why)
-            event = re.WorkerOutdated(reports.CAUSE, self.run_id, self.number, why, installed.is_replaced)
-            return Report(None, event)
+            return Report(None, re.WorkerOutdated(reports.CAUSE, self.run_id, self.number, why, installed.is_replaced))
         outcome = message.get("outcome")
         output = output_of(self.process) if isinstance(outcome, dict) and "failed" in outcome else ""
         # Chance, so that many that failed at once do not all come back at once.
