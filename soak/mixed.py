@@ -175,7 +175,7 @@ class Load:
     def told(self) -> dict[str, Any]:
         """Return what was done and found."""
         total: Counter[str] = sum((each.did for each in self.workers), Counter())
-        ways: Counter[str] = sum((each.ways for each in self.workers), Counter())
+        ways: Counter[str] = sum((each.caller.ways for each in self.workers), Counter())
         return {
             "shadow_run": self.shadow_run,
             "lives": self.ebbs[-1].generation if self.ebbs else 0,

@@ -32,11 +32,10 @@ class Worker:
         self.name = name
         self.counted = 0
         self.did: Counter[str] = Counter()
-        self.ways: Counter[str] = Counter()
         self.spawner = spawner
         self.home = spawner.daemon.home
         self.dice = Random(f"{seed}-{name}")
-        self.caller = Caller(name, spawner, self.dice, self.ways)
+        self.caller = Caller(name, spawner.daemon.socket, spawner.start, self.dice)
         self.number = 0
 
     def unit(self) -> None:
@@ -184,4 +183,4 @@ class Looks(Worker):
                     assert "result" in reply or reply["error"]["data"]["name"] == "draining", reply
                     self.did[method] += 1
         except (*GONE, *DOWN, BlockingIOError) as error:
-            self.ways[type(error).__name__] += 1
+            self.caller.ways[type(error).__name__] += 1
