@@ -130,8 +130,8 @@ def test_whoever_can_go_on_does(life: Life) -> None:
         for run in active:
             if run.worker == 0:
                 full = len(at_work) == MAX_WORKERS
-                asleep = run.cycle and world.cycle.phase != "running"
-                assert run.only_waits or full or asleep
+                asleep = run.cycle and (world.cycle.phase != "running" or run.run_id != world.cycle.run_id)
+                assert run.only_waits or full or asleep or run.awaits_start
             elif run.loaded and not run.stopping:
                 assert run.having(PlaceStatus.RUNNING, PlaceStatus.WAITING) or run.joins
                 assert not run.having(PlaceStatus.READY)
@@ -206,7 +206,7 @@ def test_runs_survive_json(life: Life) -> None:
 @given(lives_of_runs)
 def test_every_run_comes_to_an_end(life: Life) -> None:
     """From wherever it was left: told to go on, by workers that do their work, as deadlines pass."""
-    if life.world.process.leaving:
+    if life.world.process.leaving or any(run.awaits_start for run in life.world.runs.live.values()):
         life.start(POLICY, cause="manual")
     life.do(ev.SettingsRead(SHELL, POLICY, (), by_request=False))
     for run in list(life.world.runs.live.values()):
