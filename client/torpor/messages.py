@@ -27,7 +27,7 @@ def decode(line: bytes) -> dict[str, Any]:
     """Return the object in one line from the daemon. Raises ProtocolError where there is none."""
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter where it nests deeper than Python counts
         raise ProtocolError(f"this is not torpor's protocol: {line[:_SHOWN_BYTES]!r} is not JSON") from error
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise ProtocolError(f"this is not torpor's protocol: {line[:_SHOWN_BYTES]!r} is no JSON-RPC 2.0 message")

@@ -46,7 +46,7 @@ def last_known(home: str) -> dict[str, Any] | None:
     try:
         with open(os.path.join(home, wire.STATE_NAME), "rb") as file:
             found = json.loads(file.read(_STATE_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last where it nests deeper than Python counts
         return None
     return found if isinstance(found, dict) else None
 
