@@ -113,37 +113,40 @@ class Load:
         self.follower = Follower(self.spawner)
         self.ebbs: list[Ebb] = []
         self._size = size
-        self._dice = Random(seed)
+        self.dice = Random(seed)
         numbers = itertools.count(1)
         self.workers = [kind(f"{kind.__name__.lower()}{next(numbers)}", self.spawner, seed) for kind in size.kinds]
-        self._ebb = threading.Event()
+        self.ebbing = threading.Event()
         self._lull = threading.Event()
 
     def high_tide(self, pool: ThreadPoolExecutor) -> None:
         """Let everybody work for one tide. Raises what a worker raised."""
-        self._ebb.clear()
+        self.ebbing.clear()
         busy = [pool.submit(self._work, worker) for worker in self.workers]
-        busy.append(pool.submit(self._hibernate))
+        busy.append(pool.submit(self.disturb))
         end_at = time.monotonic() + self._size.tide_s
         try:
             until(lambda: time.monotonic() > end_at or any(_failed(each) for each in busy), limit_s=86_400)
         finally:
-            self._ebb.set()
+            self.ebbing.set()
         for each in busy:
             each.result(REST_LIMIT_S + 60)
 
     def _work(self, worker: workers.Worker) -> None:
-        while not self._ebb.wait(worker.pause_s * worker.dice.uniform(0.5, 1.5) * (LULL if self._lull.is_set() else 1)):
+        while not self.ebbing.wait(
+            worker.pause_s * worker.dice.uniform(0.5, 1.5) * (LULL if self._lull.is_set() else 1)
+        ):
             if not (worker.keeps_busy and self._lull.is_set()):
                 worker.unit()
         worker.caller.hang_up()
 
-    def _hibernate(self) -> None:
-        while not self._ebb.wait(self._dice.uniform(*self._size.hibernate_every_s)):
+    def disturb(self) -> None:
+        """Have the daemon go down in the middle of it, again and again, until the ebb."""
+        while not self.ebbing.wait(self.dice.uniform(*self._size.hibernate_every_s)):
             self._lull.set()
             generation, asked = self.follower.kinds["started"], self.follower.kinds["shadow_run_warning"]
             # Asked again and again: what comes meanwhile may take it back.
-            while not self._ebb.wait(0.05) and not self._went_down(generation, asked):
+            while not self.ebbing.wait(0.05) and not self._went_down(generation, asked):
                 self._ask_for_it()
             self._lull.clear()
 

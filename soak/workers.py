@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from random import Random
 
-from daemon_process import LineClient
+from daemon_process import CallRefusedError, LineClient
 from process.flows.outside import marks
 from process.patience import Spawner
 from process.wake_files import drop, drop_text, left
@@ -17,7 +17,8 @@ from soak.calling import DOWN, GONE, Caller
 from waiting import until
 
 FILE_LIMIT_S = 60.0
-RUN_LIMIT_S = 60.0
+RUN_LIMIT_S = 120.0
+WAIT_S = 10.0
 # The last takes a hibernation back: too many of them, and there is none.
 EVENTS = (*("request_arrived", "heartbeat_refresh") * 10, "wake_signal")
 
@@ -65,6 +66,7 @@ class Files(Worker):
     """Leaves files in `wake.d/`, some that are no events, and touches `wake.signal`."""
 
     pause_s = 0.1
+    signals = 0.1  # how often, of 1, it touches wake.signal
 
     def unit(self) -> None:
         """A few files; waits until they are taken, so that the daemon may be down meanwhile and must come back."""
@@ -77,7 +79,7 @@ class Files(Worker):
                 drop(self.home, f"{self.number}.json")
                 self.counted += 1
                 self.did["file"] += 1
-        if self.dice.random() < 0.1:
+        if self.dice.random() < self.signals:
             (self.home / "wake.signal").touch()
             self.counted += 1
             self.did["wake.signal"] += 1
@@ -98,13 +100,14 @@ class Agents(Worker):
 
     pause_s = 0.1
     keeps_busy = True
+    beats = 10  # how often it says at most that it is at work
 
     def unit(self) -> None:
         """One agent."""
         self.number += 1
         agent = {"agent_id": f"{self.name}-{self.number}"}
         self.change("agent.register", **agent, meta={"cwd": "/src"})
-        for _ in range(self.dice.randint(1, 10)):
+        for _ in range(self.dice.randint(1, self.beats)):
             self.change("agent.heartbeat", **agent, doing="busy")
         self.change("agent.transition", **agent, to="idle")
         at = datetime.fromtimestamp(time.time() - 1, UTC).isoformat()
@@ -149,10 +152,10 @@ class Runs(Worker):
         folder.mkdir()
         flow = self.dice.choice(("chain", "calls", "branches"))
         data = {"folder": str(folder), "until": 2}
-        run_id = self.change("run.start", flow=flow, data=data)["run_id"]
-        status = self.caller.look("wait", run_id=run_id, timeout_s=RUN_LIMIT_S)["status"]
+        run_id = str(self.change("run.start", flow=flow, data=data)["run_id"])
+        until(lambda: self._ended(run_id), limit_s=RUN_LIMIT_S, what=f"the end of {flow}")
         found = self.caller.look("run.get", run_id=run_id)
-        assert status == "completed", found
+        assert found["run"]["status"] == "completed", found
         finished = Counter((s["branch"], s["state"], s["visit"]) for s in found["steps"] if s["outcome"] in _FINISHED)
         assert set(finished.values()) == {1}, finished
         assert {(e["branch"], e["state"], e["visit"]) for e in marks(folder, "begin")} == set(finished)
@@ -161,6 +164,15 @@ class Runs(Worker):
         self.did["effects had again"] += effects.total() - len(effects)
         self.change("run.remove", run_id=run_id)
         shutil.rmtree(folder)
+
+    def _ended(self, run_id: str) -> bool:
+        try:
+            self.caller.look("wait", run_id=run_id, timeout_s=WAIT_S)
+        except CallRefusedError as error:
+            if error.name != "timeout":
+                raise
+            return False
+        return True
 
 
 _FINISHED = {"next", "parallel", "at_join", "complete"}
