@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any, assert_never
 
 from torpor import talk, wake
-from torpor.errors import Timeout
+from torpor.errors import ProtocolError, Timeout
 from torpor.lines import Lines
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AsyncLink:
             while not isinstance(step, talk.Deliver):
                 try:
                     outcome = await self._perform(step, deadline)
-                except (OSError, EOFError) as error:
+                except (OSError, EOFError, ProtocolError) as error:
                     step = steps.throw(error)
                 else:
                     step = steps.send(outcome)

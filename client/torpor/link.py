@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from torpor import talk, wake
-from torpor.errors import Timeout, Unreachable
+from torpor.errors import ProtocolError, Timeout, Unreachable
 from torpor.lines import Lines
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Link:
                 self._check_wanted()
                 try:
                     outcome = self._perform(step, deadline)
-                except (OSError, EOFError) as error:
+                except (OSError, EOFError, ProtocolError) as error:
                     self._check_wanted()
                     step = steps.throw(error)
                 else:
