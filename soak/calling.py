@@ -37,6 +37,7 @@ class Caller:
     ) -> None:
         self.name = name
         self.ways: Counter[str] = Counter()  # how it went, by what was met
+        self.limit_s = ANSWER_LIMIT_S
         self._socket = socket
         self._start = start
         self._dice = dice
@@ -62,7 +63,7 @@ class Caller:
 
     def ask(self, method: str, /, **params: Any) -> dict[str, Any]:
         """Ask until there is an answer that is not `draining`. Raises CallRefusedError."""
-        end_at = time.monotonic() + ANSWER_LIMIT_S
+        end_at = time.monotonic() + self.limit_s
         while time.monotonic() < end_at:
             reply = self._once(method, params)
             if reply is not None:
@@ -71,7 +72,7 @@ class Caller:
                 self.ways["answered"] += 1
                 self.ways["replayed"] += bool(reply.get("result", {}).get("replayed"))
                 return result_of(reply)
-        raise AssertionError(f"no answer to {method} {params} within {ANSWER_LIMIT_S} s; so far: {dict(self.ways)}")
+        raise AssertionError(f"no answer to {method} {params} within {self.limit_s} s; so far: {dict(self.ways)}")
 
     def _once(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         """Return the reply, None where the rule says to ask again. TimeoutError is silence, and is raised."""

@@ -25,9 +25,13 @@ from waiting import until
 
 KILLS = 2000
 HOMES = 2  # one a core
-TIDE_S = 30.0
-# After the daemon answers. Mostly inside a batch or between two; sometimes a worker gets to work before.
-SOON_S, LATE_S, LATE = 0.12, 2.0, 0.1
+TIDE_S = 60.0
+# After so many answers at most, so that a slow machine gets as far as a fast one. Mostly few: it is killed inside a
+# batch or between two. Sometimes many: steps of runs come to their end.
+FEW, MANY, HOW_OFTEN_MANY = 12, 200, 0.1
+LATEST_S = 3.0
+# Many lives may pass before a client has its answer.
+PATIENCE_S = 300.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -54,17 +58,26 @@ class Killed(mixed.Load):
         self.kills = 0
         self.most = most
 
+        for worker in self.workers:
+            worker.caller.limit_s = PATIENCE_S
+
     def disturb(self) -> None:
         """Kill, at random moments."""
-        while self.kills < self.most:
+        while self.kills < self.most and not self.ebbing.is_set():
             self.spawner.start()
             daemon = self.spawner.daemon
             daemon.wait_ready(60)
-            if self.ebbing.wait(self.dice.uniform(0, LATE_S if self.dice.random() < LATE else SOON_S)):
-                return
+            wanted = self._answers() + self.dice.randint(0, MANY if self.dice.random() < HOW_OFTEN_MANY else FEW)
+            latest_at = time.monotonic() + LATEST_S
+            while self._answers() < wanted and time.monotonic() < latest_at and not self.ebbing.wait(0.001):
+                pass
+            self.ebbing.wait(self.dice.uniform(0, 0.01))
             daemon.process.kill()
             daemon.wait_gone()
             self.kills += 1
+
+    def _answers(self) -> int:
+        return sum(worker.caller.ways["answered"] for worker in self.workers)
 
 
 def adopt_orphans() -> None:

@@ -35,6 +35,8 @@ from waiting import until
 FLOWS = ("toy:chain", "toy:calls", "toy:branches")
 KINDS = (workers.Events, workers.Events, workers.Files, workers.Agents, workers.Holds, workers.Runs, workers.Looks)
 REST_LIMIT_S = 60.0
+# Who has a unit in hand ends it, however often its daemon goes down meanwhile.
+EBB_LIMIT_S = 600.0
 # How much slower everybody is who goes on while the daemon is asked to hibernate: it would never come to it.
 LULL = 10
 # What a process may have grown over: an interpreter's heap breathes, by pages that are half in use.
@@ -130,7 +132,7 @@ class Load:
         finally:
             self.ebbing.set()
         for each in busy:
-            each.result(REST_LIMIT_S + 60)
+            each.result(EBB_LIMIT_S)
 
     def _work(self, worker: workers.Worker) -> None:
         while not self.ebbing.wait(

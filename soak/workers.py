@@ -16,8 +16,8 @@ from process.wake_files import drop, drop_text, left
 from soak.calling import DOWN, GONE, Caller
 from waiting import until
 
-FILE_LIMIT_S = 60.0
-RUN_LIMIT_S = 120.0
+FILE_LIMIT_S = 300.0
+RUN_LIMIT_S = 600.0
 WAIT_S = 10.0
 # The last takes a hibernation back: too many of them, and there is none.
 EVENTS = (*("request_arrived", "heartbeat_refresh") * 10, "wake_signal")
