@@ -13,6 +13,7 @@ import torpor
 from torpor import wire
 from torpor.home import home_dir, socket_path
 from torpord import config
+from torpord.host import without_tls
 from torpord.host.faults import SetupError
 
 
@@ -98,6 +99,7 @@ def _places(options: argparse.Namespace) -> tuple[Path, Path]:
 def _run(options: argparse.Namespace) -> int:
     _forget_inherited_signals()
     home, path = _places(options)
+    without_tls.import_asyncio()
     from torpord import log  # noqa: PLC0415 - `check` and `--help` do without it
 
     log.configure("info", "auto")  # until the settings are read
