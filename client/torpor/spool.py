@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -41,8 +42,11 @@ def make_home(home: str) -> None:
 
     The daemon looks harder (`torpord.host.home`); here it is about not writing into somebody else's directory.
     """
-    os.makedirs(os.path.dirname(home), exist_ok=True)
-    _made(home)
+    above = os.path.dirname(home)
+    os.makedirs(above, exist_ok=True)
+    if _made(home):
+        with contextlib.suppress(PermissionError):  # who may write into a folder may yet not read, nor so sync it
+            _sync(above)
     found = os.lstat(home)
     if os.path.islink(home):
         wrong = f"is a symlink: name the place itself, TORPOR_HOME={os.path.realpath(home)}"
@@ -57,11 +61,12 @@ def make_home(home: str) -> None:
     raise BadHome(f"home {home} {wrong}")
 
 
-def _made(folder: str) -> None:
+def _made(folder: str) -> bool:
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
-        return
+        return False
+    return True
 
 
 def _write(path: str, line: bytes) -> None:

@@ -211,7 +211,7 @@ def test_killed_while_it_is_kept_it_is_as_it_was(path: pathlib.Path, moment: str
         "from torpord.store import migrations, store\n"
         "def die(*_): os.kill(os.getpid(), 9)\n"
         "if sys.argv[2] == 'backup':\n"
-        "    migrations._sync = die\n"
+        "    migrations.sync = die\n"
         "else:\n"
         "    migrations.bring_up = die\n"
         "store.Store(pathlib.Path(sys.argv[1]))\n"

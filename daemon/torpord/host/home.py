@@ -40,10 +40,11 @@ def prepare(path: pathlib.Path) -> None:
     """
     _refuse_unspeakable(path)
     with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_above(path)
         if _made(path):
             # Only for a directory of our own making: a umask of 0777 must not leave a home nobody can enter.
             path.chmod(0o700)
+            _sync_above(path)
         _refuse(path)
 
 
@@ -119,6 +120,24 @@ def _refuse(path: pathlib.Path) -> None:
     _refuse_unsafe(path, "home")
     _refuse_open(path)
     _refuse_remote(path)
+
+
+def _make_above(path: pathlib.Path) -> None:
+    """Make the folders above the home that are missing; all that is in it has to outlast a power cut."""
+    missing = [each for each in path.parents if not each.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        _sync_above(each)
+
+
+def _sync_above(path: pathlib.Path) -> None:
+    """Make the name of a new folder durable: what is synced in it does not do that everywhere."""
+    with contextlib.suppress(PermissionError):  # who may write into a folder may yet not read, nor so sync it
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _made(path: pathlib.Path) -> bool:

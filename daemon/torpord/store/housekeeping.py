@@ -8,7 +8,6 @@ not is not half done.
 from __future__ import annotations
 
 import itertools
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from torpord.store.store import KEEP_REPLIES, KEEP_REPLIES_LEAST_S, Store, StoreError
+from torpord.store.syncing import sync
 from torpord.store.thread import Runner
 
 ROWS_A_SLICE = 1000
@@ -162,9 +162,11 @@ def _backup(upkeep: Upkeep) -> dict[str, Any]:
     stamp = datetime.fromtimestamp(upkeep.wall_s, UTC).strftime("%Y%m%dT%H%M%SZ")
     final = folder / f"torpor-{stamp}.db"
     draft.chmod(0o600)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(draft)
     draft.rename(final)
+    # Before an older one goes, and before anybody is told: a name is durable with its folder, and that with its own.
+    sync(folder)
+    sync(folder.parent)
     others = [path for path in _by_age(folder, upkeep.wall_s) if path != final]
     for old in others[: 1 - KEEP_BACKUPS]:
         old.unlink()

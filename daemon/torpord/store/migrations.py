@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from torpord.store import codec
+from torpord.store.syncing import sync
 
 FROM = (1, 2)
 TO = 3
@@ -45,18 +46,11 @@ def keep(db: sqlite3.Connection, path: Path, version: int) -> Path:
     if found != "ok":
         raise sqlite3.DatabaseError(f"it is damaged, and not brought up: {found}")
     draft.chmod(0o600)
-    _sync(draft)
+    sync(draft)
     final = draft.rename(_free_name(folder, version))
-    _sync(folder)
+    sync(folder)
+    sync(folder.parent)  # the folder itself may be new
     return final
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _free_name(folder: Path, version: int) -> Path:
