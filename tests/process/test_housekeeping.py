@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 import sqlite3
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,14 +39,22 @@ def sleep_through(daemon: RunningDaemon, cycles: int = 1) -> None:
 
 
 def cycles_done(daemon: RunningDaemon) -> int:
-    """Count them page by page: one page looks at so many lines, and may hold none of a kind."""
-    page = daemon.call("log", kinds=["sleep_cycle_done"])
-    count, after = len(page["records"]), -1
-    while page["next"] != after:
-        after = page["next"]
-        page = daemon.call("log", kinds=["sleep_cycle_done"], after=after)
+    """Count them page by page: one page looks at so many lines, and may hold none of a kind.
+
+    Where the lines of a page are trimmed before it is asked for, it begins anew.
+    """
+    asked: dict[str, Any] = {"kinds": ["sleep_cycle_done"]}
+    answer = daemon.ask("log", **asked)
+    count, after = 0, -1
+    while "result" in answer:
+        page = answer["result"]
         count += len(page["records"])
-    return count
+        if page["next"] == after:
+            return count
+        after = page["next"]
+        answer = daemon.ask("log", **asked, after=after)
+    assert answer["error"]["data"]["name"] == "not_found", answer
+    return cycles_done(daemon)
 
 
 def steps_done(daemon: RunningDaemon) -> list[str]:
@@ -104,17 +112,15 @@ def test_backups_from_the_future_do_not_end_all_backups(home: Path) -> None:
     assert sorted(folder.iterdir()) == [made, again]
 
 
-def test_a_request_in_the_midst_of_it_is_answered_at_once(home: Path) -> None:
+def test_requests_in_the_midst_of_it_go_first(home: Path) -> None:
+    """What they wait is measured beside other things by `bench/`; here each is answered before the work has ended."""
     aged_home(home, old=40_000, young=10_000)
     daemon = RunningDaemon.start(home)
     with daemon.connect() as client:
-        slowest_s = 0.0
         for number in range(20):
             client.call("event", event="force_sleep")
-            begin_s = time.monotonic()
             assert client.call("event", event="request_arrived", key=f"k{number}")["state"] == "WAKE"
-            slowest_s = max(slowest_s, time.monotonic() - begin_s)
-        assert slowest_s < 0.5  # a machine that has other things to do; alone it is some milliseconds
+        assert cycles_done(daemon) == 0
     sleep_through(daemon)
     assert daemon.call("status")["sleep"]["last_cycle"]["outcome"] == "completed"
 
