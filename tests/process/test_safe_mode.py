@@ -145,6 +145,36 @@ def test_a_store_that_cannot_be_read_is_served_around_and_left_as_it_is(home: Pa
         left(daemon)
 
 
+def test_while_a_backup_is_being_put_in_its_place_no_new_store_is_made(home: Path) -> None:
+    with RunningDaemon.start(home) as daemon:
+        daemon.call("event", event="request_arrived")
+        daemon.stop()
+    store, aside = home / "torpor.db", home / "unreadable.1"
+    whole = store.read_bytes()
+    store.write_bytes(b"rubbish" * 1000)
+    with handed_over(home) as daemon:
+        assert is_safe(daemon)
+        # Each step of the line that it names, with all the time there is between them.
+        aside.mkdir()
+        store.rename(aside / "torpor.db")
+        until(lambda: "was taken away" in daemon.log.read_text(), what="its look at that")
+        assert is_safe(daemon)
+        store.write_bytes(whole)
+        left(daemon)
+        assert daemon.call("status")["wrapper_event_seq"] == 1
+
+
+def test_a_new_store_is_begun_when_somebody_says_so(home: Path) -> None:
+    with RunningDaemon.start(home) as daemon:
+        daemon.stop()
+    (home / "torpor.db").write_bytes(b"rubbish" * 1000)
+    with handed_over(home) as daemon:
+        assert is_safe(daemon)
+        (home / "torpor.db").rename(home / "kept.db")
+        assert daemon.call("reload") == {"leaving": True, "changed": []}
+        left(daemon)
+
+
 @pytest.mark.parametrize(("way", "word"), [("stop", "stop"), ("term", "signal")])
 def test_it_ends_in_order(home: Path, way: str, word: str) -> None:
     bad_settings(home)

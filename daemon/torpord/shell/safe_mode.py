@@ -39,6 +39,8 @@ from torpord.shell.statefile import SCHEMA_VERSION, StateFile
 from torpord.store.store import Store, StoreError, StoreUnreadableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torpord.control.calls import Call
 
 log = structlog.get_logger("torpord.safe_mode")
@@ -79,6 +81,7 @@ class SafeMode:
         self._began = self._clock.now()
         self._file = StateFile(self._home)
         self._known = _last_known(self._home / wire.STATE_NAME)
+        self._had_store = self._store.exists()
         self._leaving = ""
         self._left = anyio.Event()
 
@@ -215,7 +218,7 @@ class SafeMode:
     def _log(self, params: Mapping[str, Any]) -> dict[str, Any]:
         after, limit = params.get("after", 0), params.get("limit", DEFAULT_LOG_LINES)
         try:
-            store = Store(self._home / wire.STORE_NAME, read_only=True)
+            store = Store(self._store, read_only=True)
             try:
                 page = store.page(after, limit, wire.MAX_PAGE_BYTES // 2, params.get("kinds", ()))
             finally:
@@ -245,6 +248,10 @@ class SafeMode:
 
     # What it waits for.
 
+    @property
+    def _store(self) -> Path:
+        return self._home / wire.STORE_NAME
+
     def _problem(self) -> str:
         """Look whether home, settings and store are fit for a start now; returns what is wrong."""
         if not os.access(self._home, os.W_OK):
@@ -253,7 +260,7 @@ class SafeMode:
             read_settings(self._ground.options)
         except SetupError as error:
             return str(error)
-        return opening.problem(self._home / wire.STORE_NAME)
+        return opening.problem(self._store)
 
     async def _hear(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
@@ -279,12 +286,23 @@ class SafeMode:
         try:
             async for changes in watch.changes():
                 if wanted & {name for _, name in changes}:
-                    if not self._problem():
+                    problem = self._gone() or self._problem()
+                    if not problem:
                         self._leave(AGAIN)
                         return
+                    log.info("still_in_safe_mode", why=problem)
                     await anyio.sleep(LOOK_EVERY_S)
         finally:
             watch.close()
+
+    def _gone(self) -> str:
+        """Say that the store was taken away: whoever does that may be about to put another in its place.
+
+        A start now would make a new one, in silence, and the backup would be copied over it while it is in use.
+        """
+        if not self._had_store or self._store.exists():
+            return ""
+        return f"{self._store} was taken away: put one there, or have `torpor reload` begin a new one"
 
     async def _try_again(self) -> None:
         await anyio.sleep(TRY_EVERY_S)
