@@ -17,6 +17,8 @@ LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "json", "text")
 HOOKS = ("on_wake", "on_drowsy", "on_sleep", "on_hibernate")
 MAX_RUNS_KEPT = 1_000_000
+_MOST_SAID = 2_000
+_TOO_LONG = "a number in it has thousands of digits: shorten it"
 BUILTIN_FLOWS: Mapping[str, Mapping[str, Any]] = {"housekeeping": {"name": "housekeeping", "builtin": True}}
 
 
@@ -88,12 +90,25 @@ def load(path: Path, *, required: bool = False) -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SetupError(78, f"settings {path}: {error}: mend that line") from error
+    except RecursionError as error:
+        raise SetupError(78, f"settings {path}: lists or tables lie in each other too deep to be read") from error
+    except ValueError as error:  # TOML has whole numbers of any size, and Python does not read them
+        raise SetupError(78, f"settings {path}: {_TOO_LONG}") from error
     try:
         return _checked(document, path.absolute().parent)
+    except ValueError as error:  # such a one in hexadecimal is read, and cannot be shown
+        raise SetupError(78, f"settings {path}: {_TOO_LONG}") from error
     except FaultError as fault:
         from torpord.config.lines import line_of  # noqa: PLC0415 - its patterns are compiled when something is wrong
 
-        raise SetupError(78, f"settings {path}, line {line_of(text, fault.place)}: {fault}") from fault
+        said = _one_line(str(fault))
+        raise SetupError(78, f"settings {path}, line {line_of(text, fault.place)}: {said}") from fault
+
+
+def _one_line(said: str) -> str:
+    """Cut out of an error what a key or a value of any length makes of it; both may hold anything."""
+    text = said if len(said) <= _MOST_SAID else f"{said[: _MOST_SAID // 2]} … {said[-_MOST_SAID // 2 :]}"
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _checked(document: Mapping[str, Any], folder: Path) -> Settings:

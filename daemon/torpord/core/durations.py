@@ -5,19 +5,20 @@ from __future__ import annotations
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DIGITS = "0123456789."
 YEAR_S = 366 * 86_400.0
+_MOST_CHARS = 64  # more is no duration of anybody's, and read in the square of its length
 
 
 def seconds(value: object) -> float:
     """Read a duration of up to a year. Raises ValueError."""
-    if isinstance(value, str) and value:
-        total = _total(value)
+    if isinstance(value, str) and 0 < len(value) <= _MOST_CHARS:
+        total: float = _total(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        total = float(value)
+        total = value  # no float yet: a whole number may be larger than any
     else:
         raise ValueError(value)
     if not 0 <= total <= YEAR_S:
         raise ValueError(value)
-    return total
+    return float(total)
 
 
 def _total(text: str) -> float:
