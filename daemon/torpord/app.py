@@ -212,7 +212,7 @@ class Daemon:
 
     def facts(self, deadline: str, now: Now) -> DeadlinePassed:
         """Read what a due deadline needs to know."""
-        forbids = conditions.all_that_forbids(self._spool.stuck, inherited=self._listener.is_inherited)
+        forbids = conditions.all_that_forbids(self._spool.stuck)
         return conditions.passed(deadline, self._writer.world.policy, now, self._clock.local_minute, forbids)
 
     def committed(self, entries: Sequence[Entry], lines: Sequence[Line], before: World, after: World) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -73,3 +74,15 @@ async def test_where_that_file_cannot_be_made_the_log_says_so(tmp_path: Path) ->
 
 def test_on_the_way_out_the_timer_is_for_the_last_words(tmp_path: Path) -> None:
     errands(tmp_path, world(leaving="stop")).arm(ArmWake(None))
+
+
+@pytest.mark.asyncio
+async def test_a_package_that_is_gone_by_then_keeps_no_process_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torpord.shell.arming", None)
+    asked = world("systemd-user", "signal")
+    unsettled = replace(asked, planned=replace(asked.planned, armed_ts=None))
+    with capture_logs() as logs:
+        await errands(tmp_path, unsettled).settle(AT_S - 60)
+    assert [each["event"] for each in logs] == ["wake_not_armed"]

@@ -54,18 +54,16 @@ def seconds_until(window: str, minute: int, wall_s: float) -> float:
     return max(1.0, (opens - minute) * 60 % DAY_S - wall_s % 60)
 
 
-def no_way_back(*, inherited: bool) -> tuple[str, ...]:
-    """Say why nobody could start this daemon again, if so. With an inherited socket the service manager can."""
-    if inherited:
-        return ()
+def no_way_back() -> tuple[str, ...]:
+    """Say why nobody could start this daemon again, if so: neither a client, nor a manager that holds its socket."""
     if not os.access(sys.executable, os.X_OK):
-        return (f"there is no way back: the interpreter {sys.executable} is gone, so no client could start the daemon",)
+        return (f"there is no way back: the interpreter {sys.executable} is gone, so nobody could start the daemon",)
     package = Path(torpor.__file__)
     if not package.exists():
-        return (f"there is no way back: {package} is gone, so no client could start the daemon",)
+        return (f"there is no way back: {package} is gone, so nobody could start the daemon",)
     return ()
 
 
-def all_that_forbids(stuck: Mapping[str, str], *, inherited: bool) -> tuple[str, ...]:
+def all_that_forbids(stuck: Mapping[str, str]) -> tuple[str, ...]:
     """Name everything that forbids the exit."""
-    return (*stuck.values(), *no_way_back(inherited=inherited))
+    return (*stuck.values(), *no_way_back())

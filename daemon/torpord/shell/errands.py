@@ -93,7 +93,12 @@ class Errands:
         self._come_back_for(None if world.process.leaving else world.wanted_wake_ts, now_s)
         if world.process.timer and (world.planned.asked or world.planned.differs(world.wanted_wake_ts)):
             by_signal = world.process.leaving == "signal"
-            await self._armed().settle(world.wanted_wake_ts, now_s=now_s, stopped=by_signal)
+            try:
+                arming = self._armed()
+            except (ImportError, OSError) as error:
+                log.warning("wake_not_armed", at=iso(world.wanted_wake_ts), why=f"it cannot be asked: {error}")
+                return
+            await arming.settle(world.wanted_wake_ts, now_s=now_s, stopped=by_signal)
 
     def _come_back_for(self, at_ts: float | None, now_s: float) -> None:
         """Have the service manager start the next process at once, where the timer would ring while this one ends.

@@ -187,10 +187,13 @@ async def _close_the_door(manager: Manager) -> bool:
 
     It stops the service with its socket, so SIGTERM comes to a process that has nothing left to do but end with 0.
     """
-    from torpord.host import standing_down  # noqa: PLC0415 - once a life, and not in each
-
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    problem = await standing_down.close_the_door(manager, os.environ)
+    try:
+        from torpord.host import standing_down  # noqa: PLC0415 - once a life, and not in each
+    except (ImportError, OSError) as error:  # taken away under this daemon: it ends as it was told all the same
+        problem = f"the manager cannot be told: {error}"
+    else:
+        problem = await standing_down.close_the_door(manager, os.environ)
     if problem:
         log.warning("still_startable", problem=problem, then="the next connection or file starts torpord again")
     return not problem
