@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -115,13 +116,40 @@ def test_one_that_hangs_is_serious_and_named(home: pathlib.Path, torpor: Torpor)
     assert rows["store"]["severity"] != "ok"
 
 
+def test_one_that_is_stopped_is_told_to_go_on(home: pathlib.Path, torpor: Torpor) -> None:
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as child:
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+
+        def silent(visitor: Visitor) -> None:
+            visitor.request()
+            visitor.daemon.ended.wait(20)
+
+        with FakeDaemon(home, silent) as daemon:
+            (home / "torpor.lock").write_text(json.dumps({"pid": child.pid}))
+            status, _, rows = _report(torpor, "--timeout", "2")
+            daemon.ended.set()
+        assert (status, rows["socket"]["severity"]) == (1, "serious")
+        # A stopped process takes no other signal before.
+        _mend(rows["socket"])
+        os.waitid(os.P_PID, child.pid, os.WCONTINUED)
+
+
+def test_a_command_means_the_home_that_was_looked_at(home: pathlib.Path, torpor: Torpor, monkeypatch: Any) -> None:
+    (home / "wake.signal").touch()
+    monkeypatch.setenv("TORPOR_HOME", "/another")
+    assert _report(torpor)[2]["waiting"]["mend"] == f"torpor wake --home {shlex.quote(str(home))}"
+    monkeypatch.setenv("TORPOR_HOME", str(home))
+    assert _report(torpor)[2]["waiting"]["mend"] == "torpor wake"
+
+
 def test_a_lock_whose_socket_nobody_listens_at_is_serious(home: pathlib.Path, torpor: Torpor) -> None:
     with (home / "torpor.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         status, _, rows = _report(torpor)
     assert status == 1
     assert rows["socket"]["severity"] == "serious"
-    assert rows["socket"]["mend"] == "torpor restart"
+    assert rows["socket"]["mend"] == f"torpor restart --home {shlex.quote(str(home))}"
 
 
 def _open_home(home: pathlib.Path) -> None:
@@ -380,13 +408,69 @@ def test_safe_mode_is_told_with_its_reason_and_left_by_reload(home: pathlib.Path
 
     with FakeDaemon(home, *[safely] * 20):
         status, _, rows = _report(torpor)
-        assert (status, rows["safe_mode"]["severity"], rows["safe_mode"]["mend"]) == (1, "serious", "torpor reload")
+        assert (status, rows["safe_mode"]["severity"]) == (1, "serious")
+        assert rows["safe_mode"]["mend"] == f"torpor reload --home {shlex.quote(str(home))}"
         assert "five died (suspect: hook on_wake)" in rows["safe_mode"]["found"]
         _, told, rows = _report(torpor, "--fix")
         assert (told["fixed"], rows["safe_mode"]["severity"]) == (["safe_mode"], "ok")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has others' homes to look at")
+@pytest.mark.parametrize("by", ["line", "fix"])
+def test_an_event_that_starts_died_over_is_put_aside_before_the_next_one(
+    home: pathlib.Path, torpor: Torpor, by: str
+) -> None:
+    for name in ("wake.d", "wake.rejected"):
+        (home / name).mkdir(0o700)
+    (home / "wake.d" / "po ison.json").write_text("{}")
+    told = {"reason": "five died", "suspect": "wake.d/po ison.json", "since_ts": "2026-01-02T03:04:05.000+00:00"}
+
+    def safely(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            mended = not (home / "wake.d" / "po ison.json").exists()
+            ts = f"2026-01-02T03:04:0{5 + mended}.000+00:00"
+            more = {"home": str(home), "started_ts": ts, "safe_mode": None if mended else told}
+            visitor.answer(request, {**RESULTS[request["method"]], **(more if request["method"] == "status" else {})})
+
+    with FakeDaemon(home, *[safely] * 9):
+        row = _report(torpor)[2]["safe_mode"]
+        if by == "line":
+            assert row["mend"].endswith(f"&& torpor reload --home {shlex.quote(str(home))}")
+            _mend({"mend": row["mend"].rpartition(" && ")[0]})
+        else:
+            assert _report(torpor, "--fix")[1]["fixed"] == ["safe_mode"]
+    assert (home / "wake.rejected" / "po ison.json").read_text() == "{}"
+
+
+def test_five_deaths_over_one_event_are_not_begun_anew(home: pathlib.Path, torpor: Torpor) -> None:
+    _die(home)
+    (home / "wake.d").mkdir(0o700)
+    (home / "wake.d" / "x.json").write_text("{}")
+    _, told, rows = _report(torpor, "--fix")
+    assert told["fixed"] == ["starts"]
+    assert "put x.json aside" in rows["starts"]["found"]
+    assert "died over it" in (home / "wake.rejected" / "x.json.why").read_text()
+
+
+def test_a_damaged_store_in_safe_mode_without_a_backup_is_begun_anew_by_that_daemon(
+    home: pathlib.Path, torpor: Torpor
+) -> None:
+    (home / "torpor.db").write_bytes(b"this is no store, and was never one")
+
+    def safely(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            more = {"home": str(home), "safe_mode": {"reason": "torpor.db", "suspect": None, "since_ts": "x"}}
+            visitor.answer(request, {**RESULTS[request["method"]], **(more if request["method"] == "status" else {})})
+
+    with FakeDaemon(home, safely):
+        mend = _report(torpor)[2]["store"]["mend"]
+    assert mend.endswith(f"&& torpor reload --home {shlex.quote(str(home))}")
+    _mend({"mend": mend.rpartition(" && ")[0]})
+    assert not (home / "torpor.db").exists()
+
+
 def test_in_somebody_elses_home_nothing_is_mended_or_made_or_run(home: pathlib.Path, torpor: Torpor) -> None:
     _leave_draft(home)
     (home / "torpor.db").write_bytes(b"this is no store, and was never one")

@@ -23,7 +23,10 @@ HOLD = {"kind": "hold", "who": "make", "why": "it builds"}
 
 def saying(status: dict[str, Any], why: dict[str, Any] | None = None) -> Any:
     """Return a scene: a daemon of that status and those reasons."""
-    answers = {"status": {**RESULTS["status"], "safe_mode": None, **status}, "why": {**IDLE, **(why or {})}}
+    answers = {
+        "status": {**RESULTS["status"], "safe_mode": None, "ways_back": {}, **status},
+        "why": {**IDLE, **(why or {})},
+    }
 
     def scene(visitor: Visitor) -> None:
         while True:
@@ -49,6 +52,13 @@ def test_while_it_is_needed_nothing_is_forced(
     with FakeDaemon(home, *[saying(status, why)] * 4) as daemon:
         code, _, err = torpor("doctor", "wake-test")
     assert (code, told in err) == (75, True)
+    assert "hibernate" not in daemon.methods()
+
+
+def test_a_daemon_of_before_keeps_no_proof_and_is_not_sent_down_for_it(home: pathlib.Path, torpor: Torpor) -> None:
+    with FakeDaemon(home) as daemon:
+        code, _, err = torpor("doctor", "wake-test")
+    assert (code, "keeps no proof" in err) == (75, True)
     assert "hibernate" not in daemon.methods()
 
 
@@ -131,7 +141,8 @@ def test_one_that_stays_up_for_long_whatever_is_asked_is_not_waited_for(home: pa
             told = RESULTS.get(request["method"], {})
             if request["method"] == "log":
                 told = {"records": [{"kind": "started", "data": {"policy": {"min_up_s": 3605.0}}}], "next": 1}
-            visitor.answer(request, {**told, **({**IDLE} if request["method"] == "why" else {}), "safe_mode": None})
+            more = {**IDLE} if request["method"] == "why" else {"ways_back": {}}
+            visitor.answer(request, {**told, **more, "safe_mode": None})
 
     with FakeDaemon(home, *[scene] * 4) as daemon:
         code, _, err = torpor("doctor", "wake-test")

@@ -11,7 +11,7 @@ import pytest
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor
 from torpor import AsyncClient, Client, errors
 from torpor.doctor import clocks, stored, subject, ways
-from torpor.doctor.clocks import Around, Versions
+from torpor.doctor.clocks import Around, Versions, judge_around
 from torpor.doctor.places import HomeFacts, SocketPathFacts, judge_home, judge_socket_path
 from torpor.doctor.ways import PlannedFacts, WaysFacts
 
@@ -212,3 +212,27 @@ async def test_both_clients_ask_for_what_only_the_daemon_knows_and_record_a_way(
 def test_to_ask_wakes_nobody(home: pathlib.Path) -> None:
     with Client(home) as client, pytest.raises(errors.Down):
         client.doctor()
+
+
+def test_a_place_with_a_blank_is_one_word_for_a_shell() -> None:
+    facts = Around("/h", "/h/torpor.sock", "/a b", None, "", "")
+    assert judge_around(facts).mend == "export TORPOR_HOME='/a b'"
+
+
+def test_what_is_planned_without_a_service_manager_is_told_by_the_daemon_too(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "run", lambda _command, _limit_s: (0, "3"))
+
+    def scene(visitor: Visitor) -> None:
+        while True:
+            request = visitor.request()
+            more: dict[str, Any] = {"why": {"planned": {"wanted": None, "armed": None, "problem": None}}}
+            more["status"] = {"next_wake_ts": "2026-12-24T10:00:00.000+00:00"}
+            answer = RESULTS.get(request["method"], {})
+            visitor.answer(request, {**answer, **more.get(request["method"], {})})
+
+    with FakeDaemon(home, scene):
+        found = ways.look_at_planned(subject.meet(str(home)))
+    assert "no service manager" in ways.judge_planned(found).found
+    assert ways.judge_planned(replace(found, can_install=False)).mend is None

@@ -56,18 +56,31 @@ def judge_lock(facts: LockFacts) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class SocketFacts:
-    """What the daemon answered; None where none is up, and then `down` says how it went."""
+    """What the daemon answered; None where none is up, and then `down` says how it went.
+
+    `is_stopped`: its process is, by SIGSTOP or a debugger.
+    """
 
     path: str
     said: Said | None
     down: str
     pid: object
+    is_stopped: bool = False
 
 
 def look_at_socket(subject: Subject) -> SocketFacts:
     """Take what was really asked; who is down is not asked."""
     down = "" if subject.up else presence.told_down(subject.home, subject.known)
-    return SocketFacts(subject.socket, subject.said, down, holder(subject.home).get("pid"))
+    pid = holder(subject.home).get("pid")
+    return SocketFacts(subject.socket, subject.said, down, pid, _is_stopped(pid))
+
+
+def _is_stopped(pid: object) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
+    except OSError:
+        return False  # gone, or this system has no /proc
 
 
 def judge_socket(facts: SocketFacts) -> Row:
@@ -81,6 +94,10 @@ def judge_socket(facts: SocketFacts) -> Row:
         return Row(
             "socket", looked_at, f"{answers}: {status['state']}, torpord {status['version']}, pid {status['pid']}"
         )
+    if said.hung and facts.is_stopped:
+        found = f"a daemon holds the lock and is stopped (SIGSTOP, or a debugger), pid {facts.pid}"
+        means = "nobody is served, and it hears no other signal until it goes on"
+        return Row("socket", looked_at, found, "serious", means, f"kill -CONT {facts.pid}")
     if said.hung:
         mend = f"kill -ABRT {facts.pid}" if is_running(facts.pid) else "torpor restart"
         means = "it hangs: nobody is served; ended so, it writes where it stood into its log"

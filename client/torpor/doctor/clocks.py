@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,19 +130,30 @@ def _is_up(home: str) -> bool:
         return False
 
 
+def _export(name: str, path: str) -> str:
+    return f"export {name}={shlex.quote(path)}"
+
+
 def judge_around(facts: Around) -> Row:
     """Client and daemon must mean the same places."""
     looked_at = "this client's environment against the daemon's"
     apart = "other programs of this user speak to another daemon, or to none"
     if facts.daemon_home is not None and os.path.realpath(facts.daemon_home) != os.path.realpath(facts.home):
         found = f"the daemon here says that its home is {facts.daemon_home}, and this client's is {facts.home}"
-        return Row("environment", looked_at, found, "finding", apart, f"export TORPOR_HOME={facts.daemon_home}")
+        return Row("environment", looked_at, found, "finding", apart, _export("TORPOR_HOME", facts.daemon_home))
     if facts.daemon_socket is not None and facts.daemon_socket != facts.socket:
         found = f"the daemon listens at {facts.daemon_socket}, and this client looks at {facts.socket}"
-        return Row("environment", looked_at, found, "finding", apart, f"export TORPOR_SOCKET={facts.daemon_socket}")
+        return Row(
+            "environment",
+            looked_at,
+            found,
+            "finding",
+            apart,
+            _export("TORPOR_SOCKET", facts.daemon_socket),
+        )
     if facts.system_home:
         found = f"there is a home of the system's manager, {facts.system_home}, and this is {facts.home}"
-        return Row("environment", looked_at, found, "note", apart, f"export TORPOR_HOME={facts.system_home}")
+        return Row("environment", looked_at, found, "note", apart, _export("TORPOR_HOME", facts.system_home))
     if facts.other_home:
         return Row("environment", looked_at, f"a second daemon is up in {facts.other_home}", "note", apart)
     if facts.differs:

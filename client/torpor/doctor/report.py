@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from torpor import home as homes
 from torpor import wire
 from torpor.deadline import Deadline
 from torpor.doctor import answering, clocks, leftovers, places, starts, stored, subject, units, ways
@@ -56,13 +58,22 @@ def examine(home: str, *, fix: bool, ask_s: float = subject.ASK_S, checks: Seque
     rows = [_row(check, found) for check in checks]
     wanted = [number for number, row in enumerate(rows) if fix and row.fix == "would"]
     if not wanted:
-        return Report(found, tuple(rows), ())
+        return Report(found, tuple(_addressed(row, home) for row in rows), ())
     for number in wanted:
         rows[number] = _mended(checks[number], found, rows[number])
     # What was mended may be what others complained of: those are looked at once more.
     found = subject.meet(home, ask_s)
     rows = [row if number in wanted else _row(checks[number], found) for number, row in enumerate(rows)]
-    return Report(found, tuple(rows), tuple(row.id for row in rows if row.fix == "done"))
+    fixed = tuple(row.id for row in rows if row.fix == "done")
+    return Report(found, tuple(_addressed(row, home) for row in rows), fixed)
+
+
+def _addressed(row: Row, home: str) -> Row:
+    """Have a command of torpor's own mean this home also in a shell where that is not the one that is meant."""
+    last = (row.mend or "").rpartition("&& ")[2]
+    if not last.startswith("torpor ") or "--home" in last or home == homes.home_dir():
+        return row
+    return replace(row, mend=f"{row.mend} --home {shlex.quote(home)}")
 
 
 def _row(check: Check, found: Subject) -> Row:

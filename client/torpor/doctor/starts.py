@@ -19,7 +19,7 @@ from torpor.doctor.rows import Check, Row
 from torpor.errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torpor.doctor.subject import Subject
 
@@ -67,8 +67,8 @@ def judge_starts(facts: StartsFacts) -> Row:
     if not count:
         return Row("starts", looked_at, "none")
     version = str(facts.dead[-1].get("version"))
-    suspects = [str(each["suspect"]) for each in facts.dead if each.get("suspect")]
-    suspect = f" (suspect: {max(reversed(suspects), key=Counter(suspects).__getitem__)})" if suspects else ""
+    named = _suspect(facts.dead)
+    suspect = f" (suspect: {named})" if named else ""
     found = f"torpor {version} died {count} times in a row before it answered{suspect}"
     if count < _WORTH_A_WORD:
         return Row("starts", looked_at, found, "note", "once may be anybody's doing")
@@ -81,6 +81,12 @@ def judge_starts(facts: StartsFacts) -> Row:
         mend = _way_back(str(good.get("version")), str(good.get("interpreter")))
     # A daemon that is up has the word, and clears them by living.
     return Row("starts", looked_at, found, "finding", means, mend, None if facts.up else "would")
+
+
+def _suspect(dead: Sequence[Mapping[str, Any]]) -> str:
+    """Return what most of them were about to do: of several, what the last of those was."""
+    suspects = [str(each["suspect"]) for each in dead if each.get("suspect")]
+    return max(reversed(suspects), key=Counter(suspects).__getitem__) if suspects else ""
 
 
 def _shown(ts: object) -> str:
@@ -106,16 +112,42 @@ def _forget_starts(subject: Subject) -> str:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         facts = look_at_starts(subject)
         draft = subject.path(os.path.join(wire.SPOOL_TMP_NAME, f"{NAME}.doctor"))
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)  # what is left there may be another file by a second name
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
             json.dump({"schema_version": 1, "good": facts.good, "starts": []}, file)
         os.replace(draft, subject.path(NAME))
     finally:
         os.close(lock)
-    return f"forgot {len(facts.dead)} starts, the next one is a first one"
+    aside = _put_aside(subject, _suspect(facts.dead)) if len(facts.dead) >= _UNTIL_SAFE_MODE else ""
+    return f"{aside}forgot {len(facts.dead)} starts, the next one is a first one"
 
 
-def judge_safe_mode(safe_mode: object, *, up: bool) -> Row:
-    """Tell the daemon's own reason; what mends that is said there."""
+def _file_of(subject: Subject, suspect: object) -> str:
+    """Return the name of the event that starts died over, where it still lies there; "" where it is no such thing."""
+    folder, _, name = str(suspect or "").partition("/")
+    ours = folder == wire.SPOOL_NAME and name not in ("", ".", "..") and "/" not in name
+    return name if ours and os.path.lexists(subject.path(os.path.join(folder, name))) else ""
+
+
+def _put_aside(subject: Subject, suspect: object) -> str:
+    """Move the event that starts died over to where those lie that cannot be taken; nothing is deleted. Says so."""
+    name = _file_of(subject, suspect)
+    if not name:
+        return ""
+    rejected = subject.path(wire.REJECTED_NAME)
+    os.makedirs(rejected, 0o700, exist_ok=True)
+    number, kept = 1, os.path.join(rejected, name)
+    while os.path.lexists(kept):
+        number, kept = number + 1, os.path.join(rejected, f"{name}.{number}")
+    with open(os.open(f"{kept}.why", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as why:
+        why.write("starts died over it, one after the other; put aside by torpor doctor --fix\n")
+    os.rename(subject.path(os.path.join(wire.SPOOL_NAME, name)), kept)
+    return f"put {name} aside in {rejected}, "
+
+
+def judge_safe_mode(safe_mode: object, *, up: bool, poison: str = "", home: str = "") -> Row:
+    """Tell the daemon's own reason; what mends that is said there. `poison`: the event that starts died over."""
     looked_at = "whether the daemon serves safe mode"
     if not isinstance(safe_mode, dict):
         return Row("safe_mode", looked_at, "it does not" if up else "no daemon is up")
@@ -123,7 +155,11 @@ def judge_safe_mode(safe_mode: object, *, up: bool) -> Row:
     more = f" (suspect: {suspect})" if suspect and str(suspect) not in reason else ""
     found = f"since {safe_mode.get('since_ts')}: {reason}{more}"
     means = "no event, run or sleep cycle is served, until what is wrong is mended"
-    return Row("safe_mode", looked_at, found, "serious", means, "torpor reload", "would")
+    mend = "torpor reload"
+    if poison:
+        folders = (os.path.join(home, wire.SPOOL_NAME, poison), os.path.join(home, wire.REJECTED_NAME, ""))
+        mend = f"mv {' '.join(map(shlex.quote, folders))} && {mend}"
+    return Row("safe_mode", looked_at, found, "serious", means, mend, "would")
 
 
 def _leave_safe_mode(subject: Subject) -> str:
@@ -132,13 +168,14 @@ def _leave_safe_mode(subject: Subject) -> str:
     Where that was mended a moment ago it goes by itself, and there may be nobody to be told.
     """
     before = subject.status["started_ts"] if subject.status else None
+    aside = _put_aside(subject, _safely_said(subject).get("suspect"))
     deadline = Deadline(subject.ask_s)
     if _started_ts(subject) == before:
         with contextlib.suppress(Unreachable), Client(subject.home, timeout=subject.ask_s) as client:
             client.reload()
     while _started_ts(subject) in (None, before):
         deadline.sleep(_LOOK_EVERY_S)
-    return "had it start anew"
+    return f"{aside}had it start anew"
 
 
 def _started_ts(subject: Subject) -> str | None:
@@ -151,8 +188,17 @@ def _started_ts(subject: Subject) -> str | None:
 
 
 def _safe_mode(subject: Subject) -> Row:
-    said: Mapping[str, Any] = {**subject.status} if subject.status else {}
-    return judge_safe_mode(said.get("safe_mode"), up=subject.up)
+    said = _safely_said(subject)
+    return judge_safe_mode(
+        said or None, up=subject.up, poison=_file_of(subject, said.get("suspect")), home=subject.home
+    )
+
+
+def _safely_said(subject: Subject) -> Mapping[str, Any]:
+    """Return what the daemon says of its safe mode; empty where it is in none."""
+    status: Mapping[str, Any] = {**subject.status} if subject.status else {}
+    said = status.get("safe_mode")
+    return said if isinstance(said, dict) else {}
 
 
 CHECKS = (

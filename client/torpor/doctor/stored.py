@@ -64,6 +64,7 @@ class StoreFacts:
     cycle: dict[str, Any] | None = None
     backup: str = ""
     damaged: bool = False
+    in_safe_mode: bool = False
 
 
 def look_at_store(subject: Subject) -> StoreFacts:
@@ -87,7 +88,7 @@ def look_at_store(subject: Subject) -> StoreFacts:
         return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
     if found.st_size == 0:  # SQLite takes it for a new database; a store is never empty
         why = "it is empty: something truncated it"
-        return StoreFacts(path, True, 0, None, reads, why, "", None, backup, True)  # noqa: FBT003 - likewise
+        return StoreFacts(path, True, 0, None, reads, why, "", None, backup, True, is_safe)  # noqa: FBT003 - likewise
     version, checked, damaged = read(path)
     now = os.lstat(path)
     if (now.st_ino, now.st_size, now.st_mtime_ns) != (found.st_ino, found.st_size, found.st_mtime_ns) or not (
@@ -96,7 +97,7 @@ def look_at_store(subject: Subject) -> StoreFacts:
         why = "a daemon came up meanwhile"
         return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
     unread = "" if checked is not None else f"reading all of it takes longer than {_CHECK_S:g} s"
-    return StoreFacts(path, True, found.st_size, version, reads, checked, unread, None, backup, damaged)  # noqa: FBT003 - likewise
+    return StoreFacts(path, True, found.st_size, version, reads, checked, unread, None, backup, damaged, is_safe)  # noqa: FBT003 - likewise
 
 
 def read(path: str) -> tuple[int | None, str | None, bool]:
@@ -163,9 +164,11 @@ def _judge_cycle(facts: StoreFacts, told: str) -> Row | None:
 def _way_back(facts: StoreFacts) -> str:
     """Return the line that puts the newest backup in the store's place, all old files aside; without one, afresh."""
     home = os.path.dirname(facts.path)
+    store, kept = shlex.quote(facts.path), shlex.quote(_aside(home))
+    if not facts.backup and facts.in_safe_mode:  # it holds the lock: no other start can be told of a new one
+        return f"mkdir {kept} && mv {store}* {kept} && torpor reload"
     if not facts.backup:
         return f"torpord run --new-store --home {shlex.quote(home)}"
-    store, kept = shlex.quote(facts.path), shlex.quote(_aside(home))
     return f"mkdir {kept} && mv {store}* {kept} && cp {shlex.quote(facts.backup)} {store}"
 
 

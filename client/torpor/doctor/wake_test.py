@@ -63,6 +63,8 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
     with Client(home) as client:
         client.event("wake_signal")
         status = client.status()
+        if "ways_back" not in status:
+            raise NotNow(f"torpord {status['version']} runs, which keeps no proof of it: torpor restart")
         needed = trip.needs(status, None if status["safe_mode"] else client.why())
         if not needed and (least_s := trip.least_up_s(client)) > trip.DOWN_S:
             needed = [f"it stays up for another {durations.show(least_s)} whoever asks (min_up)"]

@@ -85,7 +85,7 @@ class PlannedFacts:
     """What is planned (the wire's times, "" for nothing) by the daemon, by `wake.at`, and by the manager's timer.
 
     `timer` None: nobody could be asked. `problem`: why the manager took no timer, by the daemon's word; `being_set`: it
-    is at it.
+    is at it. `can_install`: there is a service manager that would take the units.
     """
 
     up: bool
@@ -98,6 +98,7 @@ class PlannedFacts:
     problem: str = ""
     being_set: bool = False
     can_clear: bool = False
+    can_install: bool = True
     wall_s: float = field(default_factory=time.time)
 
 
@@ -107,8 +108,10 @@ def look_at_planned(subject: Subject) -> PlannedFacts:
     told: Mapping[str, Any] = {**status} if status else known
     why: Mapping[str, Any] = {**subject.said.why} if subject.said and subject.said.why else {}
     said: Mapping[str, Any] = why.get("planned") or {}
-    wanted = (said.get("wanted") if said else told.get("next_wake_ts")) or ""
-    units = look_at_units(subject).found
+    # Without a service manager none is asked for a timer, and what is planned is planned all the same.
+    wanted = (said.get("wanted") if said and is_managed(told) else told.get("next_wake_ts")) or ""
+    asked = look_at_units(subject)
+    units = asked.found
     place = units.place if units is not None else None
     return PlannedFacts(
         up=subject.up,
@@ -121,6 +124,7 @@ def look_at_planned(subject: Subject) -> PlannedFacts:
         problem=str(said.get("problem") or ""),
         being_set=bool(said) and said.get("wanted") != said.get("armed"),
         can_clear=place is not None and place.manager == "systemd-user",
+        can_install=not (asked.problem or asked.unreachable),
         wall_s=subject.wall_s,
     )
 
@@ -164,7 +168,8 @@ def judge_planned(facts: PlannedFacts) -> Row:
         return Row("planned", looked_at, found, "note", "a slot that comes to be due before waits for that")
     if not facts.managed:
         means = "nobody starts one that is down then; one that is up stays for what is near (planned_reach)"
-        return Row("planned", looked_at, f"{when}, and no service manager", "note", means, "torpor service install")
+        mend = "torpor service install" if facts.can_install else None
+        return Row("planned", looked_at, f"{when}, and no service manager", "note", means, mend)
     if facts.problem:
         found = f"{when}, and the service manager takes no timer: {facts.problem}"
         means = "it stays up for what is near, and what is far waits for the next start"
