@@ -60,14 +60,14 @@ class ProviderWords:
             return written(value, dice)
         return written(json_mutated(value, dice, _WORDS), dice)
 
-    def one(self, data: bytes) -> str:
+    def one(self, data: bytes) -> Sequence[str]:
         """Find out until when it is, as the daemon does after its own look at what the params may be."""
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return "no JSON"
+            return ["no JSON"]
         if not isinstance(value, dict):
-            return "no object"
+            return ["no object"]
         message, headers, after = value.get("message"), value.get("headers"), value.get("retry_after")
         said = Said(
             message=message[:16_384] if isinstance(message, str) else "",
@@ -77,7 +77,7 @@ class ProviderWords:
         try:
             found = recovery(said, NOW_S, 18_000.0, zone)
         except BadTimeError as bad:
-            return f"bad: {bad}"
+            return [f"bad: {bad}"]
         is_no_quota(said.message or "")
         assert NOW_S <= found.at_wall_s <= NOW_S + LONGEST_S, found
-        return f"taken: {found.source} {found.at_wall_s}"
+        return [f"taken: {found.source}"]

@@ -47,7 +47,7 @@ class Seat:
 
     def __init__(self) -> None:
         self._open = contextlib.ExitStack()
-        life = _lived()
+        life = lived()
         store = store_of(self._open.enter_context(a_store()), life)
         self._before, self.now = life.world, life.now
         self._writer = SimpleNamespace(world=life.world)
@@ -134,7 +134,7 @@ def refused(request_id: Any, refusal: Refusal) -> str:
     return f"{refusal.name}: {refusal.message}"
 
 
-def _lived() -> Life:
+def lived() -> Life:
     """A life with something of everything, so that ids in requests may be right."""
     life = Life()
     life.start()
@@ -160,4 +160,8 @@ def _lived() -> Life:
     life.run("one", "run-failed")
     life.load("run-failed")
     life.fails("run-failed")
+    life.run("fork", "run-forked")
+    life.load("run-forked")
+    life.ends("run-forked")
+    life.ends("run-forked", life.of("run-forked").places[1].branch)
     return life

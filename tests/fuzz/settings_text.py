@@ -61,18 +61,18 @@ class SettingsText:
             return b"".join(lines)
         return bytes_mutated(data, dice, _TOKENS)
 
-    def one(self, data: bytes) -> str:
+    def one(self, data: bytes) -> Sequence[str]:
         """Read them; what is taken can be recorded and compared."""
         self._path.write_bytes(data)
         try:
             found = load(self._path)
         except SetupError as error:
-            return f"refused: {self._told(error)}"
+            return [f"refused: {self._told(error)}"]
         body = orjson.loads(orjson.dumps(found.policy.document()))
         assert Policy(**body) == found.policy
         assert found == Settings() or changed(Settings(), found) or data
         orjson.dumps(dict(found.flows))
-        return "taken"
+        return ["taken"]
 
     def _told(self, error: SetupError) -> str:
         said, before = str(error), f"settings {self._path}"

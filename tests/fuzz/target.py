@@ -42,8 +42,8 @@ class Target(Protocol):
         """Return an input that is nearly this one."""
         ...
 
-    def one(self, data: bytes) -> str:
-        """Read an input; returns how it was answered, a line an answer. Raises where that is not as it should be."""
+    def one(self, data: bytes) -> Sequence[str]:
+        """Read an input; returns how it was answered: NAME: WORDS each. Raises where that is not as it should be."""
         ...
 
     def close(self) -> None:
@@ -123,17 +123,17 @@ def fuzz(target: Target, count: int, seed: object, told: Told) -> None:
             dice = Random(f"{seed}-{target.name}-{number}")  # noqa: S311 - no secret
             pool = kept if kept and dice.random() < 0.4 else seeds
             data = target.mutated(dice.choice(pool), dice)[:MOST_BYTES] if number >= len(seeds) else seeds[number]
-            answer = tried(target, data)
+            answers = tried(target, data)
             told.inputs += 1
-            told.answers.update(each.partition(":")[0] for each in answer.splitlines())
-            shape = _shape(answer)
+            told.answers.update(each.partition(":")[0] for each in answers)
+            shape = _shape(answers)
             if shape not in seen and len(data) < 20_000:
                 seen.add(shape)
                 kept.append(data)
                 del kept[:-_KEPT]
 
 
-def tried(target: Target, data: bytes) -> str:
+def tried(target: Target, data: bytes) -> Sequence[str]:
     """Give a target one input. Raises FoundError."""
     try:
         with limited():
@@ -142,6 +142,6 @@ def tried(target: Target, data: bytes) -> str:
         raise FoundError(target.name, data, error) from error
 
 
-def _shape(answer: str) -> str:
+def _shape(answers: Sequence[str]) -> str:
     """Leave out of an answer what it quotes of the input: what is left tells one way through the code from another."""
-    return re.sub(r"'.*'|\".*\"|\d+", "", answer)[:120]
+    return " ".join(re.sub(r"'.*'|\".*\"|\d+", "", answer)[:120] for answer in answers[-3:])

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from fuzz.hook_payload import HookPayload
+from fuzz.left_files import LeftFiles
 from fuzz.provider_words import ProviderWords
+from fuzz.run_document import RunDocument
 from fuzz.settings_text import SettingsText
 from fuzz.target import Target
 from fuzz.wire_lines import WireLines
+from fuzz.worker_lines import WorkerLines
 
 TARGETS: Mapping[str, Callable[[], Target]] = {
     "wire": WireLines,
     "settings": SettingsText,
     "provider": ProviderWords,
+    "worker": WorkerLines,
+    "document": RunDocument,
+    "wake.d": LeftFiles,
+    "hook": HookPayload,
 }

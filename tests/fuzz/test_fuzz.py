@@ -10,7 +10,15 @@ from fuzz.target import CORPUS, Target, Told, corpus, fuzz, tried, watched
 from fuzz.targets import TARGETS
 
 # Of each, in about a second: these numbers are no proof, the corpus and the long version are.
-INPUTS = {"wire": 3_000, "settings": 3_000, "provider": 3_000}
+INPUTS = {
+    "wire": 2_000,
+    "settings": 2_000,
+    "provider": 2_000,
+    "worker": 2_000,
+    "document": 1_000,
+    "wake.d": 500,
+    "hook": 2_000,
+}
 
 
 @pytest.fixture

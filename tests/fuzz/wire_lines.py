@@ -47,10 +47,10 @@ class WireLines:
             found = bytes_mutated(found, dice, _TOKENS)
         return bytes([dice.randrange(256)]) + found
 
-    def one(self, data: bytes) -> str:
+    def one(self, data: bytes) -> Sequence[str]:
         """Take all that a connection sent."""
         self._seat.begin()
-        return "\n".join(self._answer(line) for line in self._lines(data) if line.strip())
+        return [self._answer(line) for line in self._lines(data) if line.strip()]
 
     def _lines(self, data: bytes) -> list[bytes]:
         piece, sent = data[0] if data else 0, data[1:]
