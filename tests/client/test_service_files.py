@@ -6,11 +6,14 @@ import errno
 import json
 import os
 import pathlib
+import select
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from client.fake_daemon import write_state
 from torpor import wire
 from torpor.service import files, fitness, look, markers, names, own_daemon, running, systemd, uninstall
 from torpor.service.install import install
@@ -159,6 +162,28 @@ def test_a_daemon_that_runs_is_never_restarted_behind_anybodys_back(place: names
     assert not stopping & set(manager.told)
     assert f"restart {place.unit}.path" in manager.told
     assert is_whole(place)
+
+
+@pytest.mark.parametrize(
+    ("planned", "left", "comes"),
+    [("2999-01-02T00:00:00+00:00", "", True), ("2999-01-02T00:00:00+00:00", "wake.at", False),
+     ("2999-01-02T00:00:00+00:00", "stopped", False), (None, "", False)],
+)  # fmt: skip
+def test_what_a_daemon_has_planned_before_it_had_units_gets_a_timer(
+    place: names.Place, manager: Systemd, planned: str | None, left: str, *, comes: bool
+) -> None:
+    """Only a daemon can tell the manager when it is wanted: one is started for that, which goes again."""
+    home = pathlib.Path(place.home)
+    write_state(home, next_wake_ts=planned)
+    if left:
+        (home / left).touch()
+    manager.skips |= {*place.shut} if left == "stopped" else set()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(place.socket)
+        door.listen()
+        told = {line.word: line.text for line in install(place)}
+        assert bool(select.select([door], [], [], 0)[0]) is comes
+    assert ("started" in told) is comes
 
 
 def test_a_socket_that_changed_is_opened_anew_where_nobody_is_served(place: names.Place, manager: Systemd) -> None:

@@ -70,7 +70,13 @@ def test_one_that_is_down_says_whether_anybody_wakes_it_as_planned(
     home: pathlib.Path, torpor: Torpor, armed: dict[str, object], said: str
 ) -> None:
     write_state(home, next_wake_ts=WAKE, **armed)
+    (home / "wake.at").write_text(f"{WAKE}\n")
     assert f"  wakes     {show.moment(WAKE)} as planned{said}" in torpor("status")[1].splitlines()
+
+
+def test_a_timer_that_was_taken_away_since_wakes_nobody(home: pathlib.Path, torpor: Torpor) -> None:
+    write_state(home, next_wake_ts=WAKE, wake_armed=WAKE)
+    assert f"  wakes     {show.moment(WAKE)} as planned{UNARMED}" in torpor("status")[1].splitlines()
 
 
 @pytest.mark.parametrize(

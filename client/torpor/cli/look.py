@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from torpor import presence, wire
@@ -26,7 +27,7 @@ def status(args: argparse.Namespace) -> int:
             found = client.status()
             present = asked(client, found) if not args.json else None
         except Down as down:
-            known = presence.last_known(client.home) or {}
+            known = left_behind(client.home)
             text = "\n".join(told_down(str(down), known))
             show.say(args, text, {"up": False, "state": known.get("current_state"), **known, "home": client.home})
             return wire.EX_DOWN
@@ -84,6 +85,17 @@ def told_up(found: Status, there: Present | None = None) -> list[str]:
     if found["shadow_run"]:
         lines.append("  shadow    shadow_run is set: HIBERNATION is recorded, and the process stays")
     return lines + standing.version(found)
+
+
+def left_behind(home: str) -> dict[str, Any]:
+    """Return what the daemon that is down has left in its state file, {} where there is none.
+
+    Who takes its timer away while it is down (`torpor service uninstall`) takes `wake.at` with it.
+    """
+    known = presence.last_known(home) or {}
+    if known.get("wake_armed") is not None and not os.path.lexists(os.path.join(home, wire.WAKE_AT_NAME)):
+        return known | {"wake_armed": None}
+    return known
 
 
 def told_down(said: str, known: Mapping[str, Any]) -> list[str]:

@@ -148,7 +148,7 @@ class _Screen:
         if self._found is not None:
             lines = look.told_up(self._found, self._present)
         else:
-            lines = look.told_down(self._told_down, presence.last_known(self._client.home) or {})
+            lines = look.told_down(self._told_down, look.left_behind(self._client.home))
         columns, rows = shutil.get_terminal_size()
         room = max(0, rows - len(lines) - 4)  # an empty line on either side, the last words, the cursor's own
         told = [show.record(record) for record in self._records][-room:] if room else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from torpor import spool, wire
+from torpor import presence, spool, wire
 from torpor.service import files, fitness, launchd, look, markers, own_daemon, record, systemd, texts
 from torpor.service.lines import Line, short
 from torpor.service.wrong import Wrong
@@ -49,6 +49,9 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
         if ended is not None:
             own_daemon.bring_back(place)
             told.append(Line("started", "in its place: it goes on with all that it had"))
+        elif at := _nobody_rings(place):
+            own_daemon.bring_back(place)
+            told.append(Line("started", f"to have a timer set for what it has planned, at {at}"))
     return [*told, *_next(place)]
 
 
@@ -113,6 +116,19 @@ def _started(place: Place, stale: list[str]) -> list[Line]:
     if stale and is_up:
         told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))
     return told
+
+
+def _nobody_rings(place: Place) -> str:
+    """Return when a daemon that is down is to start, where no timer knows of it: its units are new. Else "".
+
+    The timer of units that were taken away is gone with them, and so is `wake.at`, which the boot timer goes by.
+    """
+    if look.is_stopped(place) or presence.is_up(place.home):
+        return ""
+    if os.path.lexists(os.path.join(place.home, wire.WAKE_AT_NAME)):
+        return ""
+    at = (presence.last_known(place.home) or {}).get("next_wake_ts")
+    return at if isinstance(at, str) and at.isprintable() else ""
 
 
 def _verify(place: Place, *, is_listening: bool) -> None:
