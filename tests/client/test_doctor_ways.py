@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,13 @@ def test_an_environment_that_says_the_same_is_fine() -> None:
 def test_a_package_that_was_replaced_under_a_daemon_is_found(installed: str | None, found: str) -> None:
     row = clocks.judge_versions(Versions("1", "1", (), installed, changed=True))
     assert (row.severity, row.mend, found in row.found) == ("finding", "torpor restart", True)
+
+
+def test_an_older_torpor_is_not_told_to_replace_a_newer_daemon() -> None:
+    row = clocks.judge_versions(Versions("0.10.0", "0.9.1", ()))
+    assert (row.severity, row.mend) == ("finding", f"{sys.executable} -m pip install torpor==0.10.0")
+    assert clocks.judge_versions(Versions("0.9.1", "0.10.0", ())).mend == "torpor restart"
+    assert clocks.judge_versions(Versions("1.0rc1", "1.0", ())).mend == "torpor restart"
 
 
 def test_settings_that_the_daemon_was_given_elsewhere_are_judged_by_its_word() -> None:

@@ -143,3 +143,18 @@ def test_an_older_torpor_leaves_a_newer_store_alone(home: Path) -> None:
 
 def contents(home: Path) -> dict[str, str]:
     return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in home.glob("torpor.db*")}
+
+
+def test_an_older_torpor_does_not_put_its_own_daemon_in_a_newer_ones_place(
+    home: Path, short_dir: Path, installed: Installation
+) -> None:
+    def restart(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-m", "torpor", "restart", "--home", str(home)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, env=environ, check=False)
+
+    newer = Installation.made(short_dir / "newer", NEW)
+    daemon = RunningDaemon.start(home, env=newer.env)
+    refused = restart(installed.env)
+    assert (refused.returncode, f"torpord {NEW} runs" in refused.stderr) == (69, True)
+    assert daemon.call("status")["pid"] == daemon.pid, "it goes on"
+    assert daemon.stop() == 0

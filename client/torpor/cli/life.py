@@ -9,7 +9,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from torpor import durations, errors, presence, talk, wire
+import torpor
+from torpor import durations, errors, presence, talk, versions, wire
 from torpor import home as homes
 from torpor.cli import service_manager, show, streams
 from torpor.client import Client
@@ -18,6 +19,9 @@ from torpor.link import Link
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+
+    from torpor.replies import Status
 
 _LOOK_EVERY_S = 0.02
 # The lock is released before the very last steps of the process's end.
@@ -92,6 +96,7 @@ def restart(args: argparse.Namespace) -> int:
     with Client(args.home, timeout=args.timeout) as client:
         if presence.is_up(client.home):
             _check(client.home)
+            _check_version(client.status())
             _stopped(client, args.timeout)
     return start(args)
 
@@ -102,6 +107,18 @@ def _check(home: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == wire.EX_CONFIG:
         raise errors.BadHome(f"it goes on as it is, as it could not start again: {done.stderr.strip()}")
+
+
+def _check_version(running: Status) -> None:
+    """Make sure that no newer daemon is replaced by this older torpor's own. Raises Unreachable.
+
+    A service manager starts its own, and one whose package was replaced under it is to be what lies there now.
+    """
+    told: Mapping[str, Any] = {**running}
+    by_us = told.get("supervisor") == "none" and not (told.get("installed") or {}).get("changed")
+    if by_us and versions.is_older(torpor.__version__, running["version"]):
+        said = f"it goes on as it is: torpord {running['version']} runs, and this torpor {torpor.__version__} is older"
+        raise errors.Unreachable(f"{said}: use the other one, or upgrade this; or first `torpor stop`")
 
 
 def hibernate(args: argparse.Namespace) -> int:

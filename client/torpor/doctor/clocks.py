@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import torpor
-from torpor import errors, presence, wire
+from torpor import errors, presence, versions, wire
 from torpor import home as homes
+from torpor.doctor import starts
 from torpor.doctor.rows import Check, Row
 
 if TYPE_CHECKING:
@@ -200,6 +201,10 @@ def judge_versions(facts: Versions) -> Row:
         found = f"torpord {facts.running} runs, and {now} since it was started"
         means = "the older code runs until the next start, and parts of it may not load any more"
         return Row("version", looked_at, found, "finding", means, "torpor restart")
+    if facts.running is not None and versions.is_older(facts.here, facts.running):
+        found = f"torpord {facts.running} runs, and this is the older torpor {facts.here}"
+        mend = starts.way_back(facts.running, sys.executable)
+        return Row("version", looked_at, found, "finding", "what came since then this one does not know", mend)
     if facts.running is not None and facts.running != facts.here:
         found = f"torpord {facts.running} runs, and this is torpor {facts.here}"
         return Row("version", looked_at, found, "finding", "the other code runs until the next start", "torpor restart")

@@ -78,7 +78,7 @@ def judge_starts(facts: StartsFacts) -> Row:
     mend, good = None, facts.good
     if good is not None and good.get("version") != version and alike >= _OF_A_VERSION:
         found += f"; {good.get('version')} ran well until {_shown(good.get('ts'))}"
-        mend = _way_back(str(good.get("version")), str(good.get("interpreter")))
+        mend = way_back(str(good.get("version")), str(good.get("interpreter")))
     # A daemon that is up has the word, and clears them by living.
     return Row("starts", looked_at, found, "finding", means, mend, None if facts.up else "would")
 
@@ -95,7 +95,7 @@ def _shown(ts: object) -> str:
     return datetime.fromtimestamp(ts, UTC).isoformat(timespec="seconds")
 
 
-def _way_back(version: str, interpreter: str) -> str:
+def way_back(version: str, interpreter: str) -> str:
     """Return the command that installs a version where `interpreter` lies, as the daemon says it."""
     package = shlex.quote(f"torpor=={version}")
     if "/pipx/" in interpreter:
