@@ -175,16 +175,18 @@ def _state(found: looking.Installation, unit: looking.Unit) -> str:
         return unit.active or "not known to launchd"
     if unit.name in place.shared:
         return ""
+    if not unit.active:
+        return "not asked"
     if unit.name == place.files[0]:
         rests = f" ({'stopped' if found.is_stopped else 'it hibernates'})" if _rests(unit) else ""
-        return f"{unit.active or 'not asked'}{rests}, {unit.restarts} restarts"
+        return f"{unit.active}{rests}, {unit.restarts} restarts"
     if unit.name == place.boot_timer and unit.active in ("active", "inactive"):
         waits = found.planned and not found.is_stopped
         state = "starts it after a boot" if waits else "nothing planned"
     else:
         # systemd says "running" of a door whose service is up, though it is as open as before.
         kind = unit.name.rpartition(".")[2]
-        state = _OPEN[kind] if unit.active == "active" else unit.active or "not asked"
+        state = _OPEN[kind] if unit.active == "active" else unit.active
     return f"{state}, {unit.enabled or 'not enabled'}"
 
 
