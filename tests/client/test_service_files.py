@@ -277,7 +277,7 @@ def test_a_plan_that_no_timer_keeps_is_a_problem(place: names.Place, manager: Sy
     install(place)
     pathlib.Path(place.home, wire.WAKE_AT_NAME).write_text("2030-01-02T03:04:04.5Z\n")
     (problem,) = look.look(place).problems
-    assert (problem.unit, problem.mend) == ("planned", "torpor start")
+    assert (problem.unit, problem.mend) == ("planned", f"torpor start --home {place.home}")
     manager.active.add(place.timer)
     manager.next = "Wed 2030-01-02 03:04:05 UTC"
     found = look.look(place)

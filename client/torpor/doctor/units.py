@@ -87,7 +87,7 @@ def judge_units(facts: UnitsFacts) -> Row:
     said = "; ".join(f"{each.unit} {each.found}".strip() for each in problems)
     owned = all(unit.judged in ("ours", "outdated", "absent") for unit in found.units)
     can = owned and not facts.unreachable and not facts.is_in_the_way
-    mend = next((each.mend.partition(" (")[0] for each in problems if each.mend), None)
+    mend = next((each.mend.removesuffix(" (keeps yours)") for each in problems if each.mend), None)
     severity: Severity = "finding" if found.interpreter_there else "serious"
     means = "torpord may not come when it is called" if owned else "torpor does not write over what is not its own"
     return Row("units", looked_at, said, severity, means, mend, "would" if can else None)

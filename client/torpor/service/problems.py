@@ -8,6 +8,8 @@ import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from torpor import home as homes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
 
 def of(found: Installation) -> Iterator[tuple[str, str, str]]:
     """Yield what each problem is about (a unit's name mostly), what was found, and the command that mends it."""
-    install = "torpor service install"
+    # A command means the home of the shell that it is run in.
+    whose = "" if found.place.home == homes.home_dir() else f" --home {shlex.quote(found.place.home)}"
+    install = f"torpor service install{whose}"
     if found.place.manager == "systemd-system":
-        install = f"sudo {install} --system --for {found.place.user}"
+        install = f"sudo torpor service install --system --for {found.place.user}"
     if found.unasked and (found.place.manager != "systemd-system" or os.geteuid() == 0):
-        yield "manager", found.unasked, "loginctl enable-linger, and log in anew"
+        yield "manager", found.unasked, f"loginctl enable-linger {shlex.quote(found.place.user)}"
     if not os.path.isdir(found.place.home):
         mend = f"torpor service uninstall --home {shlex.quote(found.place.home)}"
         yield "home", "not there: if it was moved, install it where it lies now, else", mend
@@ -31,7 +35,7 @@ def of(found: Installation) -> Iterator[tuple[str, str, str]]:
     if not found.interpreter_there:
         yield "interpreter", f"{found.interpreter} is gone: no daemon can start", install
     if said := _unarmed(found):
-        yield "planned", said, "torpor start"
+        yield "planned", said, f"torpor start{whose}"
 
 
 def _wrong(found: Installation, unit: Unit) -> str:
