@@ -114,7 +114,7 @@ def state_file(home: Path) -> dict[str, Any]:
 
 
 def _read(home: Path, folder: Path) -> tuple[World, list[r.Entry], dict[str, KeptRun]]:
-    for name in ("torpor.db", "torpor.db-wal"):
+    for name in ("torpor.db", "torpor.db-wal", "torpor.db-journal"):
         if (home / name).exists():
             shutil.copy(home / name, folder / name)
     store = Store(folder / "torpor.db")
