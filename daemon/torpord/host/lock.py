@@ -75,8 +75,8 @@ class HomeLock:
 
     def update(self, holder: dict[str, object]) -> None:
         """Replace the note about the holder. A reader in between sees an empty note."""
-        if self.unwritable:
-            return
+        if self.unwritable or self._fd < 0 or os.fstat(self._fd).st_nlink > 1:
+            return  # of two names one was made elsewhere (a hard link): what it says there is not ours to replace
         note = orjson.dumps(holder, option=orjson.OPT_APPEND_NEWLINE)
         # A hint for people: a full disk must not keep a daemon from starting that has the lock.
         with contextlib.suppress(OSError):

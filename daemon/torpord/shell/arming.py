@@ -20,6 +20,7 @@ from torpor import wire
 from torpord.core.effects import ArmWake
 from torpord.core.events import Event, WakeArmed
 from torpord.core.report import iso
+from torpord.host.draft import open_draft
 from torpord.host.timers import Timer
 from torpord.shell.starting import planned_at
 from torpord.store.thread import Runner
@@ -111,10 +112,9 @@ class Arming:
     def _write(self, at_ts: float) -> str:
         """Replace the file, durably."""
         draft = self._home / wire.SPOOL_TMP_NAME / wire.WAKE_AT_NAME
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             draft.parent.mkdir(mode=0o700, exist_ok=True)
-            with os.fdopen(os.open(draft, flags, 0o600), "w") as file:
+            with os.fdopen(open_draft(draft), "w") as file:
                 file.write(f"{iso(at_ts)}\n")
                 file.flush()
                 os.fsync(file.fileno())

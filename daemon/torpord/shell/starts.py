@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from torpor import wire
+from torpord.host.draft import open_draft
 
 log = structlog.get_logger("torpord.starts")
 
@@ -166,8 +167,7 @@ class Starts:
         good = None if self.good is None else asdict(self.good)
         body = {"schema_version": SCHEMA_VERSION, "good": good, "starts": [asdict(each) for each in starts[-KEEP:]]}
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            with os.fdopen(os.open(self._draft, flags, 0o600), "wb") as file:
+            with os.fdopen(open_draft(self._draft), "wb") as file:
                 file.write(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             self._draft.replace(self._path)
         except OSError as error:
@@ -198,6 +198,7 @@ def _read(path: Path) -> tuple[Good | None, tuple[Start, ...]]:
 
 
 _TEXTS = ("version", "interpreter", "boot_id", "phase")
+_LAST_S = 253_402_300_799  # the year 9999: what is beyond cannot be shown as a time
 
 
 def _checked(fields: Any, kind: type[Good | Start]) -> dict[str, Any]:
@@ -207,6 +208,6 @@ def _checked(fields: Any, kind: type[Good | Start]) -> dict[str, Any]:
     known = {name: value for name, value in fields.items() if name in kind.__slots__}
     for name, value in known.items():
         fits = isinstance(value, str) if name in _TEXTS else value is None or isinstance(value, str | int | float)
-        if not fits or (name == "ts" and not isinstance(value, int | float)):
+        if not fits or (name == "ts" and not (isinstance(value, int | float) and 0 <= value <= _LAST_S)):
             raise ValueError(f"{name} is {value!r}")
     return known

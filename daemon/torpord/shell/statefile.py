@@ -20,6 +20,7 @@ import structlog
 from torpor import wire
 from torpord.core import report
 from torpord.core.world import World
+from torpord.host.draft import open_draft
 from torpord.store.thread import Runner
 
 log = structlog.get_logger("torpord.statefile")
@@ -78,9 +79,8 @@ class StateFile:
 
         That the file is there says it all: a full disk that has no room for its words may still take the name.
         """
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            with os.fdopen(os.open(self._stopped, flags, 0o600), "wb", buffering=0) as file:
+            with os.fdopen(open_draft(self._stopped), "wb", buffering=0) as file:
                 with contextlib.suppress(OSError):
                     file.write(_STOPPED)
                 os.fsync(file.fileno())
@@ -104,8 +104,7 @@ class StateFile:
 
     def _write(self, body: Mapping[str, Any]) -> None:
         self._draft.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(self._draft, flags, 0o600), "wb") as file:
+        with os.fdopen(open_draft(self._draft), "wb") as file:
             # A full disk fails here or at the fsync; the old file stays whole either way.
             file.write(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             file.flush()

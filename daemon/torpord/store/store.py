@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import orjson
 
@@ -299,7 +300,7 @@ def _open(path: Path) -> tuple[sqlite3.Connection, Path | None]:
         _create(path)
     _refuse_empty(path)
     _refuse_newer(path)
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    db = _connect(path, path, cached_statements=64)
     kept = None
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -335,7 +336,16 @@ def _log_size(path: Path) -> int:
     return wal.stat().st_size if wal.exists() else 0
 
 
+def _connect(path: Path, place: Path | str, **more: Any) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(place, isolation_level=None, check_same_thread=False, **more)
+    except sqlite3.Error as error:  # it may not be opened, or something in the way of its log
+        raise fault(path, error) from error
+
+
 def _refuse_empty(path: Path) -> None:
+    if not path.is_file():  # before SQLite is asked: it would wait for the other end of a named pipe
+        raise StoreUnreadableError(f"{path} is not a file")
     # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
     if path.stat().st_size == 0:
         raise StoreUnreadableError(f"{path} is empty: something truncated it")
@@ -354,7 +364,7 @@ def _open_to_look(path: Path) -> sqlite3.Connection:
     # Reading a write-ahead log takes a file of shared memory, which the next opening ignores. Without a log: no file.
     mode = "ro" if _log_size(path) else "ro&immutable=1"
     place = f"{path.absolute().as_uri()}?mode={mode}"
-    db = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+    db = _connect(path, place, uri=True)
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
