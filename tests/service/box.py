@@ -28,7 +28,8 @@ from waiting import until
 
 HERE = pathlib.Path(__file__).resolve().parent
 SYSTEMD = pathlib.Path("/lib/systemd/systemd")
-UNIT_PATH = "/etc/systemd/system:/run/box/units"
+# With the place of transient units, as everywhere: without it a reload would lose a timer that is set.
+UNIT_PATH = "/etc/systemd/system:/run/systemd/transient:/run/box/units"
 _BOX_ENV = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "SYSTEMD_UNIT_PATH": UNIT_PATH}
 _SPLIT_OFF = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private")
 _numbers = itertools.count()

@@ -26,5 +26,5 @@ mkdir -p "$R/.oldroot"; cd "$R"; pivot_root . .oldroot; umount -l /.oldroot; rmd
 hostname "$NAME"; ip link set lo up 2>/dev/null || true
 exec setpriv --bounding-set=-sys_module,-sys_time,-sys_rawio,-syslog,-mac_admin,-mac_override \
  env -i container=box PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LANG=C.UTF-8 \
- SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/box/units SYSTEMD_GENERATOR_PATH=/run/box/none \
+ SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/transient:/run/box/units SYSTEMD_GENERATOR_PATH=/run/box/none \
  /lib/systemd/systemd --system --unit=multi-user.target --show-status=no </dev/null

@@ -122,6 +122,13 @@ def test_before_hibernation_the_timer_is_what_is_planned(users: seats.Seat) -> N
     assert (is_set_for(users), users.has("wake.at")) == (None, False)
 
 
+def test_a_reload_of_the_manager_keeps_the_timer(seat: seats.Seat) -> None:
+    _, due_ts = plan(seat, HOUR_S)
+    down(seat)
+    seat.systemctl("daemon-reload")
+    assert is_set_for(seat) == ceil(due_ts)
+
+
 def test_who_stops_the_units_stops_the_timer(users: seats.Seat) -> None:
     _, at_ts = plan(users, HOUR_S)
     until(lambda: is_set_for(users) == ceil(at_ts), what="the timer")
