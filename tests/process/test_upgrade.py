@@ -141,6 +141,26 @@ def test_an_older_torpor_leaves_a_newer_store_alone(home: Path) -> None:
         assert contents(home) == before
 
 
+def test_who_goes_back_to_an_older_version_is_told_the_way_to_its_store(home: Path) -> None:
+    """The newer one, which did not run, has brought the store up: without its copy each would ask for the other."""
+    with RunningDaemon.start(home) as daemon:
+        daemon.call("event", event="request_arrived")
+        daemon.stop()
+    (home / "backups").mkdir()
+    copy = home / "backups" / f"before-{store.VERSION}-1.db"
+    copy.write_bytes((home / "torpor.db").read_bytes())
+    with contextlib.closing(sqlite3.connect(home / "torpor.db")) as db:
+        db.execute(f"PRAGMA user_version = {store.VERSION + 1}")
+    command = [sys.executable, "-m", "torpord", "run", "--home", str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 65
+    _, line, _ = done.stderr.split("`")
+    subprocess.run(["/bin/sh", "-c", line], check=True, timeout=10)
+    with RunningDaemon.start(home) as daemon:
+        assert daemon.call("status")["wrapper_event_seq"] == 1
+        assert daemon.stop() == 0
+
+
 def contents(home: Path) -> dict[str, str]:
     return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in home.glob("torpor.db*")}
 

@@ -11,9 +11,11 @@ import anyio
 import structlog
 
 from torpor import wire
+from torpord.core.report import iso
 from torpord.core.world import World
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
+from torpord.store import migrations
 from torpord.store.housekeeping import newest_backup
 from torpord.store.store import Store, StoreError, StoreTooNewError, StoreUnreadableError
 from torpord.store.thread import StoreThread
@@ -102,12 +104,27 @@ def problem(path: Path) -> str:
 
 def _told(path: Path, error: StoreUnreadableError) -> str:
     if isinstance(error, StoreTooNewError):
-        return str(error)
+        kept = _kept_before(path)
+        if kept is None:
+            return str(error)
+        # The way back from a version that does not run: without it, each of the two would ask for the other.
+        made = iso(kept.stat().st_mtime)
+        return f"{error}; or go back to what it was at {made}, without what came since, with `{_mend(path, kept)}`"
     afresh = "start afresh with `torpord run --new-store`, which keeps the old files"
     backup = newest_backup(path, SystemClock().now().wall_s)
     if backup is None:
         return f"{error}: there is no backup yet; {afresh}"
     return f"{error}: go back to the newest backup with `{_mend(path, backup)}`, or {afresh}"
+
+
+def _kept_before(path: Path) -> Path | None:
+    """Return the newest copy of a store that this version reads, made by a newer one before it brought it up."""
+    kept = [
+        copy
+        for version in (*migrations.FROM, migrations.TO)
+        for copy in path.with_name("backups").glob(f"before-{version}-*.db")
+    ]
+    return max(kept, key=lambda copy: copy.stat().st_mtime, default=None)
 
 
 def _mend(path: Path, backup: Path) -> str:
