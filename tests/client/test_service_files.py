@@ -55,6 +55,8 @@ class Systemd:
                 self.enabled -= set(units)
             case "start" | "restart":
                 self.active |= set(units) - self.skips
+                if any(unit.endswith(".socket") for unit in set(units) - self.skips):
+                    pathlib.Path(self.socket).touch()
             case "stop":
                 self.active -= set(units)
             case "--version":
@@ -184,6 +186,29 @@ def test_what_a_daemon_has_planned_before_it_had_units_gets_a_timer(
         told = {line.word: line.text for line in install(place)}
         assert bool(select.select([door], [], [], 0)[0]) is comes
     assert ("started" in told) is comes
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_service_that_nobody_finds_at_its_socket_is_started_again(
+    place: names.Place, manager: Systemd, *, gone: bool
+) -> None:
+    """It is of where the home was before it was moved, or the path of its socket was removed."""
+    install(place)
+    manager.active.add(place.files[0])
+    if gone:
+        pathlib.Path(place.socket).unlink()
+        assert "is gone" in look.look(place).problems[0].found
+    else:
+        unit = pathlib.Path(place.directory, f"{place.unit}.socket")
+        body = (
+            unit.read_text().split("\n", 1)[1].replace(f"ListenStream={place.home}", f"ListenStream={place.home}-was")
+        )
+        unit.write_text(markers.line("0.0.1", place.home, place.unit, body) + "\n" + body)
+    manager.told.clear()
+    told = {line.word: line.text for line in install(place)}
+    assert f"restart {place.unit}.socket" in manager.told
+    assert "restarted" in told
+    assert "running" not in told
 
 
 def test_a_socket_that_changed_is_opened_anew_where_nobody_is_served(place: names.Place, manager: Systemd) -> None:

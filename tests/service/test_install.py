@@ -302,6 +302,23 @@ def test_a_home_that_moved_is_told_and_installed_anew_under_its_name(machine: Ma
     assert machine.caller(f"/home/{USER}/moved").look("status")["home"] == f"/home/{USER}/moved"
 
 
+def test_a_home_that_moved_under_its_daemon_is_served_by_none_of_the_old_place(machine: Machine) -> None:
+    """The door went along: whoever connects there starts a daemon for a home that is not there any more."""
+    old, new = f"/home/{USER}/work", f"/home/{USER}/moved"
+    machine.torpor("service", "install", "--home", old, "--name", "mine")
+    machine.torpor("send", "request_arrived", "--home", old)
+    machine.sh(f"mv {old} {new}")
+    until(lambda: machine.show("torpord-mine.service", "ActiveState") != ["active"], what="its end")
+    said = machine.torpor("send", "request_arrived", "--home", new)
+    assert said.startswith("queued in wake.d: torpor is in safe mode"), "no other home takes what was meant for this"
+    assert machine.caller(new).look("status")["safe_mode"]["reason"].startswith(f"nobody finds {old}/torpor.sock")
+    said = machine.torpor("service", "install", "--home", new)
+    assert "restarted torpord-mine.service" in said
+    until(lambda: machine.caller(new).look("status")["wrapper_event_seq"] == 2, what="the event that was left")
+    assert machine.caller(new).look("status")["home"] == new
+    machine.torpor("service", "status", "--home", new)
+
+
 def test_an_interpreter_that_is_gone_is_told_and_another_serves_who_waited(machine: Machine) -> None:
     """A virtual environment, with all that a shell and systemd could take for something else in its path."""
     folder = "/opt/a b%c$d"

@@ -43,8 +43,9 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
         stale = _stale(place, wanted, force=force)
         ended = own_daemon.make_way(place)
         told = [] if ended is None else [Line("ended", f"the daemon that a client had started{ended}")]
+        astray = place.manager != "launchd" and _is_astray(place, wanted)
         told += _written(place, stale, wanted)
-        told += launchd.started(place, stale) if place.manager == "launchd" else _started(place, stale)
+        told += launchd.started(place, stale) if place.manager == "launchd" else _started(place, stale, astray=astray)
         record.write(place, program, wanted)
         if ended is not None:
             own_daemon.bring_back(place)
@@ -97,23 +98,46 @@ def _written(place: Place, stale: list[str], wanted: Mapping[str, str]) -> list[
     return [*told, Line("written", short(os.path.join(place.directory, ", ".join(stale))))]
 
 
-def _started(place: Place, stale: list[str]) -> list[Line]:
-    """Have systemd read the units, and enable and start what starts the service. Raises Wrong 69."""
+def _is_astray(place: Place, wanted: Mapping[str, str]) -> bool:
+    """Say whether nobody finds the door as it was opened: it is to be elsewhere, or what lay there was removed.
+
+    Once the home was moved, whoever connects there reaches a daemon of where it was.
+    """
+    name = f"{place.unit}.socket"
+    marker = markers.read(os.path.join(place.directory, name))
+    if marker is None:
+        return False
+    return not os.path.lexists(place.socket) or _listens(marker.body) != _listens(wanted[name])
+
+
+def _listens(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("ListenStream=")]
+
+
+def _started(place: Place, stale: list[str], *, astray: bool) -> list[Line]:
+    """Have systemd read the units, and enable and start what starts the service. Raises Wrong 69.
+
+    `astray`: the socket is opened anew, and the service, which nobody finds, is started again behind it.
+    """
     systemd.told(place, "daemon-reload")
     before = systemd.show(place, place.files, ("ActiveState", "Listen"))
     systemd.systemctl(place, "reset-failed", *place.files)  # 1 where there is nothing of them yet
     systemd.told(place, "enable", *place.doors)
     is_up = before.of(place.files[0], "ActiveState") in ("active", "activating")
-    changed = [name for name in stale if name in place.doors and before.of(name, "ActiveState") == "active"]
-    # Restarting the socket stops the service: never behind anybody's back.
-    kept = f"{place.unit}.socket" if is_up else ""
+    door = f"{place.unit}.socket"
+    anew = [*stale, *([door] if astray and door not in stale else [])]
+    changed = [name for name in anew if name in place.doors and before.of(name, "ActiveState") == "active"]
+    # Restarting the socket restarts the service: never behind anybody's back.
+    kept = door if is_up and not astray else ""
     if again := [name for name in changed if name != kept]:
-        systemd.told(place, "restart", *again)
+        systemd.told(place, "restart", *again, limit_s=systemd.STOP_LIMIT_S)
     systemd.told(place, "start", *place.doors)
     _verify(place, is_listening=kept not in changed)
     stays = "closed, as torpor was told to stay down" if look.is_stopped(place) else f"listening at {place.socket}"
     told = [Line("enabled", f"{', '.join(place.doors)}: {stays}")]
-    if stale and is_up:
+    if astray and is_up:
+        told.append(Line("restarted", f"{place.files[0]}, which nobody could find at its socket"))
+    elif stale and is_up:
         told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))
     return told
 

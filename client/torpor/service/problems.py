@@ -72,7 +72,20 @@ def _wrong_in_systemd(found: Installation, unit: Unit) -> str:
         return f"{unit.enabled}: gone with the next boot"
     if unit.name == f"{place.unit}.socket" and unit.listens_at not in ("", place.socket):
         return f"listens at {unit.listens_at}, and not at {place.socket}"
+    if unit.name == f"{place.unit}.socket" and unit.active == "active" and _is_gone(place.socket):
+        return f"nobody finds it: {place.socket} is gone"
     return ""
+
+
+def _is_gone(path: str) -> bool:
+    """Say whether nothing lies there; not known, to somebody who may not look, is not gone."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _unarmed(found: Installation) -> str:

@@ -113,7 +113,7 @@ async def live(options: Options, life: Callable[[Ground], Awaitable[str]]) -> st
     note = {"pid": os.getpid(), "boot_id": boot_id, "version": version, "supervisor": supervisor}
     lock = await HomeLock.take(options.home, note, or_read_only=listener is not None)
     try:
-        fault = _furnished(options.home, lock)
+        fault = _furnished(options.home, lock) or _astray(options.home, listener)
         if fault is not None and listener is None:
             raise fault
         now_s = SystemClock().now().wall_s
@@ -169,6 +169,19 @@ def _furnished(home: Path, lock: HomeLock) -> SetupError | None:
     except SetupError as error:
         return error
     return None
+
+
+def _astray(home: Path, listener: listen.Listener | None) -> SetupError | None:
+    """Return what is wrong where the home is empty, and the inherited socket is not where it was opened.
+
+    The home was moved, or removed, with the socket in it. Who comes by that means another home than a new one in the
+    old place: nothing of theirs is to be taken in here.
+    """
+    if listener is None or listener.inode is not None or (home / wire.STORE_NAME).exists():
+        return None
+    found = f"nobody finds {listener.path}, the socket that the service manager holds, and there is no store beside it"
+    mend = "was the home moved? `torpor service install --home` with where it lies now, else `torpor service install`"
+    return SetupError(wire.EX_CONFIG, f"{found}: {mend}")
 
 
 async def _finished(ground: Ground) -> bool:
