@@ -75,6 +75,12 @@ def test_a_limit_that_closes_the_socket_is_serious(limits: list[Limit], severity
     assert (row.severity, row.mend) == (severity, mend)
 
 
+def test_a_drop_in_of_the_systems_is_roots_to_take_away() -> None:
+    limit = Limit("torpord@ann.socket", "TriggerLimitIntervalUSec=2s", closes=True, drop_ins=("/etc/x.conf",))
+    row = judge_limits((replace(PLACE, manager="systemd-system"), [limit]))
+    assert row.mend == "sudo rm /etc/x.conf && sudo systemctl daemon-reload"
+
+
 def test_limits_that_cannot_be_read_are_not_called_good() -> None:
     assert judge_limits("no units are installed").severity == "note"
 

@@ -152,9 +152,10 @@ def judge_limits(found: tuple[Place, list[Limit]] | str) -> Row:
         return Row("limits", looked_at, "none that could close the socket; it is watched, and started again")
     said = "; ".join(f"{limit.unit} {limit.found}" for limit in limits)
     files = sorted({path for limit in limits for path in limit.drop_ins})
-    manager = "systemctl" if place.manager == "systemd-system" else "systemctl --user"
+    is_roots = place.manager == "systemd-system"  # and a drop-in for it, too, whoever asks here
+    sudo, manager = ("sudo ", "sudo systemctl") if is_roots else ("", "systemctl --user")
     # Several: which of them it was is for whoever wrote them to see.
-    mend = f"rm {shlex.quote(files[0])} && {manager} daemon-reload" if len(files) == 1 else None
+    mend = f"{sudo}rm {shlex.quote(files[0])} && {manager} daemon-reload" if len(files) == 1 else None
     if any(limit.closes for limit in limits):
         means = "so many starts in a row, and the socket is closed for everybody"
         return Row("limits", looked_at, said, "serious", means, mend)
