@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.test_units import LAUNCHD_KEYS, unknown
 from torpord.host import launchd_timer, timers
 from torpord.host.launchd_timer import LaunchdTimer, plist
 from torpord.host.timers import KeeperTimer, UserTimer, timer_of, unlike
@@ -245,6 +246,7 @@ def test_launchds_job_touches_the_file_when_its_time_has_come(tmp_path: Path) ->
         assert (subprocess.run(argv, check=False).returncode == 0) is rings
         assert (home / "wake.signal").exists() is rings
     job = plistlib.loads(plist("org.torpor.torpord.planned", AT_S, home))
+    assert unknown(job, LAUNCHD_KEYS) == []
     assert job["Label"] == "org.torpor.torpord.planned"
     assert job["RunAtLoad"] is True
     assert job["StartCalendarInterval"].keys() == {"Month", "Day", "Hour", "Minute"}
