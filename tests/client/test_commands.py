@@ -391,3 +391,12 @@ def test_status_shows_what_there_is(home: pathlib.Path, torpor: Torpor) -> None:
 def test_every_exit_status_of_ours_is_one_of_the_contracts() -> None:
     assert {wire.EX_OK, wire.EX_DOWN, wire.EX_USAGE, wire.EX_DATAERR, wire.EX_UNAVAILABLE, wire.EX_IOERR,
             wire.EX_TEMPFAIL, wire.EX_NOPERM, wire.EX_CONFIG} == {0, 3, 64, 65, 69, 74, 75, 77, 78}  # fmt: skip
+
+
+def test_a_reload_that_leads_out_of_safe_mode_says_so(home: pathlib.Path, torpor: Torpor) -> None:
+    def safely(visitor: Visitor) -> None:
+        visitor.answer(visitor.request(), {"leaving": True, "changed": []})
+
+    with FakeDaemon(home, safely):
+        status, out, _ = torpor("reload")
+    assert (status, "safe mode is left" in out) == (0, True)

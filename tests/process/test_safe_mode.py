@@ -273,6 +273,9 @@ def test_the_commands_say_so(home: Path) -> None:
 
         assert torpor("status").returncode == 0
         assert json.loads(torpor("status", "--json").stdout)["safe_mode"]["suspect"] is None
+        started = torpor("start")
+        assert (started.returncode, "in safe mode" in started.stdout) == (0, True)
         refused = torpor("wake")
         assert refused.returncode == 69
         assert "torpor is in safe mode" in refused.stderr
+        assert torpor("reload").returncode == 78

@@ -43,7 +43,9 @@ def start(args: argparse.Namespace) -> int:
     with Client(directory, timeout=args.timeout) as client:
         found = client.status()
     said = "is up already" if was_up else "is up"
-    show.say(args, f"torpord {said}: {found['state']}, pid {found['pid']}", {"was_up": was_up, **found})
+    # An older one knows of none.
+    safely = " in safe mode: `torpor doctor` says why" if {**found}.get("safe_mode") else ""
+    show.say(args, f"torpord {said}: {found['state']}, pid {found['pid']}{safely}", {"was_up": was_up, **found})
     return wire.EX_OK
 
 
@@ -147,7 +149,10 @@ def reload(args: argparse.Namespace) -> int:
             if refusal.name not in ("invalid_params", "conflict"):
                 raise
             raise errors.BadHome(str(refusal)) from refusal
-    show.say(args, f"changed: {', '.join(done['changed'])}" if done["changed"] else "nothing changed", done)
+    said = f"changed: {', '.join(done['changed'])}" if done["changed"] else "nothing changed"
+    if {**done}.get("leaving"):
+        said = "safe mode is left, and the next start tried: `torpor status` says how it goes"
+    show.say(args, said, done)
     return wire.EX_OK
 
 

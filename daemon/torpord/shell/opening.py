@@ -110,11 +110,11 @@ def _told(path: Path, error: StoreUnreadableError) -> str:
         # The way back from a version that does not run: without it, each of the two would ask for the other.
         made = iso(kept.stat().st_mtime)
         return f"{error}; or go back to what it was at {made}, without what came since, with `{_mend(path, kept)}`"
-    afresh = "start afresh with `torpord run --new-store`, which keeps the old files"
     backup = newest_backup(path, SystemClock().now().wall_s)
     if backup is None:
-        return f"{error}: there is no backup yet; {afresh}"
-    return f"{error}: go back to the newest backup with `{_mend(path, backup)}`, or {afresh}"
+        # A daemon in safe mode holds the lock, and is told of a new store by a reload: the doctor does either.
+        return f"{error}: there is no backup yet; start afresh with `torpor doctor --fix`, which keeps the old files"
+    return f"{error}: go back to the newest backup with `{_mend(path, backup)}`"
 
 
 def _kept_before(path: Path) -> Path | None:
