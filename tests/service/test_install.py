@@ -211,6 +211,10 @@ def test_in_the_systems_manager_it_runs_as_its_user_without_a_login(machine: Mac
 
 
 def test_only_root_installs_for_the_system_and_is_told_for_whom(machine: Machine) -> None:
+    said = machine.torpor("service", "status", "--system", "--for", USER, exits=3)
+    assert said.startswith(
+        f"not installed for /var/lib/torpor/{USER}: sudo torpor service install --system --for {USER}"
+    )
     assert "sudo torpor service install --system --for ann" in machine.torpor(
         "service", "install", "--system", "--for", USER, exits=77
     )

@@ -123,7 +123,11 @@ def _json(found: looking.Installation) -> dict[str, Any]:
 
 def _lines(found: looking.Installation) -> Iterator[str]:
     if not found.is_there:
-        yield f"not installed for {found.place.home}: torpor service install"
+        of_system = found.place.manager == "systemd-system"
+        how = (
+            f"sudo torpor service install --system --for {found.place.user}" if of_system else "torpor service install"
+        )
+        yield f"not installed for {found.place.home}: {how}"
     wrong = {problem.unit: problem for problem in found.problems}
     rows = [(unit.name, _whose(unit), _state(found, unit)) for unit in found.units if _is_shown(found, unit)]
     of_name, of_whose, of_state = (max((len(row[at]) for row in rows), default=0) for at in range(3))

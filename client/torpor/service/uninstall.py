@@ -35,7 +35,8 @@ def uninstall(place: Place, *, force: bool = False) -> tuple[list[Line], list[st
     for name in there:
         path = os.path.join(place.directory, name)
         if path not in staying:
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):  # by somebody else who uninstalls
+                os.unlink(path)
             removed.append(name)
     _swept(place)
     if place.manager != "launchd":
