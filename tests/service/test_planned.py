@@ -147,6 +147,7 @@ def test_told_to_stay_down_it_is_brought_back_by_no_time(users: seats.Seat) -> N
     users.caller.ask("stop")
     users.wait("torpord.service", ActiveState="inactive")
     assert (is_set_for(users), users.has("wake.at")) == (None, False)
+    assert users.state_file()["wake_armed"] is None
 
 
 def test_a_timer_that_rings_at_a_daemon_that_is_up_does_nothing(users: seats.Seat) -> None:

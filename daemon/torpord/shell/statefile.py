@@ -52,6 +52,8 @@ def document(world: World, pid: int | None) -> dict[str, Any]:
         "version": world.process.version,
         "start_cause": world.process.start_cause,
         **report.observed(world),
+        # At the end of a process that is to stay down its timer was cleared, and there is nobody left to record that.
+        **({"wake_armed": None} if pid is None and world.wanted_wake_ts is None else {}),
         "safe_mode": None,
         "last_cycle": report.last_cycle(world),
     }
