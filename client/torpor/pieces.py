@@ -30,7 +30,7 @@ def exported(talker: Talk, run_id: str) -> Generator[Step, Any, dict[str, Any]]:
         cursor = piece["cursor"]
     try:
         document = json.loads("".join(texts))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter where it nests deeper than Python counts
         told = f"what the daemon exported of run {run_id} is no JSON ({error})"
         raise ProtocolError(f"{told}: if it changed meanwhile, pause it and ask again") from error
     if not isinstance(document, dict):

@@ -18,6 +18,9 @@ NASTY: tuple[Any, ...] = (
     [{}] * 65,
 )  # fmt: skip
 _LARGE: tuple[Any, ...] = ("x" * 70_000, ["x"] * 5_000, {f"k{n}": n for n in range(2_000)}, 10**5_000)
+# Deeper than Python writes, and than it counts: it stands for this, and `written` puts it there.
+_DEEP = "@deep"
+_DEEP_TEXT = b"[" * 1500 + b"]" * 1500
 _TOKENS = (
     b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b"\n", b"\r\n", b"\x00", b"\xff", b"\xc0\x80", b"\xed\xa0\x80",
     b"\xef\xbb\xbf", b"\\ud800", b"\\u0000", b"NaN", b"Infinity", b"1e999", b"-0", b"00", b"null", b"true", b" ", b"\t",
@@ -45,6 +48,8 @@ def _odd(dice: Random, words: Sequence[Any]) -> Any:
         return dice.choice(words)
     if chance < 0.9:
         return dice.choice(NASTY)
+    if chance < 0.91:
+        return _DEEP
     if chance < 0.96:
         return nested(dice.choice((2, 100, 127, 128, 129, 130, 253, 254, 255, 300)), dice)
     return dice.choice(_LARGE) if chance < 0.965 else dice.uniform(-1e12, 1e12)
@@ -127,6 +132,10 @@ def bytes_mutated(data: bytes, dice: Random, tokens: Sequence[bytes] = ()) -> by
 
 def written(value: Any, dice: Random) -> bytes:
     """Write a JSON value; what UTF-8 cannot say (half a surrogate pair) as an escape."""
+    return _written(value, dice).replace(f'"{_DEEP}"'.encode(), _DEEP_TEXT, 1)
+
+
+def _written(value: Any, dice: Random) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=dice.random() < 0.3, separators=(",", ":")).encode()
     except (UnicodeEncodeError, ValueError, RecursionError):  # ValueError: Python writes no number of 5,000 digits

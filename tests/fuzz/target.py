@@ -19,6 +19,8 @@ from random import Random
 from types import FrameType
 from typing import Protocol
 
+import structlog
+
 CORPUS = Path(__file__).parent / "corpus"
 # Of the CPU for one input, however loaded the machine is; and of the wall, for what waits instead of working.
 CPU_LIMIT_S = 2.0
@@ -100,15 +102,21 @@ def limited() -> Iterator[None]:
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Have `limited` heard of."""
+    """Have `limited` heard of, and nothing logged: each refusal would be a line."""
 
     def late(number: int, _frame: FrameType | None) -> None:
         raise HangError(f"over its time: {signal.Signals(number).name}")
 
+    def dropped(*_: object) -> str:
+        raise structlog.DropEvent
+
+    logs = structlog.get_config()
     before = {number: signal.signal(number, late) for number in (signal.SIGPROF, signal.SIGALRM)}
     try:
+        structlog.configure(processors=[dropped])
         yield
     finally:
+        structlog.configure(**logs)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from fuzz.home_files import HomeFiles
 from fuzz.hook_payload import HookPayload
 from fuzz.left_files import LeftFiles
 from fuzz.provider_words import ProviderWords
@@ -21,4 +22,5 @@ TARGETS: Mapping[str, Callable[[], Target]] = {
     "document": RunDocument,
     "wake.d": LeftFiles,
     "hook": HookPayload,
+    "home": HomeFiles,
 }

@@ -17,7 +17,8 @@ INPUTS = {
     "worker": 2_000,
     "document": 1_000,
     "wake.d": 500,
-    "hook": 2_000,
+    "hook": 1_000,
+    "home": 400,
 }
 
 

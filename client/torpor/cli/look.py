@@ -126,10 +126,11 @@ def told_down(said: str, known: Mapping[str, Any]) -> list[str]:
 def quota(known: Mapping[str, Any]) -> list[str]:
     """Return a line about the agents that are out of quota, offline ones too; none where there are none."""
     recovering = known.get("recovering")
-    if not recovering or not recovering["count"]:
+    count = recovering.get("count") if isinstance(recovering, dict) else None
+    if not isinstance(recovering, dict) or not count:
         return []
-    first = "" if recovering["count"] == 1 else "the next is "
-    return [f"  quota     {recovering['count']} used up, {first}back {show.soon_or_now(recovering['next_ts'])}"]
+    first = "" if count == 1 else "the next is "
+    return [f"  quota     {count} used up, {first}back {show.soon_or_now(recovering.get('next_ts'))}"]
 
 
 def _next(found: Mapping[str, Any] | None) -> str:

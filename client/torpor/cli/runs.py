@@ -109,7 +109,7 @@ def json_object(text: str, source: str) -> dict[str, Any]:
     """Return the JSON object in `text`. Raises UsageError with "bad data"."""
     try:
         found = json.loads(text, parse_constant=_no_number)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter where it nests deeper than Python counts
         raise UsageError(f"what is in {source} is no JSON: {error}", wire.EX_DATAERR) from error
     if not isinstance(found, dict):
         raise UsageError(f"what is in {source} is JSON, and no object: write {{...}}", wire.EX_DATAERR)

@@ -34,7 +34,7 @@ def moment(ts: object) -> str:
     """Return a time of the wire in the reader's own time zone."""
     try:
         return datetime.fromisoformat(str(ts)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
+    except (ValueError, OverflowError):
         return "an unknown time" if ts is None else str(ts)
 
 
@@ -42,7 +42,7 @@ def clock(ts: object = None) -> str:
     """Return the time of day of a time of the wire in the reader's own time zone; without one, of now."""
     try:
         found = datetime.now(UTC) if ts is None else datetime.fromisoformat(str(ts))
-    except ValueError:
+    except (ValueError, OverflowError):
         return str(ts)
     return found.astimezone().strftime("%H:%M:%S")
 
@@ -69,7 +69,7 @@ def soon(ts: object) -> str:
     """Return a time of the wire as people say one that is near: "15:18", on another day with the date."""
     try:
         found = datetime.fromisoformat(str(ts)).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         return moment(ts)
     near = abs((found - datetime.now(UTC)).total_seconds()) < _SECONDS_MATTER_S
     day = "" if found.date() == datetime.now(UTC).astimezone().date() else found.strftime("%Y-%m-%d ")
@@ -95,7 +95,7 @@ def is_past(ts: object) -> bool:
 def _left_s(ts: object) -> float | None:
     try:
         return (datetime.fromisoformat(str(ts)).astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

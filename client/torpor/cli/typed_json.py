@@ -16,5 +16,5 @@ def read(written: str, option: str) -> Any:
     text, source = (runs.read_text(written[1:]), written[1:]) if written.startswith("@") else (written, option)
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter where it nests deeper than Python counts
         raise UsageError(f"what is in {source} is no JSON: {error}", wire.EX_DATAERR) from error

@@ -54,7 +54,7 @@ def look_at_starts(subject: Subject) -> StartsFacts:
         return StartsFacts(tuple(starts), body["good"] or None, "", subject.up)
     except (FileNotFoundError, NotADirectoryError):
         return StartsFacts(up=subject.up)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return StartsFacts(unreadable=repr(error), up=subject.up)
 
 

@@ -181,7 +181,7 @@ def holder(home: str) -> dict[str, Any]:
     try:
         with open(os.path.join(home, wire.LOCK_NAME), "rb") as file:
             note = json.loads(file.read(_NOTE_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last where it nests deeper than Python counts
         return {}
     return note if isinstance(note, dict) else {}
 

@@ -53,7 +53,11 @@ def parsed(text: str) -> Marker | None:
             continue
         body = text[at:]
         is_whole = hashlib.sha256(body.encode(errors="replace")).hexdigest() == found["sha"]
-        return Marker(found["version"], str(json.loads(found["home"])), found["unit"], is_whole, body)
+        try:
+            home = str(json.loads(found["home"]))
+        except ValueError:  # somebody has edited it
+            continue
+        return Marker(found["version"], home, found["unit"], is_whole, body)
     return None
 
 

@@ -142,7 +142,7 @@ def _goes_on(connected: socket.socket) -> str:
         connected.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
         status = json.loads(_line(connected))["result"]
         counts = {"hold": len(status["holds"]), "run": int(status["runs"].get("running", 0))}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""  # it is told to end anyway, by the one thing that no older or younger one mistakes
     told = [f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count]
     return f", with {' and '.join(told)}" if told else ""

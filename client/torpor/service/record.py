@@ -68,7 +68,7 @@ def read(home: str) -> dict[str, Any] | None:
     """Return the record of `home`, None where there is none that can be read."""
     try:
         found = json.loads(files.read(os.path.join(home, NAME), _MOST_BYTES) or "")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last where it nests deeper than Python counts
         return None
     return found if isinstance(found, dict) else None
 

@@ -27,6 +27,7 @@ from torpord.control.safe import SafeConnection
 from torpord.control.server import Server
 from torpord.core.draft import Refusal
 from torpord.core.events import Cause
+from torpord.core.nesting import has_more_levels
 from torpord.core.report import iso
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
@@ -347,11 +348,24 @@ _NOTHING_KNOWN: Mapping[str, Any] = {
 }
 
 
+_OBJECTS = ("sleep_cycle_progress", "quarantine", "last_cycle")
+
+
 def _last_known(path: Any) -> dict[str, Any]:
-    """Return what the last life told observers; of what cannot be read, nothing."""
+    """Return what the last life told observers; of what cannot be read, or is not what belongs there, nothing."""
     try:
         found = orjson.loads(path.read_bytes())
     except (OSError, ValueError):
         found = None
-    known = {**_NOTHING_KNOWN, **(found if isinstance(found, dict) else {})}
+    given = found if isinstance(found, dict) and not has_more_levels(found) else {}
+    known = {
+        name: given[name] if name in given and _fits(name, given[name], nothing) else nothing
+        for name, nothing in _NOTHING_KNOWN.items()
+    }
     return known if known["current_state"] in wire.STATES else dict(_NOTHING_KNOWN)
+
+
+def _fits(name: str, value: Any, nothing: Any) -> bool:
+    if nothing is None:
+        return value is None or isinstance(value, dict if name in _OBJECTS else str)
+    return type(value) is type(nothing)
