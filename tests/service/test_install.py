@@ -167,7 +167,7 @@ def test_a_daemon_that_a_client_started_makes_way(machine: Machine) -> None:
     assert said[0] == "ended     the daemon that a client had started, with 1 hold"
     assert "started   in its place: it goes on with all that it had" in said
     # Nobody but the install has connected: who holds only waits for another daemon to come.
-    until(lambda: machine.show("torpord.service", "ActiveState") == ["active"], what="the next one")
+    assert machine.show("torpord.service", "ActiveState") == ["active"], "the next one is up when it says so"
     until(lambda: machine.caller().look("hold.list")["holds"], what="the hold taken again")
     machine.sh(f"kill {holding}")
     status = machine.caller().look("status")

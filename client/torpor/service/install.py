@@ -48,10 +48,10 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
         told += launchd.started(place, stale) if place.manager == "launchd" else _started(place, stale, astray=astray)
         record.write(place, program, wanted)
         if ended is not None:
-            own_daemon.bring_back(place)
+            _bring_back(place)
             told.append(Line("started", "in its place: it goes on with all that it had"))
         elif at := _nobody_rings(place):
-            own_daemon.bring_back(place)
+            _bring_back(place)
             told.append(Line("started", f"to have a timer set for what it has planned, at {at}"))
     return [*told, *_next(place)]
 
@@ -140,6 +140,14 @@ def _started(place: Place, stale: list[str], *, astray: bool) -> list[Line]:
     elif stale and is_up:
         told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))
     return told
+
+
+def _bring_back(place: Place) -> None:
+    """Have a daemon started, and wait until it is up: who asks next is not to find it down. Raises Wrong 69 or 75."""
+    own_daemon.bring_back(place)
+    if place.manager != "launchd":
+        # The connection is why it starts, and this the same job.
+        systemd.told(place, "start", place.files[0], limit_s=systemd.STOP_LIMIT_S)
 
 
 def _nobody_rings(place: Place) -> str:
