@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
+from torpor import __version__
 from torpor.doctor import report, subject
 from torpor.doctor.rows import Check, Row
 
@@ -377,6 +378,15 @@ def test_a_version_that_never_lived_is_named_with_the_way_back(
     assert json.loads((home / "starts.json").read_text())["good"] == good
     _report(torpor, "--fix")
     assert json.loads((home / "starts.json").read_text()) == {"schema_version": 1, "good": good, "starts": []}
+
+
+def test_who_went_back_to_the_version_that_ran_well_has_nothing_more_to_mend(
+    home: pathlib.Path, torpor: Torpor
+) -> None:
+    _die(home, 5, good={"version": __version__, "interpreter": "/v/python", "ts": 1_700_000_000.0})
+    status, _, rows = _report(torpor)
+    assert (status, rows["starts"]["severity"]) == (0, "note")
+    assert "its next start is a first one" in rows["starts"]["means"]
 
 
 def test_a_crash_ledger_that_is_none_is_a_note(home: pathlib.Path, torpor: Torpor) -> None:

@@ -90,6 +90,15 @@ def test_three_deaths_of_a_version_behind_another_that_lived_name_the_way_back(p
     )
 
 
+def test_the_version_that_is_gone_back_to_does_not_answer_for_the_others_deaths(place: Path) -> None:
+    start(place, "1.0").lived(1_700_000_000.0)
+    for _ in range(6):
+        start(place).about_to("store torpor.db")
+    back = start(place, "1.0")
+    assert (back.deaths, back.suspect, back.verdict()) == (0, None, None)
+    assert start(place).deaths == 6
+
+
 def test_deaths_of_the_version_that_lived_claim_no_way_back(place: Path) -> None:
     start(place).lived(1_700_000_000.0)
     for _ in range(3):

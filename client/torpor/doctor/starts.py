@@ -35,13 +35,14 @@ _LOOK_EVERY_S = 0.05
 class StartsFacts:
     """The starts that died without a word since the last one that lived, the last of them behind; `good` is that one.
 
-    `unreadable`: why the file says nothing. `up`: it is the daemon's to write now.
+    `unreadable`: why the file says nothing. `up`: it is the daemon's to write now. `here`: this version.
     """
 
     dead: tuple[Mapping[str, Any], ...] = ()
     good: Mapping[str, Any] | None = None
     unreadable: str = ""
     up: bool = False
+    here: str = ""
 
 
 def look_at_starts(subject: Subject) -> StartsFacts:
@@ -51,7 +52,8 @@ def look_at_starts(subject: Subject) -> StartsFacts:
             body = json.loads(file.read(_MOST_BYTES))
         mine = subject.status["pid"] if subject.status else None
         starts = [each for each in body["starts"] if each["end"] is None and each["pid"] != mine]
-        return StartsFacts(tuple(starts), body["good"] or None, "", subject.up)
+        dead = [each for each in starts if each.get("version") == starts[-1].get("version")]
+        return StartsFacts(tuple(dead), body["good"] or None, "", subject.up, subject.installed.version)
     except (FileNotFoundError, NotADirectoryError):
         return StartsFacts(up=subject.up)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -74,9 +76,11 @@ def judge_starts(facts: StartsFacts) -> Row:
         return Row("starts", looked_at, found, "note", "once may be anybody's doing")
     left = _UNTIL_SAFE_MODE - count
     means = "the next start serves safe mode" if left <= 0 else f"{left} more, and the next start serves safe mode"
-    alike = sum(each.get("version") == facts.dead[-1].get("version") for each in facts.dead)
     mend, good = None, facts.good
-    if good is not None and good.get("version") != version and alike >= _OF_A_VERSION:
+    if good is not None and good.get("version") == facts.here != version:
+        means = f"{facts.here}, which ran well before that, is here again: its next start is a first one"
+        return Row("starts", looked_at, found, "note", means, None if facts.up else "torpor start")
+    if good is not None and good.get("version") != version and count >= _OF_A_VERSION:
         found += f"; {good.get('version')} ran well until {_shown(good.get('ts'))}"
         mend = way_back(str(good.get("version")), str(good.get("interpreter")))
     # A daemon that is up has the word, and clears them by living.

@@ -101,12 +101,15 @@ class Starts:
 
     @property
     def deaths(self) -> int:
-        """How many starts before this one died without a word, since the last one that lived."""
+        """How many starts of this version died without a word before this one, since the last one that lived.
+
+        What another version died of says nothing: who was told to go back to one that ran well finds that it serves.
+        """
         return len(self._dead)
 
     @property
     def _dead(self) -> list[Start]:
-        return [start for start in self.before if start.end is None]
+        return [start for start in self.before if start.end is None and start.version == self._this.version]
 
     @property
     def suspect(self) -> str | None:
@@ -157,9 +160,8 @@ class Starts:
         dead = self._dead
         if len(dead) < DEATHS_OF_A_VERSION:
             return None
-        version, back = dead[-1].version, ""
-        alike = [start for start in dead if start.version == version]
-        if self.good is not None and self.good.version != version and len(alike) >= DEATHS_OF_A_VERSION:
+        version, back = self._this.version, ""
+        if self.good is not None and self.good.version != version:
             back = way_back(self.good)
         return Verdict(len(dead), version, self.suspect, self.good, back)
 
