@@ -380,6 +380,14 @@ def test_a_version_that_never_lived_is_named_with_the_way_back(
     assert json.loads((home / "starts.json").read_text()) == {"schema_version": 1, "good": good, "starts": []}
 
 
+def test_what_somebody_scribbled_into_the_homes_files_breaks_no_check(home: pathlib.Path, torpor: Torpor) -> None:
+    _die(home, 5)
+    body = json.loads((home / "starts.json").read_text())
+    (home / "starts.json").write_text(json.dumps({**body, "good": 1.5}))
+    write_state(home, ways_back={"connect": "x", "spawn": None})
+    assert not [row["found"] for row in _report(torpor)[2].values() if "cannot be looked at" in row["found"]]
+
+
 def test_who_went_back_to_the_version_that_ran_well_has_nothing_more_to_mend(
     home: pathlib.Path, torpor: Torpor
 ) -> None:

@@ -53,7 +53,8 @@ def look_at_starts(subject: Subject) -> StartsFacts:
         mine = subject.status["pid"] if subject.status else None
         starts = [each for each in body["starts"] if each["end"] is None and each["pid"] != mine]
         dead = [each for each in starts if each.get("version") == starts[-1].get("version")]
-        return StartsFacts(tuple(dead), body["good"] or None, "", subject.up, subject.installed.version)
+        good = body["good"] if isinstance(body["good"], dict) else None
+        return StartsFacts(tuple(dead), good, "", subject.up, subject.installed.version)
     except (FileNotFoundError, NotADirectoryError):
         return StartsFacts(up=subject.up)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

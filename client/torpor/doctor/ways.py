@@ -51,6 +51,8 @@ def look_at_ways(subject: Subject) -> WaysFacts:
     told: Mapping[str, Any] = {**subject.status} if subject.status else subject.known or {}
     proven = told.get("ways_back")
     ways = of_kind(managed=is_managed(told))
+    if isinstance(proven, dict):  # of a state file, which anybody may have written to
+        proven = {way: proof for way, proof in proven.items() if isinstance(proof, dict)}
     return WaysFacts(ways, proven if isinstance(proven, dict) else None, subject.installed.version, subject.wall_s)
 
 
