@@ -29,7 +29,10 @@ def look_at_lock(subject: Subject) -> LockFacts:
     note = holder(subject.home)
     state_pid = subject.known.get("pid") if subject.known else None
     daemon_pid = subject.status["pid"] if subject.status else None
-    return LockFacts(subject.up, note, is_running(note.get("pid")), state_pid, daemon_pid)
+    lives = is_running(note.get("pid"))
+    # Who is gone by now may have let go in peace since the first look.
+    held = subject.up and (lives or presence.is_up(subject.home))
+    return LockFacts(held, note, lives, state_pid, daemon_pid)
 
 
 def judge_lock(facts: LockFacts) -> Row:
