@@ -33,6 +33,8 @@ _CLIENTS = (
     ev.WayProven,
 )
 
+_TOUCH = r.ActivitySeen()
+
 
 def decide(world: World, event: ev.Event, now: Now) -> Decision:
     """Return the records, the world after them, the effects and the reply that follow from `event`.
@@ -148,7 +150,7 @@ def _run_asked(draft: Draft, event: re.RunWanted | re.RunOrdered | re.RunImportW
 def touch(draft: Draft, trigger: Trigger) -> bool:
     """Count somebody's touch and let it act on the state. Returns whether the state changed."""
     if trigger in ACTIVITY:
-        draft.record(r.ActivitySeen())
+        draft.record(_TOUCH)
     return move(draft, trigger)
 
 

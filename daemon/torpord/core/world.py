@@ -175,13 +175,13 @@ def evolve(world: World, entry: r.Entry) -> World:
 
 
 def _evolve(world: World, entry: r.Entry, record: r.Record) -> World:
-    match record:
-        case rr.RunRecord():  # first, because they come by the thousand
+    match record:  # first, what comes by the thousand
+        case r.ActivitySeen():
+            return _active(world, entry, record.count)
+        case rr.RunRecord():
             return _run(world, entry, record)
         case r.AgentRecord() | r.PresenceRecord():
             return _agents(world, entry, record)
-        case r.ActivitySeen():
-            return _active(world, entry, record.count)
         case r.StateTransition():
             return _moved(world, entry, record)
         case r.HoldAcquired():
