@@ -4,11 +4,12 @@
 
 POINT is one of `torpord.points.POINTS`, or of the sleep cycle's steps: `step.NAME` as it begins, `step.NAME.within`
 when it looks whether to give way, `step.NAME.done` as it has returned. ACTION happens once, at the nth passage (with
---armed counted from when DIR/armed is there), and in no later process with the same DIR:
+--armed counted from when DIR/armed or DIR/POINT.armed is there), and in no later process with the same DIR:
 
-    kill   SIGKILL to itself
-    raise  sqlite3.OperationalError, as a failing disk gives it
-    wait   make DIR/POINT.reached, then stand still until somebody opens the named pipe DIR/POINT.go for writing
+    kill     SIGKILL to itself
+    raise    sqlite3.OperationalError, as a failing disk gives it
+    mistake  RuntimeError, as a mistake of ours gives it
+    wait     make DIR/POINT.reached, then stand still until somebody opens the named pipe DIR/POINT.go for writing
 """
 
 from __future__ import annotations
@@ -43,11 +44,14 @@ class Trap:
     def passed(self, point: str) -> None:
         """Pass a point: act, if it is time."""
         action = self._actions.get(point)
-        if action is None or (self._only_armed and not (self._folder / "armed").exists()):
+        if action is None or (self._only_armed and not self._is_armed(point)):
             return
         self._left[point] -= 1
         if self._left[point] == 0:
             self._act(point, action)
+
+    def _is_armed(self, point: str) -> bool:
+        return (self._folder / "armed").exists() or (self._folder / f"{point}.armed").exists()
 
     def _act(self, point: str, action: str) -> None:
         (self._folder / f"{point}.reached").touch()
@@ -56,6 +60,8 @@ class Trap:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "raise":
                 raise sqlite3.OperationalError(f"disk I/O error (at {point})")
+            case "mistake":
+                raise RuntimeError(f"a mistake (at {point})")
             case "wait":
                 # Opening a named pipe waits for the one who opens its other end.
                 (self._folder / f"{point}.go").open().close()

@@ -42,9 +42,9 @@ class Trap:
             command += ["--set", f"{place}={json.dumps(value)}"]
         return [*command, *([] if self.armed else ["--armed"]), "--"]
 
-    def arm(self) -> None:
-        """From now on passages count."""
-        (self.folder / "armed").touch()
+    def arm(self, point: str = "") -> None:
+        """From now on passages count: of one point, or of all of them."""
+        (self.folder / (f"{point}.armed" if point else "armed")).touch()
 
     def was_reached(self, point: str) -> bool:
         """Whether it has acted at the point."""

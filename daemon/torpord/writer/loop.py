@@ -299,13 +299,15 @@ class Writer:
         rows = len(self._deferred) + len(turn.lines) + len(turn.replies)  # what is not ledgered writes none of its own
         try:
             await self._runner.run(lambda: self._store.commit(batch), brief=rows <= MOST_BRIEF_ENTRIES)
-        except StoreError:
-            # What reports an error may yet be durable. If even that cannot be seen, all is open until it can.
+        except Exception as error:
+            # What reports an error may yet be durable, a mistake of ours behind the COMMIT no less than one of the
+            # disk's. If even that cannot be seen, all is open until it can.
             self._unsure = batch
             durable = await self._runner.run(lambda: self._store.durable(batch))
             self._unsure = None
             if not durable:
                 raise
+            log.warning("commit_reported", error=repr(error), yet="it is durable, and counts")
 
     async def _reread(self, unsure: Batch) -> tuple[Effect, ...]:
         """Read the world anew, and evolve again what is deferred, unless that is stored now."""
@@ -342,8 +344,11 @@ class Writer:
         )
 
     def _failed(self, changes: Sequence[Change], error: StoreError) -> list[Outcome]:
-        self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)
-        self._retry_at_s = self._clock.now().awake_s + self._retry_s
+        now_s = self._clock.now().awake_s
+        # Only a try of our own that failed makes the next one later: else who asks and asks would put it off.
+        if self._retry_at_s is None or self._retry_at_s <= now_s:
+            self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)
+            self._retry_at_s = now_s + self._retry_s
         log.error("commit_failed", error=str(error), refused=len(changes), retry_s=self._retry_s)
         return [UNAVAILABLE] * len(changes)
 

@@ -32,8 +32,8 @@ def marks(folder: Path, what: str) -> list[dict[str, Any]]:
 class Snare:
     """What happens to a worker at named points: once for each point, counted from the state that lays it.
 
-    `how`: "kill" itself; or "hold": say so in the file FOLDER/POINT (its text is the pid) and stand still for ever, or
-    until there is the file FOLDER/POINT.go, and say so in FOLDER/POINT.gone.
+    `how`: "kill" itself; "mistake": a RuntimeError; or "hold": say so in the file FOLDER/POINT (its text is the pid)
+    and stand still for ever, or until there is the file FOLDER/POINT.go, and say so in FOLDER/POINT.gone.
     """
 
     def __init__(self) -> None:
@@ -53,6 +53,8 @@ class Snare:
         if self._left[point] == 0 and self._first(point):
             if self._how == "kill":
                 os.kill(os.getpid(), 9)
+            if self._how == "mistake":
+                raise RuntimeError(f"a mistake (at {point})")
             while not Path(self._folder, f"{point}.go").exists():
                 time.sleep(0.005)
             Path(self._folder, f"{point}.gone").touch()
