@@ -5,14 +5,17 @@ The kernel's lock on `torpor.lock` decides; `lifecycle_state.json` tells the res
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from typing import Any
 
 from torpor import wire
-from torpor.errors import NotPermitted
+from torpor.errors import BadHome, NotPermitted, Unreachable
 
+_NOTHING_TO_OPEN_WITH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _STATE_BYTES = 1024 * 1024  # the file is some hundred bytes; what is longer is none of ours
 
 
@@ -20,15 +23,22 @@ def is_up(home: str) -> bool:
     """Say whether a daemon holds the lock of `home`: it runs, or is on its way up or down.
 
     The lock is tried shared and for an instant, as the daemon's own second of patience allows for; the file is never
-    made. Raises NotPermitted where the lock may not even be read.
+    made. Raises NotPermitted where the lock may not even be read, BadHome where something else lies in its place,
+    Unreachable where this process can open nothing at all.
     """
     path = os.path.join(home, wire.LOCK_NAME)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError as error:
         raise NotPermitted(f"may not look at {path} ({error.strerror}): ask as the home's owner") from error
+    except OSError as error:
+        if error.errno in _NOTHING_TO_OPEN_WITH:
+            message = f"cannot look at {path} ({error.strerror}): close files, or allow more (ulimit -n)"
+            raise Unreachable(message) from error
+        # A link that leads to itself, a socket: no daemon of ours has it, and none can start.
+        raise BadHome(f"{path} cannot be looked at ({error.strerror}): remove what lies there") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -38,14 +48,27 @@ def is_up(home: str) -> bool:
     return False
 
 
+def noted(path: str, most_bytes: int) -> bytes:
+    """Return what a small file begins with, and wait for nobody. Raises OSError, also for what is no regular file.
+
+    Somebody may have put a pipe in its place, and who looks may be root.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        return os.read(fd, most_bytes)
+    finally:
+        os.close(fd)
+
+
 def last_known(home: str) -> dict[str, Any] | None:
     """Return what `lifecycle_state.json` says, or None where it is missing or not readable as JSON.
 
     The file is derived from the daemon's store and written anew by it: a broken one is no reason to stop.
     """
     try:
-        with open(os.path.join(home, wire.STATE_NAME), "rb") as file:
-            found = json.loads(file.read(_STATE_BYTES))
+        found = json.loads(noted(os.path.join(home, wire.STATE_NAME), _STATE_BYTES))
     except (OSError, ValueError, RecursionError):  # the last where it nests deeper than Python counts
         return None
     return found if isinstance(found, dict) else None

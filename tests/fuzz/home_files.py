@@ -33,12 +33,14 @@ _TIME = "2026-11-21T16:00:00.000+00:00"
 _START = {"ts": 1.79e9, "pid": 4711, "boot_id": "b", "version": "0.2.0", "interpreter": "/usr/bin/python3"}
 _WORDS = (
     *wire.STATES, *wire.MANAGERS, *wire.WAYS, _TIME, "stop", "hibernate", "torpord", "torpord-x", "../../x",
-    "completed", "failed", "current_state", "reason", "pid", "end", "suspect", "good", "starts", "home", "manager", "unit",
+    "completed", "failed", "current_state", "reason", "pid", "end", "suspect", "good", "starts", "home",
+    "manager", "unit",
     1e300, -1e300,
 )  # fmt: skip
 _CYCLE = {
     "flow": "housekeeping", "outcome": "failed", "run_id": "r1", "started_ts": _TIME, "ended_ts": _TIME,
-    "duration_s": 1.5,    "step": "trim", "error": {"type": "OSError", "message": "no space", "state": "trim", "branch": ""}, "result": None,
+    "duration_s": 1.5,    "step": "trim", "error": {"type": "OSError", "message": "no space",
+    "state": "trim", "branch": ""}, "result": None,
 }  # fmt: skip
 _UNIT, _UNIT_TEXT = "torpord.socket", "[Socket]\nListenStream=%h/torpor.sock\n"
 _ASKED = (("status",), ("status", "--json"))

@@ -36,7 +36,8 @@ _SEEDS = Path(__file__).parent / "seeds" / "document"
 _CLIENT = {"source": "client"}
 _WORDS = (
     "pending", "running", "paused", "completed", "failed", "cancelled", "ready", "waiting", "forked", "at_join", "",
-    "a",    "split", "left", "split:1/left", "split:1/right", "merge", "begun", "done", "next", "complete", "torpor run", 1, 2,
+    "a",    "split", "left", "split:1/left", "split:1/right", "merge", "begun", "done", "next", "complete",
+    "torpor run", 1, 2,
     "current_node", "node_states", "completed_nodes", "legacy", "metadata", "places", "branch", "2024-05-01T10:00:00",
 )  # fmt: skip
 _CALL = {"branch": "", "state": "a", "visit": 1, "attempt": 1, "tool": "fetch", "args": {"u": [1]}, "begun_ts": 1e9}

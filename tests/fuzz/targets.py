@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from fuzz.damaged_home import DamagedHome
 from fuzz.home_files import HomeFiles
 from fuzz.hook_payload import HookPayload
 from fuzz.left_files import LeftFiles
@@ -23,4 +24,5 @@ TARGETS: Mapping[str, Callable[[], Target]] = {
     "wake.d": LeftFiles,
     "hook": HookPayload,
     "home": HomeFiles,
+    "doctor": DamagedHome,
 }

@@ -19,6 +19,7 @@ INPUTS = {
     "wake.d": 500,
     "hook": 1_000,
     "home": 400,
+    "doctor": 30,
 }
 
 

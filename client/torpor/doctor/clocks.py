@@ -127,7 +127,7 @@ def _environment(pid: int) -> dict[str, str] | None:
 def _is_up(home: str) -> bool:
     try:
         return presence.is_up(home)
-    except errors.NotPermitted:
+    except (errors.NotPermitted, errors.BadHome):
         return False
 
 

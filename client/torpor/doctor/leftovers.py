@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torpor import wire
+from torpor import presence, wire
 from torpor.doctor.places import is_down, size
 from torpor.doctor.rows import Check, Row
 
@@ -53,8 +53,7 @@ def _names(folder: str) -> list[str]:
 
 def _why(path: str) -> str:
     try:
-        with open(f"{path}.why", "rb") as file:
-            return " ".join(file.read(_WHY_BYTES).decode(errors="replace").split())
+        return " ".join(presence.noted(f"{path}.why", _WHY_BYTES).decode(errors="replace").split())
     except OSError:
         return "no reason lies beside it"
 

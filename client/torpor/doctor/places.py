@@ -189,7 +189,7 @@ def judge_socket_path(facts: SocketPathFacts) -> Row:
 
 def _mend_socket_path(subject: Subject) -> str:
     """Remove a leftover. A daemon that starts meanwhile finds its lock taken for an instant, and waits for it."""
-    lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC)
+    lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if is_heard(subject.socket) is False and stat.S_ISSOCK(os.lstat(subject.socket).st_mode):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from torpor import wire
+from torpor import presence, wire
 from torpor.client import Client
 from torpor.deadline import Deadline
 from torpor.doctor.rows import Check, Row
@@ -48,8 +48,7 @@ class StartsFacts:
 def look_at_starts(subject: Subject) -> StartsFacts:
     """Read the file; the start of a daemon that is up is no death."""
     try:
-        with open(subject.path(NAME), "rb") as file:
-            body = json.loads(file.read(_MOST_BYTES))
+        body = json.loads(presence.noted(subject.path(NAME), _MOST_BYTES))
         mine = subject.status["pid"] if subject.status else None
         starts = [each for each in body["starts"] if each["end"] is None and each["pid"] != mine]
         dead = [each for each in starts if each.get("version") == starts[-1].get("version")]
@@ -112,7 +111,7 @@ def way_back(version: str, interpreter: str) -> str:
 
 def _forget_starts(subject: Subject) -> str:
     """Let the next start begin anew. The lock is tried, as the file is a daemon's while one is up."""
-    lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC)
+    lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         facts = look_at_starts(subject)

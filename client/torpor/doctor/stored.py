@@ -189,7 +189,8 @@ def _mend_store(subject: Subject) -> str:
     path = subject.path(wire.STORE_NAME)
     with contextlib.ExitStack() as held:
         if is_down(subject.home):
-            lock = os.open(subject.path(wire.LOCK_NAME), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            lock = os.open(subject.path(wire.LOCK_NAME), flags, 0o600)
             held.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         reads = subject.installed.store

@@ -90,7 +90,7 @@ def meet(home: str, ask_s: float = ASK_S) -> Subject:
         socket, problem = "", str(error)
     try:
         up = presence.is_up(home)
-    except errors.NotPermitted:
+    except (errors.NotPermitted, errors.BadHome):
         up = False  # the row of the home says whose it is
     said = _ask(home, ask_s) if up else None
     if said is not None and said.problem == _WENT:
@@ -179,8 +179,7 @@ def run(command: list[str], limit_s: float) -> tuple[int, str]:
 def holder(home: str) -> dict[str, Any]:
     """Return the note of whoever holds the lock, or held it last; empty where there is none to read."""
     try:
-        with open(os.path.join(home, wire.LOCK_NAME), "rb") as file:
-            note = json.loads(file.read(_NOTE_BYTES))
+        note = json.loads(presence.noted(os.path.join(home, wire.LOCK_NAME), _NOTE_BYTES))
     except (OSError, ValueError, RecursionError):  # the last where it nests deeper than Python counts
         return {}
     return note if isinstance(note, dict) else {}

@@ -133,8 +133,7 @@ def look_at_planned(subject: Subject) -> PlannedFacts:
 
 def _file(subject: Subject) -> str:
     try:
-        with open(subject.path(wire.WAKE_AT_NAME), encoding="utf-8", errors="replace") as file:
-            return file.read(100).strip() or "no time"
+        return presence.noted(subject.path(wire.WAKE_AT_NAME), 100).decode(errors="replace").strip() or "no time"
     except (FileNotFoundError, NotADirectoryError):
         return ""
 
