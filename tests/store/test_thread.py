@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from torpord.store.thread import QUICK_IN_A_ROW, QUICK_S, StoreThread
+from torpord.store.thread import QUICK_AT_MOST, QUICK_FOR_EACH, QUICK_S, StoreThread
 
 
 class Disk:
@@ -53,19 +53,45 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 def test_a_brief_job_runs_here_once_so_many_were_quick(runner: StoreThread, disk: Disk) -> None:
     async def main() -> None:
-        assert await brief(runner, disk, QUICK_IN_A_ROW) == "store"
+        assert await brief(runner, disk, QUICK_AT_MOST) == "store"
         assert await brief(runner, disk) == HERE
 
     run(main)
 
 
-def test_one_that_is_slow_sends_the_next_ones_back_to_the_thread(runner: StoreThread, disk: Disk) -> None:
+@pytest.mark.parametrize(
+    ("held_up_s", "has_to_prove"),
+    [
+        (QUICK_S * 1.5, QUICK_FOR_EACH),
+        (QUICK_S * 2.5, 2 * QUICK_FOR_EACH),
+        (QUICK_S * 1000, QUICK_AT_MOST),
+    ],
+    ids=["a hiccup", "a longer one", "one that hangs"],
+)
+def test_one_that_is_slow_sends_the_next_ones_back_to_the_thread_for_as_long_as_it_was_slow(
+    runner: StoreThread, disk: Disk, held_up_s: float, has_to_prove: int
+) -> None:
     async def main() -> None:
-        await brief(runner, disk, QUICK_IN_A_ROW)
-        disk.takes_s = QUICK_S
+        await brief(runner, disk, QUICK_AT_MOST)
+        disk.takes_s = held_up_s
         assert await brief(runner, disk) == HERE, "that it is slow is known behind it"
         disk.takes_s = QUICK_S / 2
-        assert await brief(runner, disk, QUICK_IN_A_ROW) == "store"
+        assert await brief(runner, disk, has_to_prove) == "store"
+        assert await brief(runner, disk) == HERE
+
+    run(main)
+
+
+def test_a_disk_that_stays_slow_keeps_to_the_thread(runner: StoreThread, disk: Disk) -> None:
+    async def main() -> None:
+        disk.takes_s = QUICK_S * 1.5
+        assert await brief(runner, disk, 2 * QUICK_AT_MOST) == "store"
+        disk.takes_s = QUICK_S / 2
+        assert await brief(runner, disk, QUICK_AT_MOST - 1) == "store"
+        disk.takes_s = QUICK_S * 1.5
+        assert await brief(runner, disk) == "store", "it takes up none of what is left to prove"
+        disk.takes_s = QUICK_S / 2
+        assert await brief(runner, disk, QUICK_FOR_EACH) == "store"
         assert await brief(runner, disk) == HERE
 
     run(main)
@@ -73,7 +99,7 @@ def test_one_that_is_slow_sends_the_next_ones_back_to_the_thread(runner: StoreTh
 
 def test_another_job_never_runs_here(runner: StoreThread, disk: Disk) -> None:
     async def main() -> None:
-        await brief(runner, disk, QUICK_IN_A_ROW)
+        await brief(runner, disk, QUICK_AT_MOST)
         assert await runner.run(disk.job) == "store"
         assert await brief(runner, disk) == HERE
 
@@ -97,7 +123,7 @@ def test_behind_a_long_job_a_brief_one_waits_its_turn_or_is_served(runner: Store
         return disk.job()
 
     async def main() -> None:
-        await brief(runner, disk, QUICK_IN_A_ROW)
+        await brief(runner, disk, QUICK_AT_MOST)
         longer = asyncio.create_task(runner.run(long))
         assert await asyncio.to_thread(begun.wait, 30)
         waiting = asyncio.create_task(runner.run(short, brief=True))
@@ -110,7 +136,7 @@ def test_behind_a_long_job_a_brief_one_waits_its_turn_or_is_served(runner: Store
     assert order == ["first half", "brief", "second half"]
 
 
-@pytest.mark.parametrize("times", [1, QUICK_IN_A_ROW + 1], ids=["on the thread", "here"])
+@pytest.mark.parametrize("times", [1, QUICK_AT_MOST + 1], ids=["on the thread", "here"])
 def test_what_a_job_raises_is_raised(runner: StoreThread, disk: Disk, times: int) -> None:
     def fails() -> None:
         disk.job()
@@ -129,7 +155,7 @@ def test_a_caller_that_is_cancelled_leaves_the_job_and_the_next_ones_in_order(ru
     go_on = threading.Event()
 
     async def main() -> None:
-        await brief(runner, disk, QUICK_IN_A_ROW)
+        await brief(runner, disk, QUICK_AT_MOST)
         left = asyncio.create_task(runner.run(lambda: go_on.wait(30)))
         await asyncio.sleep(0)
         left.cancel()

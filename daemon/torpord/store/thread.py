@@ -6,7 +6,8 @@ then answered within a slice, and nothing of the long job is lost. That is why t
 Jobs run on a thread of their own, so that the event loop does not wait for a disk. To go there and back costs two
 wake-ups, on some machines as much as the disk does; so a brief job runs where it was asked for, while the thread has
 nothing to do and the disk answers at once. A disk that was slow once holds up the loop once, and then has to be quick
-for a while first.
+for a while first: the longer it held it up, the longer. A busy disk's hiccup costs little, one that hangs has to prove
+itself.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ T = TypeVar("T")
 
 # A brief job over this is slow: a few times what a good disk takes, and less than anybody who waits would notice.
 QUICK_S = 0.005
-# So many in a row have to be quick on the thread before one runs on the loop again.
-QUICK_IN_A_ROW = 64
+# So many jobs have to be quick on the thread for each such time that one held up the loop; so many at most, which is
+# also what a disk begins with that nobody knows yet.
+QUICK_FOR_EACH = 4
+QUICK_AT_MOST = 64
 
 
 class Runner(Protocol):
@@ -76,7 +79,7 @@ class StoreThread:
         self._clock = clock
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._asked = 0  # jobs that are the thread's, and have not told their end yet
-        self._quick = 0  # brief jobs in a row that were
+        self._to_prove = QUICK_AT_MOST  # how many more brief jobs have to be quick on the thread
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
@@ -88,7 +91,7 @@ class StoreThread:
         """Run a job, in its turn. A cancelled caller does not stop it."""
         if not brief:
             return await self._on_thread(job)
-        if self._asked or self._quick < QUICK_IN_A_ROW:
+        if self._asked or self._to_prove:
             return await self._on_thread(lambda: self._timed(job))
         return self._timed(job)
 
@@ -97,7 +100,9 @@ class StoreThread:
         try:
             return job()
         finally:
-            self._quick = self._quick + 1 if self._clock() - begun_s < QUICK_S else 0
+            over = int((self._clock() - begun_s) / QUICK_S)  # 0: it was quick
+            left = self._to_prove - 1 if over == 0 else max(self._to_prove, over * QUICK_FOR_EACH)
+            self._to_prove = min(max(left, 0), QUICK_AT_MOST)
 
     async def _on_thread(self, job: Callable[[], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
