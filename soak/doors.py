@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon_process import RunningDaemon, end_all
+from daemon_process import START_LIMIT_S, end_all
 from process import handed
-from process.patience import Spawner
-from torpor import presence
+from torpor import presence, wake
+from torpor.deadline import Deadline
+from torpor.talk import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,18 @@ class Door:
         return not presence.is_up(str(self.home))
 
 
+# A way to come by one: the home, and the settings.
+Opened = Callable[[Path, str], contextlib.AbstractContextManager[Door]]
+
+
 @contextlib.contextmanager
 def own(home: Path, settings: str) -> Iterator[Door]:
-    """A socket of the daemon's own: whoever finds it gone starts the next."""
-    spawner = Spawner(RunningDaemon.start(home, settings))
+    """A socket of the daemon's own: whoever finds it gone starts the next, as torpor's client does."""
+    home.mkdir(mode=0o700)
+    (home / "torpor.toml").write_text(settings)
+    place = Place(str(home), str(home / "torpor.sock"))
     try:
-        yield Door("own", home, spawner.start, own_clients=True)
+        yield Door("own", home, lambda: wake.start(place, Deadline(START_LIMIT_S)), own_clients=True)
     finally:
         end_all(home)
 

@@ -120,10 +120,12 @@ class Hammer:
         assert numbers == list(range(1, len(numbers) + 1)), _odd(numbers)
         lines = ledger(self.door.home)
         ends_s = [line.wall_s for line in lines if isinstance(line.record, records.Stopped)]
+        lives = [line.record for line in lines if isinstance(line.record, records.Started)]
+        assert len(lives) == len(ends_s), [life for life in lives if life.after_crash]
         nearest = [min((abs(each.at_s - end_s) for end_s in ends_s), default=9.0) for each in self.answers]
         return {
             "clients": len(numbers),
-            "lives": sum(isinstance(line.record, records.Started) for line in lines),
+            "lives": len(lives),
             "ends": len(ends_s),
             "near_an_end": {f"{near_s * 1000:g} ms": sum(each <= near_s for each in nearest) for near_s in NEAR_S},
             "ways": dict(sorted(sum((each.ways for each in self.answers), Counter[str]()).items())),
@@ -157,6 +159,7 @@ def run(
         status = caller.look("status")
         assert status["wrapper_event_seq"] == len(hammer.answers), status
         caller.look("stop")
+        caller.hang_up()
         until(door.is_down, limit_s=WAVE_LIMIT_S, what="the end")
         assert_whole(door.home)
         return hammer.told() | {"seed": seed}

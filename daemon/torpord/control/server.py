@@ -16,11 +16,13 @@ from anyio.abc import TaskGroup
 from torpor import wire
 from torpord.core.events import Cause
 from torpord.host import processes
-from torpord.host.listen import Listener
+from torpord.host.listen import BACKLOG, Listener
 
 log = structlog.get_logger("torpord.control")
 
 DRAIN_S = 2.0
+# Then everybody else gets their turn: who connects and hangs up without end is always there to be accepted.
+ACCEPTED_A_TURN = 16
 # Each keeps its descriptor for as long as the last words take, up to 2 s: no flood of them may use up all there are.
 MOST_REFUSALS = 64
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -79,7 +81,7 @@ class Server:
             while True:
                 await anyio.wait_readable(self._listener.sock)
                 try:
-                    self.accept_waiting()
+                    self._accept(ACCEPTED_A_TURN)
                 except OSError as error:
                     if error.errno not in _OUT_OF_DESCRIPTORS:
                         raise
@@ -89,8 +91,11 @@ class Server:
 
     def accept_waiting(self) -> int:
         """Accept all who wait and begin to serve them; returns how many. Raises OSError without descriptors."""
+        return self._accept(BACKLOG + 1)  # so many can wait (listen(2) of Linux): the next one has come meanwhile
+
+    def _accept(self, most: int) -> int:
         accepted = 0
-        while (sock := self._listener.accept()) is not None:
+        while accepted < most and (sock := self._listener.accept()) is not None:
             accepted += 1
             self._begin(sock)
         return accepted
