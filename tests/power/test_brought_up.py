@@ -24,6 +24,7 @@ MADE = b"an old store is there"
 SCRIPT = f"""
 import os, pathlib, sys
 sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
+from store.earlier import store_of_version
 from torpord.store.store import Store
 from torpord.store.syncing import sync
 home = pathlib.Path(sys.argv[1])
