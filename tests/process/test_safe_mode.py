@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -279,3 +280,14 @@ def test_the_commands_say_so(home: Path) -> None:
         assert refused.returncode == 69
         assert "torpor is in safe mode" in refused.stderr
         assert torpor("reload").returncode == 78
+
+
+@pytest.mark.parametrize(("what", "status"), [("home", 78), ("torpor.sock", 0)])
+def test_one_that_nobody_finds_any_more_ends(home: Path, what: str, status: int) -> None:
+    daemon = RunningDaemon.start(home, args=("--safe",))
+    assert is_safe(daemon)
+    if what == "home":
+        shutil.rmtree(home, ignore_errors=True)
+    else:
+        (home / what).unlink()
+    assert daemon.wait_gone() == status

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torpord.control.calls import Call
+    from torpord.host.listen import Listener
 
 log = structlog.get_logger("torpord.safe_mode")
 
@@ -97,7 +98,7 @@ class SafeMode:
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 tasks.start_soon(server.run)
                 tasks.start_soon(self._hear, signals)
-                tasks.start_soon(self._watch)
+                tasks.start_soon(self._watch, listener)
                 if self._reason.exit_code == wire.EX_TEMPFAIL:
                     tasks.start_soon(self._try_again)
                 if notifier.watchdog_interval_s is not None:
@@ -273,10 +274,8 @@ class SafeMode:
             except RefusedError as refused:
                 log.warning("still_in_safe_mode", why=refused.refusal.message)
 
-    async def _watch(self) -> None:
-        """Try the next start when what could not be read was changed, and can be read."""
-        if not self._reason.exit_code:
-            return  # nothing that can be read is wrong: somebody has to say that it is mended
+    async def _watch(self, listener: Listener) -> None:
+        """Try the next start when what could not be read was changed, and can be read; end where nobody finds it."""
         settings, store = self._ground.options.settings, wire.STORE_NAME
         wanted = {settings.name, store, f"{store}-wal", LOOK_AGAIN}
         try:
@@ -286,7 +285,9 @@ class SafeMode:
             return
         try:
             async for changes in watch.changes():
-                if wanted & {name for _, name in changes}:
+                self._check_places(listener)
+                # With no exit code nothing that can be read is wrong: somebody has to say that it is mended.
+                if self._reason.exit_code and wanted & {name for _, name in changes}:
                     problem = self._gone() or self._problem()
                     if not problem:
                         self._leave(AGAIN)
@@ -295,6 +296,16 @@ class SafeMode:
                     await anyio.sleep(LOOK_EVERY_S)
         finally:
             watch.close()
+
+    def _check_places(self, listener: Listener) -> None:
+        """Make sure that others still find the home and the socket here, as in a life without fault."""
+        lock = self._ground.lock
+        if not lock.unwritable and not lock.is_still_ours():
+            log.critical("home_gone", home=str(self._home), why="the home or its lock was removed or replaced")
+            os._exit(wire.EX_CONFIG)
+        if not listener.is_inherited and not listener.is_still_ours():
+            log.error("socket_gone", path=listener.path)
+            self._leave("signal")
 
     def _gone(self) -> str:
         """Say that the store was taken away: whoever does that may be about to put another in its place.
