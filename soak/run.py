@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 # part: how long it goes where nobody says, in seconds; each is soak/PART.py
 PARTS: dict[str, float] = {
     "flood": 180,
+    "fuzz": 3600,
     "hammer": 3600,
     "kills": 3600,
     "mixed": 3600,

@@ -8,6 +8,7 @@ from fuzz.damaged_home import DamagedHome
 from fuzz.home_files import HomeFiles
 from fuzz.hook_payload import HookPayload
 from fuzz.left_files import LeftFiles
+from fuzz.living_daemon import LivingDaemon
 from fuzz.provider_words import ProviderWords
 from fuzz.run_document import RunDocument
 from fuzz.settings_text import SettingsText
@@ -25,4 +26,5 @@ TARGETS: Mapping[str, Callable[[], Target]] = {
     "hook": HookPayload,
     "home": HomeFiles,
     "doctor": DamagedHome,
+    "daemon": LivingDaemon,
 }

@@ -20,6 +20,7 @@ INPUTS = {
     "hook": 1_000,
     "home": 400,
     "doctor": 30,
+    "daemon": 300,
 }
 
 

@@ -32,14 +32,14 @@ class WireLines:
 
     def seeds(self) -> Sequence[bytes]:
         """One of each request."""
-        return [b"\x00" + _line(method, params) for method, params in REQUESTS]
+        return [b"\x00" + line_of(method, params) for method, params in REQUESTS]
 
     def mutated(self, data: bytes, dice: Random) -> bytes:
         """Change lines as objects, more often than as bytes; put several behind each other."""
         lines = data[1:].split(b"\n")[:_MOST_LINES]
         if dice.random() < 0.2:
             method, params = dice.choice(REQUESTS)
-            lines.insert(dice.randint(0, len(lines)), _line(method, params)[:-1])
+            lines.insert(dice.randint(0, len(lines)), line_of(method, params)[:-1])
         at = dice.randrange(len(lines))
         lines[at] = mutated_line(lines[at], dice)
         found = b"\n".join(lines)
@@ -84,5 +84,5 @@ def mutated_line(line: bytes, dice: Random) -> bytes:
     return written(message, dice).replace(b"\n", b" ")
 
 
-def _line(method: str, params: dict[str, Any]) -> bytes:
+def line_of(method: str, params: dict[str, Any]) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n"
