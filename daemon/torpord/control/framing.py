@@ -17,6 +17,8 @@ NO_ID = object()
 TOO_LONG = Refusal(
     "too_large", f"a line is at most {wire.MAX_LINE_BYTES} bytes; this connection is closed, as the next line is lost"
 )
+# What an id may be, and what NO_ID is: no value of JSON is one of those. A flag is none, though it is an `int`.
+_ID_TYPES = frozenset({str, int, float, type(None), type(NO_ID)})
 # A whole number of more than 64 bits is read as the nearest double; beyond this not every whole number has one.
 _EXACT = 2**53
 
@@ -80,9 +82,7 @@ def parse(line: bytes) -> Request | tuple[Any, Refusal]:
         )
         return None, Refusal("invalid_request", f"a request is a JSON object: {hint}")
     request_id = message.get("id", NO_ID)
-    if request_id is not NO_ID and (
-        isinstance(request_id, bool) or not isinstance(request_id, str | int | float | None)
-    ):
+    if type(request_id) not in _ID_TYPES:
         return None, Refusal("invalid_request", "id is a string, a number or null", {"field": "id"})
     if isinstance(request_id, float) and abs(request_id) > _EXACT:
         hint = "this number would not come back as it was sent: a whole id has at most 64 bits, or is a string"

@@ -51,7 +51,7 @@ class Turn:
         decision = decide(self.world, event, self.now)
         self._keep_in_step(decision)
         # Before anything is taken over: what cannot be written as JSON is refused as a whole.
-        self.lines += [each for each in map(line, decision.entries) if each is not None]
+        self.lines += [*filter(None, map(line, decision.entries))]
         self.world = decision.world
         self.entries += decision.entries
         self.effects += decision.effects
@@ -61,9 +61,11 @@ class Turn:
         """Let what the store was asked before the batch not outlive what the batch itself does to it."""
         for entry in decision.entries:
             record = entry.record
+            if not isinstance(record, RunRecord):
+                continue
             if isinstance(record, RunRemoved):
                 self._runs.pop(record.run_id, None)
-            elif isinstance(record, RunRecord) and record.run_id not in decision.world.runs.live:
+            elif record.run_id not in decision.world.runs.live:
                 # It has just ended: what it is now, only the next batch can ask.
                 last = self.world.runs.live.get(record.run_id)
                 if last is not None:
