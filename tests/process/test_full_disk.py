@@ -86,6 +86,18 @@ def test_deadlines_wait_for_room_without_a_busy_loop_and_then_go_on(disk: SmallD
     assert transitions(disk.home) == [("WAKE", "DROWSY")]
 
 
+def test_who_asks_and_asks_does_not_put_off_what_is_due(disk: SmallDisk) -> None:
+    daemon = RunningDaemon.start(disk.home, settings(drowsy_after="1s"))
+    disk.fill()
+    with daemon.connect() as client:
+        _, refused = send_until_refused(client)
+        for _ in range(10):
+            again = client.ask("event", event="request_arrived", key=refused)
+            assert again["error"]["data"]["name"] == "storage_unavailable"
+        disk.free()
+        until(lambda: client.call("status")["state"] == "DROWSY", what="DROWSY")
+
+
 def test_a_hold_of_a_closed_connection_is_released_when_there_is_room(disk: SmallDisk) -> None:
     daemon = RunningDaemon.start(disk.home, settings())
     with daemon.connect() as looker:
