@@ -4,7 +4,8 @@
 
 Both sides of a row are measured in turns, round by round, and the ratio is that of their medians: what else runs on the
 machine then meets both. Absolute figures mean little on shared machines. Every round is written to bench/results, a
-JSON file a group, and the plots beside them. The exit status is 1 where a promise was not kept.
+JSON file a group, and the plots beside them. The exit status is 1 where a promise was not kept. `--show DIR` measures
+nothing, and prints the table of what is kept there.
 """
 
 from __future__ import annotations
@@ -115,12 +116,22 @@ def measured(name: str, rounds: int, to: pathlib.Path) -> list[Row]:
     return rows
 
 
+def kept(at: pathlib.Path) -> list[Row]:
+    """Read the rows of the groups that are kept there."""
+    files = [at / f"{name}.json" for name in GROUPS]
+    return [Row.of(each) for file in files if file.exists() for each in json.loads(file.read_text())["rows"]]
+
+
 def main() -> int:
     asked = argparse.ArgumentParser(description="what torpor's speed and cost are, beside others'")
     asked.add_argument("--rounds", type=int, default=5)
     asked.add_argument("--only", action="append", choices=GROUPS, help="a group of rows; may be given several times")
     asked.add_argument("--to", type=pathlib.Path, default=HERE / "results", help="where to write what was found")
+    asked.add_argument("--show", type=pathlib.Path, metavar="DIR", help="print the table of what was found before")
     options = asked.parse_args()
+    if options.show is not None:
+        print(table(kept(options.show)))
+        return 0
     options.to.mkdir(parents=True, exist_ok=True)
     rows = [row for name in options.only or GROUPS for row in measured(name, options.rounds, options.to)]
     print(table(rows))

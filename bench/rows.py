@@ -34,6 +34,13 @@ class Row:
         """Whether the promise is kept."""
         return self.ratio >= self.bound if self.sense == AT_LEAST else self.ratio <= self.bound
 
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Row:
+        """Give a row back that was kept as `document` gives it."""
+        sense, bound = kept["promised"].rsplit(" ", 1)
+        rounds = (kept[side]["rounds"] for side in ("ours", "theirs"))
+        return cls(kept["what"], kept["beside"], kept["unit"], sense, float(bound), *rounds, kept["note"])
+
     def document(self) -> dict[str, Any]:
         """Give it as it is kept."""
         return {
