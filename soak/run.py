@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:1] = [str(ROOT), str(ROOT / "tests")]  # in place of this folder: its fuzz.py is not tests/fuzz
 
 # part: how long it goes where nobody says, in seconds; each is soak/PART.py
 PARTS: dict[str, float] = {
