@@ -166,10 +166,10 @@ class Load:
         with LineClient(daemon.socket) as line:
             until(lambda: _at_rest(line.call("status"), daemon.pid), limit_s=REST_LIMIT_S, what="rest")
             status = line.call("status")
+            found = census.take(daemon.pid, self.home)  # while this connection is there, and sure to be counted
         counted = sum(each.counted for each in self.workers)
         assert status["wrapper_event_seq"] == counted, (status["wrapper_event_seq"], counted)
         until(lambda: self.follower.last >= status["ledger_seq"], what="the follower at the end of the ledger")
-        found = census.take(daemon.pid, self.home)
         assert not list(self.home.parent.glob(f"{self.home.name}-*")), "a run left its folder"
         ebb = Ebb(time.monotonic() - began_at, counted, status["ledger_seq"], status["generation"], found)
         self.ebbs.append(ebb)

@@ -14,6 +14,8 @@ from soak import flood
 
 # Of those who measure beside a flood, 99 of 100 wait at most so long: other tests have the machine, too.
 MOST_MS = 1500.0
+# Who only comes stands behind all who came before: of those who connect and hang up, thousands may wait at the door.
+NEWCOMER_MS = 10_000.0
 OF_ROOT = ("strangers",)
 
 
@@ -21,5 +23,5 @@ OF_ROOT = ("strangers",)
 def test_a_flood_waits_for_itself(kind: str, home: Path) -> None:
     if kind in OF_ROOT and os.geteuid() != 0:
         pytest.skip("only root can be another user")
-    for asked in flood.run(home, rounds=1, round_s=0.5, kinds=(kind,))[kind].values():
-        assert asked["flooded_p99_ms"] < MOST_MS, asked
+    for name, asked in flood.run(home, rounds=1, round_s=0.5, kinds=(kind,))[kind].items():
+        assert asked["flooded_p99_ms"] < (NEWCOMER_MS if name == flood.NEW else MOST_MS), asked
