@@ -18,6 +18,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "hibernate": {"now": False},
     "reload": {},
     "stop": {},
+    "way.proven": {"way": "spawn"},
     "run.start": {"flow": "housekeeping"},
     "run.pause": {"run_id": "0"},
     "run.resume": {"run_id": "0"},

@@ -20,6 +20,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "wait": {"state": "WAKE"},
     "hold.acquire": HOLD,
     "hold.release": {"hold_id": "0"},
+    "way.proven": {"way": "spawn"},
     "run.start": {"flow": "housekeeping"},
     "run.get": {"run_id": "0"},
     "run.pause": {"run_id": "0"},
