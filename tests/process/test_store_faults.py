@@ -120,7 +120,7 @@ def test_an_unreadable_store_is_named_and_kept_until_told_otherwise(damage, home
     said = daemon.log_lines()[-1]["text"]
     assert str(store) in said
     assert str(home / "backups" / "torpor-20260201T000000Z.db") in said
-    assert "--new-store" in said
+    assert f"/torpor-20260201T000000Z.db {store}`" in said  # the line that puts it there
     assert {name: (home / name).read_bytes() for name in names if (home / name).exists()} == before
 
     fresh = RunningDaemon.start(home, args=["--new-store"])

@@ -338,9 +338,10 @@ def _log_size(path: Path) -> int:
 
 def _connect(path: Path, place: Path | str, **more: Any) -> sqlite3.Connection:
     try:
-        return sqlite3.connect(place, isolation_level=None, check_same_thread=False, **more)
+        connection: sqlite3.Connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, **more)
     except sqlite3.Error as error:  # it may not be opened, or something in the way of its log
         raise fault(path, error) from error
+    return connection
 
 
 def _refuse_empty(path: Path) -> None:
