@@ -80,6 +80,8 @@ class Server:
         with self._accepting:
             while True:
                 await anyio.wait_readable(self._listener.sock)
+                if self._accepting.cancel_called:
+                    return  # this wait was over already when `stop_accepting` came, and then nothing interrupts it
                 try:
                     self._accept(ACCEPTED_A_TURN)
                 except OSError as error:

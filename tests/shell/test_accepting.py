@@ -1,0 +1,44 @@
+"""Accepting, and its end: no task accepts at a listener that is given up, however the event loop's turns fall."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import anyio
+import pytest
+
+from torpord.control import server as servers
+from torpord.core.events import Cause
+from torpord.host import listen
+
+
+class Left:
+    """A connection that nobody should have begun to serve."""
+
+    def __init__(self, number: int, sock: socket.socket, _: Cause) -> None:
+        raise AssertionError(f"connection {number} was accepted: {sock}")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("shut", [True, False])
+async def test_a_wait_that_was_over_when_accepting_ended_accepts_nobody(
+    shut: bool, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = listen.own(str(short_dir / "own.sock"))
+    async with anyio.create_task_group() as tasks:
+        server = servers.Server(listener, os.getuid(), tasks, Left)
+
+        async def already_over(_: socket.socket) -> None:
+            # What the exit does in the turn in which somebody came: with a socket of its own, and with another's.
+            if shut:
+                listener.shut()
+            server.stop_accepting()
+
+        monkeypatch.setattr(servers.anyio, "wait_readable", already_over)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(short_dir / "own.sock"))
+            with anyio.fail_after(5):
+                await server.run()
+    listener.close()
