@@ -11,6 +11,7 @@ from typing import Any
 from torpord.config import values
 from torpord.config.values import Command, FaultError
 from torpord.core.policy import Policy
+from torpord.host import small_file
 from torpord.host.faults import SetupError
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -75,7 +76,7 @@ def load(path: Path, *, required: bool = False) -> Settings:
     Raises SetupError 78, naming key, value and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = small_file.read(path).decode()
     except (FileNotFoundError, NotADirectoryError) as error:  # of a home that is none, the home's own check tells more
         if required:
             raise SetupError(

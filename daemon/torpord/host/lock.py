@@ -22,6 +22,7 @@ import anyio
 import orjson
 
 from torpor import wire
+from torpord.host import small_file
 from torpord.host.faults import UNWRITABLE, SetupError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _locked(fd: int, path: Path) -> bool:
 
 def _told_holder(path: Path) -> str:
     with contextlib.suppress(OSError, ValueError):  # it is only a note; without one there is less to say
-        note = orjson.loads(path.read_bytes())
+        note = orjson.loads(small_file.read(path))
         if isinstance(note, dict) and "pid" in note:
             more = ", ".join(f"{name} {note[name]}" for name in ("version", "supervisor") if note.get(name))
             return f"torpord pid {note['pid']}" + (f" ({more})" if more else "")

@@ -29,6 +29,7 @@ from torpord.core.draft import Refusal
 from torpord.core.events import Cause
 from torpord.core.nesting import has_more_levels
 from torpord.core.report import iso
+from torpord.host import small_file
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.host.resources import raise_descriptor_limit, usage
@@ -365,7 +366,7 @@ _OBJECTS = ("sleep_cycle_progress", "quarantine", "last_cycle")
 def _last_known(path: Any) -> dict[str, Any]:
     """Return what the last life told observers; of what cannot be read, or is not what belongs there, nothing."""
     try:
-        found = orjson.loads(path.read_bytes())
+        found = orjson.loads(small_file.read(path))
     except (OSError, ValueError):
         found = None
     given = found if isinstance(found, dict) and not has_more_levels(found) else {}

@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from torpor import wire
+from torpord.host import small_file
 from torpord.host.draft import open_draft
 
 log = structlog.get_logger("torpord.starts")
@@ -189,7 +190,7 @@ def way_back(good: Good) -> str:
 
 def _read(path: Path) -> tuple[Good | None, tuple[Start, ...]]:
     try:
-        body = orjson.loads(path.read_bytes())
+        body = orjson.loads(small_file.read(path))
         good = None if body["good"] is None else Good(**_checked(body["good"], Good))
         return good, tuple(Start(**_checked(each, Start)) for each in body["starts"])
     except FileNotFoundError:

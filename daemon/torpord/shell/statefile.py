@@ -20,6 +20,7 @@ import structlog
 from torpor import wire
 from torpord.core import report
 from torpord.core.world import World
+from torpord.host import small_file
 from torpord.host.draft import open_draft
 from torpord.store.thread import Runner
 
@@ -121,7 +122,7 @@ def unfinished_stop(home: Path) -> bool:
     if not (home / wire.STOPPED_NAME).exists():
         return False
     try:
-        told = orjson.loads((home / wire.STATE_NAME).read_bytes())
+        told = orjson.loads(small_file.read(home / wire.STATE_NAME))
     except (OSError, ValueError):
         return False
     return isinstance(told, dict) and told.get("reason") == "stop" and told.get("pid") is not None
