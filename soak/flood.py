@@ -142,7 +142,8 @@ def run(home: Path, *, rounds: int, round_s: float, kinds: tuple[str, ...] = KIN
     home.chmod(0o711)
     found = {kind: measure(daemon.socket, kind, rounds=rounds, round_s=round_s) for kind in kinds}
     home.chmod(0o700)
-    assert daemon.stop() == 0
+    status = daemon.stop()
+    assert status == 0, (status, daemon.log.read_text()[-3000:])
     return found
 
 

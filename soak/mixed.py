@@ -37,6 +37,7 @@ KINDS = (workers.Events, workers.Events, workers.Files, workers.Agents, workers.
 REST_LIMIT_S = 60.0
 # Who has a unit in hand ends it, however often its daemon goes down meanwhile.
 EBB_LIMIT_S = 600.0
+FEWEST_TIDES = 2
 # How much slower everybody is who goes on while the daemon is asked to hibernate: it would never come to it.
 LULL = 10
 # What a process may have grown over: an interpreter's heap breathes, by pages that are half in use.
@@ -245,7 +246,8 @@ def run(folder: Path, size: Size, seed: int, note: Callable[[str], None] = lambd
         ThreadPoolExecutor(2 * len(size.kinds) + 4) as pool,
         ThreadPoolExecutor(2) as seas,
     ):
-        while time.monotonic() - began_at < size.for_s:
+        # Two at least, on however slow a machine: one ebb agrees with itself.
+        while time.monotonic() - began_at < size.for_s or len(made[0].ebbs) < FEWEST_TIDES:
             for each in [seas.submit(load.high_tide, pool) for load in made]:
                 each.result()
             for load in made:

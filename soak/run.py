@@ -32,6 +32,7 @@ PARTS: dict[str, float] = {
     "hammer": 3600,
     "kills": 3600,
     "mixed": 3600,
+    "models": 3600,
     "power_cut": 600,
 }
 _UNITS = {"s": 1, "m": 60, "h": 3600}
