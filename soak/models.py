@@ -1,4 +1,4 @@
-"""The larger models of going down and coming back, and thousands of histories: `tests/model` and `tests/world`, in full.
+"""The larger models of going down and coming back, and thousands of histories: `tests/model` and `tests/world` in full.
 
 They end by themselves: what they are given is the longest they may take.
 """
