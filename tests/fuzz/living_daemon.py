@@ -82,8 +82,8 @@ class LivingDaemon:
         try:
             with LineClient(self._daemon.socket) as client:
                 return _compared(expected, _talked(client, data))
-        except (FileNotFoundError, ConnectionRefusedError):
-            self._daemon.wait_gone()  # it was on its way out: told to by an earlier input
+        except (FileNotFoundError, ConnectionRefusedError, BrokenPipeError):
+            self._daemon.wait_gone()  # it was on its way out, and nothing else: told to by an earlier input
             return ["down"]
 
     def _is_well(self) -> None:
