@@ -124,11 +124,11 @@ async def test_one_that_waits_for_its_turn_does_what_the_world_has_of_it_then(tm
     """Those before it are of agents that were forgotten: the world has their places, and they still run."""
     owed, out = Owed(), tmp_path / "out"
     gate = tmp_path / "gate"
-    os.mkfifo(gate)
     async with anyio.create_task_group() as tasks:
         them = Waking(cast("Writer", owed), tasks, {})
         for n in range(MOST_WAKING):
-            them.start(owed.wakes(f"of-b{n}", f"touch {tmp_path}/begun{n}; exec cat {gate}", f"b{n}"))
+            runs = f"touch {tmp_path}/begun{n}; while [ ! -e {gate} ]; do sleep 0.02; done"
+            them.start(owed.wakes(f"of-b{n}", runs, f"b{n}"))
         await until_async(lambda: len(list(tmp_path.glob("begun*"))) == MOST_WAKING)
         owed.world = World()
         them.reconcile()
@@ -141,7 +141,7 @@ async def test_one_that_waits_for_its_turn_does_what_the_world_has_of_it_then(tm
         agents = owed.world.agents
         other = agents.by_id["other"]
         owed.world = replace(owed.world, agents=agents.with_agent(other, replace(other, waking="of-other")))
-        os.close(os.open(gate, os.O_WRONLY))
+        gate.touch()
         await until_async(lambda: len(owed.events) == MOST_WAKING + 3)
     assert ("gone", "of-gone", "") in told(owed), "it was not run, and has ended all the same"
     lines = out.read_text().splitlines()
