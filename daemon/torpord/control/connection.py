@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -96,7 +97,7 @@ class Connection:
         self._following = False
         self._nothing_open = anyio.Event()  # after the peer's last request: no wait, no subscription
         self._outlet = Outlet(sock, cause)
-        self._inlet = Inlet(sock, self._at_once)
+        self._inlet = Inlet(sock, desk.watch, self._at_once)
 
     @property
     def handling(self) -> bool:
@@ -172,14 +173,14 @@ class Connection:
             self._answer(*refused)
             self._send_now()
         else:
-            pending, self._pending = self._pending, []
-            self._desk.writer.submit([pending[0][1]], lambda ticket: self._answered(pending, ticket))
+            ((request_id, only),) = self._pending
+            self._pending = []
+            self._desk.writer.submit((only,), partial(self._answered, request_id))
         return True
 
-    def _answered(self, pending: Sequence[_Pending], ticket: Ticket) -> None:
+    def _answered(self, request_id: Any, ticket: Ticket) -> None:
         try:
-            for (request_id, _), outcome in zip(pending, ticket.outcomes, strict=True):
-                self._answer(request_id, outcome)
+            self._answer(request_id, ticket.outcomes[0])
             self._send_now()
         except Exception:
             # Here the writer calls: a mistake of ours is to cost this one connection, and not the daemon.

@@ -10,6 +10,7 @@ import anyio
 
 from torpord.control.imports import Imports
 from torpord.control.ledger import Tail
+from torpord.control.watch import Watch
 from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
@@ -113,6 +114,7 @@ class Desk:
         self.now = now
         self.read_settings = read_settings
         self.usage = usage
+        self.watch = Watch()
         self.watchers: list[Watcher] = []
         self.run_watchers: list[RunWatcher] = []
         self.agent_watchers: dict[str, list[AgentWatcher]] = {}  # by agent: many of them may time out at once

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 
 from torpord.control.outlet import PeerGoneError
+from torpord.control.watch import Watch
 
 READ_BYTES = 64 * 1024
 
@@ -23,11 +24,12 @@ class Inlet:
     and neither is it answered nor has the task got it.
     """
 
-    __slots__ = ("_at_once", "_loop", "_sock", "_waiting", "_watching", "holds")
+    __slots__ = ("_at_once", "_loop", "_sock", "_waiting", "_watch", "_watching", "holds")
 
-    def __init__(self, sock: socket.socket, at_once: Callable[[bytes], bool]) -> None:
+    def __init__(self, sock: socket.socket, watch: Watch, at_once: Callable[[bytes], bool]) -> None:
         self.holds = False
         self._sock = sock
+        self._watch = watch
         self._at_once = at_once
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[bytes] | None = None
@@ -39,7 +41,7 @@ class Inlet:
         The event loop has its turn in any case: who always has more to read holds up nobody.
         """
         self._waiting = self._loop.create_future()
-        self._watch()
+        self._listen()
         try:
             return await self._waiting
         finally:
@@ -49,17 +51,17 @@ class Inlet:
         """Receive again: what was taken at once is answered."""
         self.holds = False
         if self._waiting is not None:
-            self._watch()
+            self._listen()
 
     def close(self) -> None:
         """Watch no more: before the socket is closed, or somebody else watches it."""
         if self._watching:
-            self._loop.remove_reader(self._sock)
+            self._watch.remove(self._sock)
             self._watching = False
 
-    def _watch(self) -> None:
+    def _listen(self) -> None:
         if not self._watching:
-            self._loop.add_reader(self._sock, self._readable)
+            self._watch.add(self._sock, self._readable)
             self._watching = True
 
     def _readable(self) -> None:
