@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from torpord.core.agents import Doing, Status
 from torpord.core.events import AgentEvent, AgentWord
+from torpord.core.value import value
 
 if TYPE_CHECKING:  # it is loaded with the first report
     from torpord.core.recovery import Recovery
@@ -25,7 +25,7 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRegisterWanted(AgentWord):
     """A client's `agent.register`. What is UNSET stays as it is. `pid_start` goes with `pid`; `meta` is JSON text."""
 
@@ -38,7 +38,7 @@ class AgentRegisterWanted(AgentWord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentBeat(AgentWord):
     """A client's `agent.heartbeat`."""
 
@@ -47,7 +47,7 @@ class AgentBeat(AgentWord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentMoveWanted(AgentWord):
     """A client's `agent.transition`. `recovery`: what was read from a report, for `to` exhausted alone."""
 
@@ -59,14 +59,14 @@ class AgentMoveWanted(AgentWord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentForgetWanted(AgentWord):
     """A client's `agent.forget`."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotWanted(AgentWord):
     """A client's `slot.add`, with the id that control made for it."""
 
@@ -79,7 +79,7 @@ class SlotWanted(AgentWord):
     payload: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotTakeWanted(AgentWord):
     """A client's `slot.take`; `agent_id` None: for whomever it is."""
 
@@ -88,7 +88,7 @@ class SlotTakeWanted(AgentWord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotFinishWanted(AgentWord):
     """A client's `slot.finish`."""
 
@@ -96,7 +96,7 @@ class SlotFinishWanted(AgentWord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotCancelWanted(AgentWord):
     """A client's `slot.cancel`."""
 
@@ -104,7 +104,7 @@ class SlotCancelWanted(AgentWord):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentProcessEnded(AgentEvent):
     """The process an agent named as its own has ended."""
 
@@ -113,7 +113,7 @@ class AgentProcessEnded(AgentEvent):
     start: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentProcessUnwatched(AgentEvent):
     """The process an agent named as its own cannot be watched: nobody would see its end."""
 
@@ -122,14 +122,14 @@ class AgentProcessUnwatched(AgentEvent):
     start: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentsExpired(AgentEvent):
     """These were found to have been offline for longer than agents are kept."""
 
     agent_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeCommandEnded(AgentEvent):
     """A wake command has ended, or could not be started; `problem` is "" where it went well."""
 

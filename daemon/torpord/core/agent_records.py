@@ -7,13 +7,13 @@ was left in a file; None where it was said when it was heard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torpord.core.records import AgentRecord, PresenceRecord
+from torpord.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRegistered(AgentRecord):
     """There is a new agent; or one that is known has another card. `meta` is JSON text."""
 
@@ -27,7 +27,7 @@ class AgentRegistered(AgentRecord):
     said_ts: float | None = None  # of one that is new
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentSeen(AgentRecord):
     """It was heard of. `active`: it works, so that is somebody's use of the daemon, too."""
 
@@ -38,7 +38,7 @@ class AgentSeen(AgentRecord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PresenceLooked(PresenceRecord):
     """These were heard of since they were filed, and are filed anew."""
 
@@ -47,7 +47,7 @@ class PresenceLooked(PresenceRecord):
     deferred: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentOnline(AgentRecord):
     """It is heard of again, with whatever it was before: it was offline, or quiet. `how`: "heartbeat"."""
 
@@ -57,7 +57,7 @@ class AgentOnline(AgentRecord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentOffline(AgentRecord):
     """It is not there any more; `how`: "said", "timeout" or "process_ended". What it was doing is kept."""
 
@@ -66,14 +66,14 @@ class AgentOffline(AgentRecord):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentQuiet(AgentRecord):
     """It was not heard of in time, and its process lives: it stays what it is, and keeps nobody awake."""
 
     kind: ClassVar[str] = "agent_quiet"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentDoing(AgentRecord):
     """It does something else, for the slot it has taken, if any."""
 
@@ -83,7 +83,7 @@ class AgentDoing(AgentRecord):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentExhausted(AgentRecord):
     """Its quota is used up, and what it was doing ends. `moved`: it was so before, with another end."""
 
@@ -95,7 +95,7 @@ class AgentExhausted(AgentRecord):
     said_ts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRecovered(AgentRecord):
     """It has a quota again: `how` is "reached", its time has come, or "said"."""
 
@@ -103,7 +103,7 @@ class AgentRecovered(AgentRecord):
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentForgotten(AgentRecord):
     """It is not known any more: `how` is "asked", or "expired" after long silence. Its slots went before it."""
 
@@ -111,7 +111,7 @@ class AgentForgotten(AgentRecord):
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentWakeStarted(AgentRecord):
     """Its wake command is run for a slot. `command` is for people to read, and may be cut."""
 
@@ -120,7 +120,7 @@ class AgentWakeStarted(AgentRecord):
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentWakeEnded(AgentRecord):
     """Its wake command has ended; `problem` is "" where it went well."""
 
@@ -129,14 +129,14 @@ class AgentWakeEnded(AgentRecord):
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotRecord(AgentRecord):
     """The root of all records of one slot; `agent_id` is whose it is."""
 
     slot_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotAdded(SlotRecord):
     """There is a new slot: `type` is "work" or "on_call", `payload` JSON text."""
 
@@ -148,7 +148,7 @@ class SlotAdded(SlotRecord):
     payload: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotOffered(SlotRecord):
     """A slot that is due is offered, the `offers`th time, and again `pause_s` from now.
 
@@ -161,14 +161,14 @@ class SlotOffered(SlotRecord):
     pause_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotWaiting(SlotRecord):
     """A slot is due, and nobody can be told of it until its agent comes back."""
 
     kind: ClassVar[str] = "slot_waiting"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotQueued(SlotRecord):
     """A slot is due, and its wake command cannot be run for it yet: it runs already, or as many run as may.
 
@@ -179,7 +179,7 @@ class SlotQueued(SlotRecord):
     pause_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotDeferred(SlotRecord):
     """A slot is put off until its agent has recovered, also one that was taken: it is taken again then."""
 
@@ -187,7 +187,7 @@ class SlotDeferred(SlotRecord):
     until_ts: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotsTold(AgentRecord):
     """An agent was told of these offers, and is not told of them again before the next one."""
 
@@ -197,21 +197,21 @@ class SlotsTold(AgentRecord):
     slot_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotTaken(SlotRecord):
     """Its agent took a slot. Nobody else can."""
 
     kind: ClassVar[str] = "slot_taken"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotFinished(SlotRecord):
     """What a slot was for is done."""
 
     kind: ClassVar[str] = "slot_finished"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SlotCancelled(SlotRecord):
     """A slot is off: `how` is "asked", or "agent_forgotten"."""
 

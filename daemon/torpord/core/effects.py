@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from torpord.core.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class GoDown:
     """End the process. `reason` is "hibernate" (work that is found on the way cancels it), "stop" or "signal"."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartWorker:
     """Start worker number `worker` of a run."""
 
@@ -22,7 +23,7 @@ class StartWorker:
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BeginSteps:
     """Tell the worker to begin these steps, each `{branch, state, visit, attempt}`; or to merge, at `join`."""
 
@@ -32,7 +33,7 @@ class BeginSteps:
     join: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class YieldWorker:
     """Tell the worker to end its steps; `within_s` from now it is ended."""
 
@@ -41,7 +42,7 @@ class YieldWorker:
     within_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopWorker:
     """End the worker: `broken_off` says whether steps of it are running."""
 
@@ -50,7 +51,7 @@ class StopWorker:
     broken_off: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunHook:
     """Run the hook of the settings for this transition."""
 
@@ -58,7 +59,7 @@ class RunHook:
     transition: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WatchProcess:
     """Tell when this very process (pid and start time) ends; the hold hangs on it."""
 
@@ -67,12 +68,12 @@ class WatchProcess:
     start: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UseSettings:
     """Work by the settings that were read last, also by what of them the core does not decide by."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WatchAgent:
     """Tell when this very process (pid and start time) ends; it is an agent's."""
 
@@ -81,7 +82,7 @@ class WatchAgent:
     start: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunWakeCommand:
     """Run an agent's wake command for a slot, if that is still wanted then (`offering.errand`)."""
 
@@ -89,7 +90,7 @@ class RunWakeCommand:
     slot_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ArmWake:
     """Have the service manager start a daemon that is down at this time (wall clock), by one timer; None: by none.
 

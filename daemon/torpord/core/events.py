@@ -6,23 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torpord.core.lifecycle import Trigger
 from torpord.core.policy import Policy
+from torpord.core.value import value
 
 Cause = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """The root of all events."""
 
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProcessStarted(Event):
     """A daemon process has the home.
 
@@ -46,14 +46,14 @@ class ProcessStarted(Event):
     wake_file: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientTrigger(Event):
     """A client's `event`, a touched wake file."""
 
     trigger: Trigger
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HoldRequested(Event):
     """Somebody wants to hold the daemon awake."""
 
@@ -66,42 +66,42 @@ class HoldRequested(Event):
     connection: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HoldReleaseRequested(Event):
     """Somebody lets go of a hold."""
 
     hold_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionClosed(Event):
     """A connection that had holds is gone."""
 
     connection: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HolderEnded(Event):
     """The process a hold hangs on has ended."""
 
     hold_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HibernateWanted(Event):
     """A client's `hibernate`."""
 
     now: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopWanted(Event):
     """A client's `stop`, or SIGTERM or SIGINT."""
 
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SettingsRead(Event):
     """The settings were read again and are good. `changed` names what is different. By request, it is a request."""
 
@@ -110,7 +110,7 @@ class SettingsRead(Event):
     by_request: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Condition:
     """One condition of `[sleep] when` as it was read. `met` None: it could not be read, and counts as met."""
 
@@ -120,7 +120,7 @@ class Condition:
     changes_at_wall_s: float | None = None  # when it will hold, where that is known (a time window)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeadlinePassed(Event):
     """A deadline of `deadlines(world)` passed. The two lists are the facts read for it, where it needs any."""
 
@@ -129,7 +129,7 @@ class DeadlinePassed(Event):
     forbids_exit: tuple[str, ...] = ()  # for hibernate_due
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SuspendSeen(Event):
     """The machine was suspended for `asleep_s`; `suspended_s` is the clock's new total."""
 
@@ -137,14 +137,14 @@ class SuspendSeen(Event):
     suspended_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StallSeen(Event):
     """This process did not run for `stalled_s`, or could take nothing in: nobody was heard meanwhile."""
 
     stalled_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileRejected(Event):
     """A file in `wake.d/` was put aside."""
 
@@ -152,7 +152,7 @@ class FileRejected(Event):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HookProblem(Event):
     """A hook failed or took too long."""
 
@@ -161,7 +161,7 @@ class HookProblem(Event):
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeArmed(Event):
     """The answer to an `ArmWake` of this `at_ts`: it is done as asked and was looked at, or `problem` says why not.
 
@@ -172,7 +172,7 @@ class WakeArmed(Event):
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WayProven(Event):
     """A client's `way.proven`: this process was started by this way (`wire.WAYS`), in so much time as it measured."""
 
@@ -180,17 +180,17 @@ class WayProven(Event):
     took_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentEvent(Event):
     """The root of all that happens to agents and slots (`core/agent_events.py`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentWord(AgentEvent):
     """The root of what clients say of agents and slots."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Leaving(Event):
     """The point of no return on the way out."""
 

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from torpord.core.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Record:
     """The root of all records."""
 
@@ -35,7 +37,7 @@ class Record:
 _SHOWN: dict[type[Record], tuple[tuple[str, str], ...]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started(Record):
     """A process took the home: a new generation. The clock fields let awake times of an earlier boot be rebased."""
 
@@ -57,7 +59,7 @@ class Started(Record):
     wake_file: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopRequested(Record):
     """Somebody asked the process to end (`how`: "stop", "signal"); from here on nothing else is accepted."""
 
@@ -65,7 +67,7 @@ class StopRequested(Record):
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stopped(Record):
     """The point of no return of an orderly end. The next start knows by it that nothing crashed."""
 
@@ -74,7 +76,7 @@ class Stopped(Record):
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SettingsLoaded(Record):
     """Other settings than before came into force."""
 
@@ -82,7 +84,7 @@ class SettingsLoaded(Record):
     policy: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StateTransition(Record):
     """The lifecycle moved."""
 
@@ -92,7 +94,7 @@ class StateTransition(Record):
     trigger: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ActivitySeen(Record):
     """Somebody used the daemon: the idle time starts anew. `count` is 1 for what `wrapper_event_seq` counts."""
 
@@ -101,7 +103,7 @@ class ActivitySeen(Record):
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ShadowRunWarning(Record):
     """HIBERNATION was reached and the process stays, because the settings say so."""
 
@@ -111,7 +113,7 @@ class ShadowRunWarning(Record):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResumedFromSuspend(Record):
     """The machine had been suspended for about this long."""
 
@@ -120,7 +122,7 @@ class ResumedFromSuspend(Record):
     suspended_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResumedFromStall(Record):
     """The process had not run for about this long, or could take nothing in, while agents' words were waited for."""
 
@@ -128,7 +130,7 @@ class ResumedFromStall(Record):
     stalled_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HoldAcquired(Record):
     """Somebody holds the daemon awake: until a connection, a process or a time ends."""
 
@@ -142,7 +144,7 @@ class HoldAcquired(Record):
     connection: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HoldReleased(Record):
     """A hold ended: `how` is "released", "connection_closed", "process_ended", "expired" or "daemon_ended"."""
 
@@ -151,7 +153,7 @@ class HoldReleased(Record):
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HibernateRequested(Record):
     """Somebody asked for hibernation as soon as nothing is busy; `now` gives the sleep cycle no time."""
 
@@ -159,14 +161,14 @@ class HibernateRequested(Record):
     now: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HibernateRevoked(Record):
     """The wish to hibernate was taken back before it could be carried out."""
 
     kind: ClassVar[str] = "hibernate_revoked"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepPostponed(Record):
     """Sleep is due and conditions stand in its way. Each is `{name, found}`."""
 
@@ -174,7 +176,7 @@ class SleepPostponed(Record):
     conditions: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepRechecked(Record):
     """The conditions were read; the next reading is due then (awake time, or wall clock; None: not by that clock)."""
 
@@ -185,7 +187,7 @@ class SleepRechecked(Record):
     unreadable: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HibernationBlocked(Record):
     """Everything is done and the process must stay: each of these forbids the exit. Empty: nothing does any more."""
 
@@ -193,7 +195,7 @@ class HibernationBlocked(Record):
     by: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HibernationRechecked(Record):
     """What forbids hibernation was looked at again, and is looked at next then."""
 
@@ -202,7 +204,7 @@ class HibernationRechecked(Record):
     next_awake_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepCycleStarted(Record):
     """The sleep cycle began, or went on at `step`: it is the run `run_id` of `flow`."""
 
@@ -213,7 +215,7 @@ class SleepCycleStarted(Record):
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepCycleInterrupted(Record):
     """The cycle gave way: no failure. It goes on at `step` in the next SLEEP."""
 
@@ -222,7 +224,7 @@ class SleepCycleInterrupted(Record):
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepCycleDone(Record):
     """The cycle completed. `worked_s` leaves out the time it was interrupted; `result` None: none, or a large one."""
 
@@ -233,7 +235,7 @@ class SleepCycleDone(Record):
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepCycleSkipped(Record):
     """There is no cycle to run in this SLEEP, for `reason`. `due_ts`: when there will be one (None: not by itself)."""
 
@@ -242,7 +244,7 @@ class SleepCycleSkipped(Record):
     due_ts: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SleepCycleFailed(Record):
     """The cycle failed at `step`; it is tried again no sooner than `retry_ts`."""
 
@@ -254,7 +256,7 @@ class SleepCycleFailed(Record):
     retry_ts: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QuarantineEntered(Record):
     """Three failures in a row at one step: the cycle rests until `until_ts`."""
 
@@ -263,7 +265,7 @@ class QuarantineEntered(Record):
     until_ts: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QuarantineLifted(Record):
     """The quarantine of a flow is over; "" in a line of an earlier version: of the one there was."""
 
@@ -272,7 +274,7 @@ class QuarantineLifted(Record):
     flow: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeRejected(Record):
     """A file in `wake.d/` could not be taken; it lies in `wake.rejected/` with its reason."""
 
@@ -281,7 +283,7 @@ class WakeRejected(Record):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HookFailed(Record):
     """A hook of the settings failed, or was ended for taking too long. It stops nothing."""
 
@@ -291,7 +293,7 @@ class HookFailed(Record):
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeAsked(Record):
     """The service manager is asked for a timer at `at_ts` (None: for none); it is asked again no sooner than then."""
 
@@ -301,7 +303,7 @@ class WakeAsked(Record):
     next_awake_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeRechecked(Record):
     """The service manager is asked for nothing now, and no sooner than then. `tries`: how often in vain, in a row."""
 
@@ -311,7 +313,7 @@ class WakeRechecked(Record):
     next_awake_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeArmed(Record):
     """A timer of the service manager's (`by`: one of `wire.MANAGERS`) starts a daemon that is down at `at_ts`."""
 
@@ -320,14 +322,14 @@ class WakeArmed(Record):
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeDisarmed(Record):
     """No timer of the service manager's starts a daemon that is down."""
 
     kind: ClassVar[str] = "wake_disarmed"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WakeNotArmed(Record):
     """The service manager did not do as it was asked; whether a timer is set is not known."""
 
@@ -336,7 +338,7 @@ class WakeNotArmed(Record):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WayProven(Record):
     """A test of the ways back found that this one works, and took so much time."""
 
@@ -345,14 +347,14 @@ class WayProven(Record):
     took_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRecord(Record):
     """The root of all records of an agent or of its slots (`core/agent_records.py`)."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PresenceRecord(Record):
     """The root of the record of agents that were looked at together (`core/agent_records.py`)."""
 

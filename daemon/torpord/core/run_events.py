@@ -6,14 +6,15 @@ Data, arguments and results come as JSON texts, made where they arrived: the cor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from torpord.core.events import Event
 from torpord.core.runs import DEFAULT_MAX_STEPS, Run
+from torpord.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunWanted(Event):
     """A client's `run.start`."""
 
@@ -27,7 +28,7 @@ class RunWanted(Event):
     metadata: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunImportWanted(Event):
     """A client's `run.import`: the run as it shall be, and the rows it brings (`store.runs.Rows`)."""
 
@@ -35,7 +36,7 @@ class RunImportWanted(Event):
     rows: object
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredRunEvent(Event):
     """Something about a run that may have ended. `stored` is what the store has under the id; the writer adds it."""
 
@@ -43,7 +44,7 @@ class StoredRunEvent(Event):
     stored: Run | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunOrdered(StoredRunEvent):
     """A client's `run.pause`, `resume`, `cancel`, `retry` or `remove`: `order` is that word."""
 
@@ -52,12 +53,12 @@ class RunOrdered(StoredRunEvent):
     state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunExpired(StoredRunEvent):
     """A run has ended so long ago, or so many have since, that it is not kept any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerEvent(Event):
     """The root of what comes from the worker of that number of a run."""
 
@@ -65,7 +66,7 @@ class WorkerEvent(Event):
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerLoaded(WorkerEvent):
     """It has the flow: its version, initial state and the names of all states."""
 
@@ -74,14 +75,14 @@ class WorkerLoaded(WorkerEvent):
     states: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerCannotLoad(WorkerEvent):
     """The flow's code cannot be loaded: `error` is `{type, message, traceback}`."""
 
     error: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerOutdated(WorkerEvent):
     """It began nothing: its code is of another version than the daemon's. `replaced`: by which the next start is."""
 
@@ -89,7 +90,7 @@ class WorkerOutdated(WorkerEvent):
     replaced: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerGone(WorkerEvent):
     """The process has ended. `blame` False: the daemon ended it, for a reason that is not its running steps'."""
 
@@ -100,7 +101,7 @@ class WorkerGone(WorkerEvent):
     peak_rss_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepReported(WorkerEvent):
     """An attempt ended, with `outcome` as the pipe's protocol has it. `draw`: chance, 0 to 1, for the retry's time.
 
@@ -124,7 +125,7 @@ class StepReported(WorkerEvent):
     draw: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JoinReported(WorkerEvent):
     """All branches were merged; or cannot be, for `error`: `{type, message, traceback}`."""
 
@@ -134,7 +135,7 @@ class JoinReported(WorkerEvent):
     error: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallReported(WorkerEvent):
     """A step is about to call something outside (`ok` None), or has: `value` is its args, or its result or error."""
 

@@ -8,20 +8,21 @@ A record of a run says all that `core/run_history.py` needs to fold it; data, re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from torpord.core.records import Record
+from torpord.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunRecord(Record):
     """The root of all records of a run."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunCreated(RunRecord):
     """There is a new run. `state` "" is the flow's initial one."""
 
@@ -37,7 +38,7 @@ class RunCreated(RunRecord):
     metadata: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunStarted(RunRecord):
     """A worker is started for it, the how manieth."""
 
@@ -45,7 +46,7 @@ class RunStarted(RunRecord):
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FlowLoaded(RunRecord):
     """The worker has the flow: `version`, its `initial` state, how many `states`."""
 
@@ -55,7 +56,7 @@ class FlowLoaded(RunRecord):
     states: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerEnded(RunRecord):
     """The run's worker is gone. `crashed`: by itself, with nobody having asked for it."""
 
@@ -65,7 +66,7 @@ class WorkerEnded(RunRecord):
     crashed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepRecord(RunRecord):
     """The root of the records of one attempt at a state."""
 
@@ -75,14 +76,14 @@ class StepRecord(RunRecord):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepStarted(StepRecord):
     """An attempt was begun."""
 
     kind: ClassVar[str] = "step_started"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepDone(StepRecord):
     """The root of how an attempt ended. Memory is the worker's peak so far; times in seconds."""
 
@@ -92,7 +93,7 @@ class StepDone(StepRecord):
     peak_rss_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepEnded(StepDone):
     """A step is done: `outcome` is "next", "parallel", "at_join" or "complete".
 
@@ -110,7 +111,7 @@ class StepEnded(StepDone):
     removed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepFailed(StepDone):
     """An attempt failed; `how` is "failed", "retry", "timeout" or "crashed".
 
@@ -128,7 +129,7 @@ class StepFailed(StepDone):
     output: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepInterrupted(StepDone):
     """An attempt was broken off, and no failure: `why` is what it gave way to."""
 
@@ -136,7 +137,7 @@ class StepInterrupted(StepDone):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallBegun(StepRecord):
     """A step is about to do something outside, once: its intent."""
 
@@ -147,7 +148,7 @@ class CallBegun(StepRecord):
     args: str = "null"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallEnded(StepRecord):
     """It was done, or failed: its outcome."""
 
@@ -158,7 +159,7 @@ class CallEnded(StepRecord):
     result: str = "null"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunJoined(RunRecord):
     """All branches are merged, and the main one goes on at `state`."""
 
@@ -171,7 +172,7 @@ class RunJoined(RunRecord):
     removed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunStopping(RunRecord):
     """No further step is begun: `why` is "pause", "yield" or "fail"."""
 
@@ -179,7 +180,7 @@ class RunStopping(RunRecord):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunPaused(RunRecord):
     """It rests until it is resumed. `leaves_cycle`: it is the sleep cycle no more."""
 
@@ -188,7 +189,7 @@ class RunPaused(RunRecord):
     leaves_cycle: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunResumed(RunRecord):
     """It goes on; with another `flow` or at another `state`, where they are not ""."""
 
@@ -197,7 +198,7 @@ class RunResumed(RunRecord):
     state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunInterrupted(RunRecord):
     """It gave way, and goes on where it is. `awaits_start`: in the daemon's next process."""
 
@@ -206,7 +207,7 @@ class RunInterrupted(RunRecord):
     awaits_start: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunCompleted(RunRecord):
     """It is done."""
 
@@ -216,7 +217,7 @@ class RunCompleted(RunRecord):
     result: str = "null"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunFailed(RunRecord):
     """It failed: `error` is the first one, `{type, message, state, branch}`, and `errors` are those of all branches."""
 
@@ -225,7 +226,7 @@ class RunFailed(RunRecord):
     errors: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunCancelled(RunRecord):
     """It was cancelled."""
 
@@ -233,7 +234,7 @@ class RunCancelled(RunRecord):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunRetried(RunRecord):
     """A failed run goes on from what had failed; `run` is its document after that."""
 
@@ -242,7 +243,7 @@ class RunRetried(RunRecord):
     run: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunImported(RunRecord):
     """A run came as a document; `run` is what it became here."""
 
@@ -252,7 +253,7 @@ class RunImported(RunRecord):
     rows: object = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunRemoved(RunRecord):
     """An ended run and all of its history are gone: by request, or because it was older than runs are kept."""
 
