@@ -1,9 +1,9 @@
 """What events, records and effects are made of: slotted dataclasses that nobody changes, with little generated code.
 
 `dataclasses` writes six functions for each frozen class and compiles them at import: that was half of the time of the
-daemon's imports. Here the constructor is generated and nothing else; `__eq__`, `__hash__` and `__repr__` are the same
-for all. That no field is set again is checked by mypy (`frozen_default`) and not at run time, where a frozen class takes
-three times as long to make, and one of these is made for every event.
+daemon's imports. Here the constructor is generated and nothing else; the others are the same for all. That no field is
+set again is checked by mypy (`frozen_default`) and not at run time: a frozen class takes three times as long to make,
+and one of these is made for every event.
 """
 
 from __future__ import annotations
