@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from torpord.core import records as r
@@ -11,12 +11,13 @@ from torpord.core import run_records as rr
 from torpord.core.policy import UPKEEP
 from torpord.core.replacing import replace
 from torpord.core.runs import Run, RunStatus
+from torpord.core.value import value
 
 # What each flow of a sleep has of its own.
 _OWN = ("run_id", "failures", "failed_step", "retry_ts", "quarantine_until_ts", "completed_ts")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cycle:
     """The sleep cycle.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from torpord.core import records as r
 from torpord.core.replacing import replace
+from torpord.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Planned:
     """The service manager's timer, as far as is known, and the wish that it is being asked for.
 
@@ -37,7 +38,7 @@ class Planned:
         return self.next_awake_s if self.asked or self.differs(wanted_ts) else None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ways:
     """The ways back (`wire.WAYS`), each with when it was last seen to work (`ts`), in which version, and how.
 

@@ -11,10 +11,12 @@ in memory; its data, its finished steps and its calls are rows of the store, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from torpord.core.value import value
 
 MAIN = ""
 # Workers at one time; a run beyond them is pending. Each is a process of some 20 MB.
@@ -66,7 +68,7 @@ class Stopping(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """Where one branch stands. `state` "" is the flow's initial one, which only its code knows.
 
@@ -88,7 +90,7 @@ class Place:
     error: Mapping[str, str] | None = None  # type and message of the last failure
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Run:
     """One run. `worker` numbers the process that carries it out, 0 while there is none."""
 
@@ -170,7 +172,7 @@ class Run:
         return ", ".join(dict.fromkeys(open_)) or self.main.join or self.main.state
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Runs:
     """All runs that have not ended, and the sleep cycle's even if it failed; and how many others ended how."""
 
