@@ -66,8 +66,9 @@ _IN_STATE_FILE = ("lifecycle", "activity", "process", "cycle", "policy", "runs")
 async def run(options: Options) -> str:
     """Live one life: returns why it ended. Raises SetupError where it cannot begin."""
     # The world has no cycles. The collector's look at all of it, which with 100,000 agents holds everybody up for a
-    # fifth of a second, comes ten times as rarely as by itself.
-    gc.set_threshold(700, 10, 100)
+    # fifth of a second, comes ten times as rarely as by itself; and that at what is new, which a batch of some hundred
+    # requests would bring about again and again, as well.
+    gc.set_threshold(7000, 10, 10)
     return await start_up.live(options, _life)
 
 

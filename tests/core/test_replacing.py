@@ -10,7 +10,7 @@ import pytest
 from torpord.core.agents import Agents, Card
 from torpord.core.cycle_history import Cycle
 from torpord.core.planned_history import Planned
-from torpord.core.replacing import replace
+from torpord.core.replacing import made, replace
 from torpord.core.world import Activity, Lifecycle, World
 
 PARTS = (World(), Activity(), Lifecycle(), Cycle(), Planned(), Agents(), Card("a"))
@@ -19,9 +19,16 @@ PARTS = (World(), Activity(), Lifecycle(), Cycle(), Planned(), Agents(), Card("a
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
 def test_it_is_what_the_standard_one_makes(part: Any) -> None:
     for field in dataclasses.fields(part):
-        made = replace(part, **{field.name: "another"})
-        assert type(made) is type(part)
-        assert made == dataclasses.replace(part, **{field.name: "another"})
+        copy = replace(part, **{field.name: "another"})
+        assert type(copy) is type(part)
+        assert copy == dataclasses.replace(part, **{field.name: "another"})
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
+def test_one_that_is_made_anew_is_the_same(part: Any) -> None:
+    fresh = made(type(part), *(getattr(part, field.name) for field in dataclasses.fields(part)))
+    assert type(fresh) is type(part)
+    assert fresh == part
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)

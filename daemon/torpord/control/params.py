@@ -150,11 +150,12 @@ class Param:
 def check(method: str, params: Mapping[str, Any], known: Mapping[str, Param]) -> None:
     """Refuse unknown, missing and ill-formed parameters, naming the field. Raises RefusedError."""
     for name, value in params.items():
-        if name not in known:
+        param = known.get(name)
+        if param is None:
             takes = ", ".join(known) or "none"
             raise _refused(name, f"{method} has no parameter {name[:64]!r}; it takes {takes}")
-        if not known[name].kind.takes(value):
-            raise _refused(name, f"{name} of {method} takes {known[name].kind}")
+        if not param.kind.takes(value):
+            raise _refused(name, f"{name} of {method} takes {param.kind}")
     for name, param in known.items():
         if param.required and name not in params:
             raise _refused(name, f"{method} needs {name}: {param.kind}")

@@ -9,6 +9,7 @@ Python allows between classes of the same layout. `copy.replace` of Python 3.13 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, make_dataclass
 from functools import cache
 from operator import attrgetter
@@ -22,6 +23,14 @@ def _unfrozen(kind: Any) -> tuple[Any, attrgetter[tuple[Any, ...]]]:
     """Return a class with the slots of this one, and what fetches its fields, of which there are at least two."""
     names = tuple(field.name for field in fields(kind))
     return make_dataclass(kind.__name__, names, slots=True, eq=False, repr=False), attrgetter(*names)
+
+
+def made(kind: Callable[..., T], *values: Any) -> T:
+    """Return a part of the world of these values, all of them and in their order: in half the time of calling it."""
+    whole: Any = _unfrozen(kind)[0](*values)
+    whole.__class__ = kind
+    fresh: T = whole
+    return fresh
 
 
 def replace(part: T, **changes: Any) -> T:

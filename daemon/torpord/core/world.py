@@ -19,7 +19,7 @@ from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.planned_history import Planned, Ways, evolve_planned
 from torpord.core.policy import UPKEEP, Policy
-from torpord.core.replacing import replace
+from torpord.core.replacing import made, replace
 from torpord.core.run_history import evolve_run, shifted
 from torpord.core.runs import ENDED, Run, Runs, RunStatus
 
@@ -247,7 +247,7 @@ def _agents(world: World, entry: r.Entry, record: r.AgentRecord | r.PresenceReco
 
 
 def _active(world: World, entry: r.Entry, count: int) -> World:
-    activity = Activity(entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
+    activity = made(Activity, entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
     return replace(world, activity=activity)
 
 
