@@ -7,7 +7,7 @@ small and flat: a part that did not change is the same object, which is how the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
@@ -19,12 +19,13 @@ from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.planned_history import Planned, Ways, evolve_planned
 from torpord.core.policy import UPKEEP, Policy
-from torpord.core.replacing import made, replace
+from torpord.core.replacing import replace
 from torpord.core.run_history import evolve_run, shifted
 from torpord.core.runs import ENDED, Run, Runs, RunStatus
+from torpord.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Process:
     """The daemon process of this generation. `leaving` is how it was told to end, `ended` that it did in order.
 
@@ -49,7 +50,7 @@ class Process:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lifecycle:
     """The state, since when, and what led there. `wish` is a wanted hibernation: "", "idle" or "now"."""
 
@@ -61,7 +62,7 @@ class Lifecycle:
     blocked_by: tuple[str, ...] = ()  # what forbids the exit
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Activity:
     """When somebody was last here. `idle_since_awake_s` is that, or the end of the last busy thing, if later."""
 
@@ -71,7 +72,7 @@ class Activity:
     by: Mapping[str, Any] = field(default_factory=dict)  # the cause of the last one
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """Somebody who keeps the daemon awake: for as long as a connection, a very process, or a time."""
 
@@ -92,7 +93,7 @@ class Hold:
         return "process" if self.pid is not None else "time"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Holds:
     """All holds by id, and when the first of them runs out (awake time)."""
 
@@ -120,7 +121,7 @@ class Holds:
         return Holds.of(rest.values())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sleep:
     """Why sleep or hibernation waits, and when to look again. Times only, but for `postponed`."""
 
@@ -131,7 +132,7 @@ class Sleep:
     blocked_recheck_awake_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class World:
     """Everything the daemon knows."""
 
@@ -247,7 +248,7 @@ def _agents(world: World, entry: r.Entry, record: r.AgentRecord | r.PresenceReco
 
 
 def _active(world: World, entry: r.Entry, count: int) -> World:
-    activity = made(Activity, entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
+    activity = Activity(entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
     return replace(world, activity=activity)
 
 
