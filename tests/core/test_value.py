@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields
+from dataclasses import FrozenInstanceError, field, fields
 
 import pytest
 
-from torpord.core.value import value
+from torpord.core.value import part, value
 
 
 @value
@@ -63,3 +63,15 @@ def test_mypy_lets_nobody_change_one() -> None:
     one = Other(1)
     one.x = 2  # type: ignore[misc]
     assert one == Other(2)
+
+
+@part
+class Part:
+    x: int
+
+
+def test_a_part_of_the_world_is_frozen_at_run_time_too() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Part(1).x = 2  # type: ignore[misc]
+    assert Part(1) == Part(1)
+    assert repr(Part(1)) == "Part(x=1)"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from torpord.core.agenda import Agenda
 from torpord.core.persistent import Map
 from torpord.core.replacing import replace
-from torpord.core.value import value
+from torpord.core.value import part
 
 # So many agents or slots are looked at in one decision: a commit of them takes some milliseconds, and then others have
 # their turn.
@@ -64,7 +64,7 @@ class Seen(NamedTuple):
         return Seen(max(self.awake_s, awake_s), max(self.wall_s, wall_s), self.filed_s)
 
 
-@value
+@part
 class Exhaustion:
     """A quota that is used up, since when and until when.
 
@@ -82,7 +82,7 @@ class Exhaustion:
         return self.source == "estimated"
 
 
-@value
+@part
 class Card:
     """What an agent said of itself that most say nothing about. `meta` is JSON text, "" where there is none."""
 
@@ -102,7 +102,7 @@ class Card:
 NO_CARD = Card()
 
 
-@value
+@part
 class Agent:
     """One agent. `since_ts` and `source` are the status's: since when, and by whom it came (a program, a deadline)."""
 
@@ -165,7 +165,7 @@ class SlotState(StrEnum):
     TAKEN = "taken"
 
 
-@value
+@part
 class Slot:
     """A piece of work for an agent, at a time. `payload` is JSON text.
 
@@ -208,7 +208,7 @@ class Slot:
         return self.state is SlotState.QUEUED and self.again_awake_s is None
 
 
-@value
+@part
 class Agents:
     """All agents and slots, and in which order their times come.
 

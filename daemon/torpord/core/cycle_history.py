@@ -11,13 +11,13 @@ from torpord.core import run_records as rr
 from torpord.core.policy import UPKEEP
 from torpord.core.replacing import replace
 from torpord.core.runs import Run, RunStatus
-from torpord.core.value import value
+from torpord.core.value import part
 
 # What each flow of a sleep has of its own.
 _OWN = ("run_id", "failures", "failed_step", "retry_ts", "quarantine_until_ts", "completed_ts")
 
 
-@value
+@part
 class Cycle:
     """The sleep cycle.
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from torpord.core import records as r
 from torpord.core.replacing import replace
-from torpord.core.value import value
+from torpord.core.value import part
 
 
-@value
+@part
 class Planned:
     """The service manager's timer, as far as is known, and the wish that it is being asked for.
 
@@ -38,7 +38,7 @@ class Planned:
         return self.next_awake_s if self.asked or self.differs(wanted_ts) else None
 
 
-@value
+@part
 class Ways:
     """The ways back (`wire.WAYS`), each with when it was last seen to work (`ts`), in which version, and how.
 

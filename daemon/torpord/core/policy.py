@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from torpord.core.value import value
+from torpord.core.value import part
 
 DAY_S = 86_400.0
 # The built-in flow: the upkeep of torpor's own store.
 UPKEEP = "housekeeping"
 
 
-@value
+@part
 class Policy:
     """What the settings say of times, sleep and runs. The idle times count from the end of the last activity.
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from torpord.core.value import value
+from torpord.core.value import part
 
 MAIN = ""
 # Workers at one time; a run beyond them is pending. Each is a process of some 20 MB.
@@ -68,7 +68,7 @@ class Stopping(StrEnum):
     FAIL = "fail"
 
 
-@value
+@part
 class Place:
     """Where one branch stands. `state` "" is the flow's initial one, which only its code knows.
 
@@ -90,7 +90,7 @@ class Place:
     error: Mapping[str, str] | None = None  # type and message of the last failure
 
 
-@value
+@part
 class Run:
     """One run. `worker` numbers the process that carries it out, 0 while there is none."""
 
@@ -172,7 +172,7 @@ class Run:
         return ", ".join(dict.fromkeys(open_)) or self.main.join or self.main.state
 
 
-@value
+@part
 class Runs:
     """All runs that have not ended, and the sleep cycle's even if it failed; and how many others ended how."""
 

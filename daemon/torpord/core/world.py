@@ -19,13 +19,13 @@ from torpord.core.cycle_history import Cycle, evolve_cycle
 from torpord.core.lifecycle import State
 from torpord.core.planned_history import Planned, Ways, evolve_planned
 from torpord.core.policy import UPKEEP, Policy
-from torpord.core.replacing import replace
+from torpord.core.replacing import made, replace
 from torpord.core.run_history import evolve_run, shifted
 from torpord.core.runs import ENDED, Run, Runs, RunStatus
-from torpord.core.value import value
+from torpord.core.value import part
 
 
-@value
+@part
 class Process:
     """The daemon process of this generation. `leaving` is how it was told to end, `ended` that it did in order.
 
@@ -50,7 +50,7 @@ class Process:
     unit: str = ""
 
 
-@value
+@part
 class Lifecycle:
     """The state, since when, and what led there. `wish` is a wanted hibernation: "", "idle" or "now"."""
 
@@ -62,7 +62,7 @@ class Lifecycle:
     blocked_by: tuple[str, ...] = ()  # what forbids the exit
 
 
-@value
+@part
 class Activity:
     """When somebody was last here. `idle_since_awake_s` is that, or the end of the last busy thing, if later."""
 
@@ -72,7 +72,7 @@ class Activity:
     by: Mapping[str, Any] = field(default_factory=dict)  # the cause of the last one
 
 
-@value
+@part
 class Hold:
     """Somebody who keeps the daemon awake: for as long as a connection, a very process, or a time."""
 
@@ -93,7 +93,7 @@ class Hold:
         return "process" if self.pid is not None else "time"
 
 
-@value
+@part
 class Holds:
     """All holds by id, and when the first of them runs out (awake time)."""
 
@@ -121,7 +121,7 @@ class Holds:
         return Holds.of(rest.values())
 
 
-@value
+@part
 class Sleep:
     """Why sleep or hibernation waits, and when to look again. Times only, but for `postponed`."""
 
@@ -132,7 +132,7 @@ class Sleep:
     blocked_recheck_awake_s: float | None = None
 
 
-@value
+@part
 class World:
     """Everything the daemon knows."""
 
@@ -248,7 +248,7 @@ def _agents(world: World, entry: r.Entry, record: r.AgentRecord | r.PresenceReco
 
 
 def _active(world: World, entry: r.Entry, count: int) -> World:
-    activity = Activity(entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
+    activity = made(Activity, entry.wall_s, world.activity.event_seq + count, entry.awake_s, entry.cause)
     return replace(world, activity=activity)
 
 
