@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 import memory
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what the marks mean."""
+    """Say what the marks mean; and that no example of a property is late, however busy the machine is."""
     config.addinivalue_line("markers", "disk: the home lies on a disk: the time that takes to sync is part of the test")
+    hypothesis.settings.register_profile("any machine", deadline=None)
+    hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture
