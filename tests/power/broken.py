@@ -6,15 +6,15 @@ import sqlite3
 import sys
 
 from torpord.cli import main
-from torpord.store import store
+from torpord.store import opening
 
 if __name__ == "__main__":
     level = sys.argv.pop(1)
-    whole = store._set_up
+    whole = opening._set_up
 
     def set_up(db: sqlite3.Connection) -> None:
         whole(db)
         db.execute(f"PRAGMA synchronous = {level}")
 
-    store._set_up = set_up
+    opening._set_up = set_up
     sys.exit(main(sys.argv[1:]))

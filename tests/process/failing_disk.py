@@ -50,4 +50,4 @@ def failing(pid: int, home: Path, names: Sequence[str] = OF_A_HOME, error: str =
         yield
     finally:
         process.send_signal(signal.SIGINT)  # it lets the process go on, and ends
-        process.wait(10)
+        process.wait(30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from torpord.core.records import Entry
 from torpord.core.run_records import RunStarted, StepEnded, StepStarted
 from torpord.core.runs import PlaceStatus
 from torpord.core.world import World
-from torpord.store.store import Batch, Line, Store, StoreError
+from torpord.store.store import Batch, KeptReply, Line, Store, StoreError
 from torpord.writer import Writer
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class CountingStore(Store):
         self.refuse = False
         self.fail_after_commit = 0
         self.blind = False
+        self.fail_searches = 0
 
     def commit(self, batch: Batch) -> None:
         self.attempts += 1
@@ -68,6 +69,12 @@ class CountingStore(Store):
         if self.blind:
             raise StoreError("disk I/O error")
         return super().durable(batch)
+
+    def kept_replies(self, keys: Sequence[str]) -> Mapping[str, KeptReply]:
+        if self.fail_searches:
+            self.fail_searches -= 1
+            raise StoreError("disk I/O error")
+        return super().kept_replies(keys)
 
     def reopen(self) -> None:
         if self.blind:

@@ -211,7 +211,10 @@ def test_an_error_of_a_commit_that_is_durable_is_success_or_is_found_out(
     run(main)
 
 
-def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("fails", ["", "search", "commit"])
+def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: pathlib.Path, fails: str) -> None:
+    """Also where the disk fails once more just behind the look that proved it."""
+
     async def main() -> None:
         async with bench(tmp_path, Policy(min_up_s=0)) as b:
             b.shell.writer = None  # the cycle is not worked on
@@ -220,9 +223,12 @@ def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: 
             await ticket.done.wait()
             assert ticket.outcomes == [UNAVAILABLE]
             assert b.shell.effects == []
-            b.store.blind = False
+            b.store.blind, b.store.fail_searches, b.store.refuse = False, int(fails == "search"), fails == "commit"
+            behind = b.writer.submit([keyed("a")])
+            await behind.done.wait()
+            assert (behind.outcomes[0] is UNAVAILABLE) == bool(fails)
+            b.store.refuse = False
             await pass_s(61)
-            assert b.writer.world.lifecycle.state is State.SLEEP
             run_id = b.writer.world.cycle.run_id
             assert fx.StartWorker(run_id, 1) in b.shell.effects
 

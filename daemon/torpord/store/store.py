@@ -6,13 +6,11 @@ cut. What a caller must know: an exception of `commit` does not say that nothing
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 
@@ -21,7 +19,7 @@ from torpord.core.records import Entry
 from torpord.core.runs import Run, Runs
 from torpord.core.world import Holds, Process, World
 from torpord.points import reached
-from torpord.store import codec, making, migrations, runs
+from torpord.store import codec, migrations, opening, runs
 from torpord.store.faults import StoreError, StoreTooNewError, StoreUnreadableError, fault
 
 __all__ = [
@@ -105,7 +103,7 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._db, self.brought_up = (_open_to_look(path), None) if read_only else _open(path)
+        self._db, self.brought_up = (opening.to_look(path), None) if read_only else opening.to_write(path)
         self.number = 0
 
     def close(self) -> None:
@@ -115,7 +113,7 @@ class Store:
     def reopen(self) -> None:
         """Start over with a fresh connection after an error of the disk."""
         self._db.close()
-        self._db, _ = _open(self.path)
+        self._db, _ = opening.to_write(self.path)
 
     def is_of_this_version(self) -> bool:
         """Whether it has come up to this version's tables: one that was opened to be read may not."""
@@ -293,113 +291,3 @@ def _roll_back(db: sqlite3.Connection) -> None:
     except sqlite3.Error:
         # SQLite rolls back by itself on a full disk and on an I/O error, and says so by refusing this.
         return
-
-
-def _open(path: Path) -> tuple[sqlite3.Connection, Path | None]:
-    if not path.exists():
-        _create(path)
-    _refuse_empty(path)
-    _refuse_newer(path)
-    db = _connect(path, path, cached_statements=64)
-    kept = None
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version in migrations.FROM:
-            kept = migrations.keep(db, path, version)
-            migrations.bring_up(db, version)
-            version = VERSION
-        if version == VERSION:  # before that nothing is set: the journal's mode is written into the file
-            _set_up(db)
-    except sqlite3.Error as error:
-        db.close()
-        raise fault(path, error) from error
-    except (migrations.NoRoomError, OSError) as error:
-        db.close()
-        raise StoreError(str(error)) from error
-    if version != VERSION:
-        db.close()
-        raise _wrong_version(path, version)
-    return db, kept
-
-
-def _refuse_newer(path: Path) -> None:
-    # What opens a store to write brings its log into the file at the close. Without a log, it leaves the file alone.
-    if not _log_size(path):
-        return
-    with contextlib.suppress(StoreError):  # the disk has no room for the look: what it has to say, the opening says
-        _open_to_look(path).close()
-    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
-
-
-def _log_size(path: Path) -> int:
-    wal = path.with_name(f"{path.name}-wal")
-    return wal.stat().st_size if wal.exists() else 0
-
-
-def _connect(path: Path, place: Path | str, **more: Any) -> sqlite3.Connection:
-    try:
-        connection: sqlite3.Connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, **more)
-    except sqlite3.Error as error:  # it may not be opened, or something in the way of its log
-        raise fault(path, error) from error
-    return connection
-
-
-def _refuse_empty(path: Path) -> None:
-    if not path.is_file():  # before SQLite is asked: it would wait for the other end of a named pipe
-        raise StoreUnreadableError(f"{path} is not a file")
-    # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
-    if path.stat().st_size == 0:
-        raise StoreUnreadableError(f"{path} is empty: something truncated it")
-
-
-def _wrong_version(path: Path, version: int) -> StoreUnreadableError:
-    told = f"{path} is a store of version {version}, this torpor reads {VERSION}"
-    if version > VERSION:
-        return StoreTooNewError(f"{told}: a newer torpor made it: upgrade this one; nothing was touched")
-    return StoreUnreadableError(f"{told}: it is none of torpor's")
-
-
-def _open_to_look(path: Path) -> sqlite3.Connection:
-    """Open a store without a change to its files. Raises StoreError, or StoreUnreadableError for what is none."""
-    _refuse_empty(path)
-    # Reading a write-ahead log takes a file of shared memory, which the next opening ignores. Without a log: no file.
-    mode = "ro" if _log_size(path) else "ro&immutable=1"
-    place = f"{path.absolute().as_uri()}?mode={mode}"
-    db = _connect(path, place, uri=True)
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
-        db.close()
-        raise fault(path, error) from error
-    if version != VERSION and version not in migrations.FROM:
-        db.close()
-        raise _wrong_version(path, version)
-    return db
-
-
-def _set_up(db: sqlite3.Connection) -> None:
-    # Nobody else opens the file while the daemon lives: SQLite before 3.51.3 may lose what several connections write
-    # (https://www.sqlite.org/wal.html#walresetbug). Said before the journal's mode, it also spares the shared memory
-    # and its locks, a tenth of a small commit.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA temp_store = MEMORY")
-    # Half a megabyte instead of two: the hot pages are a handful, and the whole daemon is to stay under 32 MB.
-    db.execute("PRAGMA cache_size = -512")
-    db.execute("SELECT count(*) FROM world").fetchone()
-
-
-def _create(path: Path) -> None:
-    """Make an empty store beside its place, and put it there whole. Raises StoreError where the disk would not."""
-    wal = path.with_name(f"{path.name}-wal")
-    if wal.exists():
-        raise StoreUnreadableError(f"{path} is gone, but {wal.name} with its newest changes is there")
-    fresh = path.with_name(f"{path.name}.new")
-    try:
-        for leftover in (fresh, fresh.with_name(f"{fresh.name}-journal")):
-            leftover.unlink(missing_ok=True)
-        making.fill(fresh, VERSION)
-        making.place(fresh, path)
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"{path} cannot be made: {error}") from error

@@ -238,11 +238,13 @@ class Writer:
 
     async def _decided(self, changes: Sequence[Change]) -> tuple[list[Outcome], Sequence[Effect]]:
         """Decide and commit a batch. A store that fails leaves the world as it was, and everybody is told."""
+        again: Sequence[Effect] = ()
         try:
-            again = () if self._unsure is None else await self._reread(self._unsure)
+            if self._unsure is not None:
+                again = await self._reread(self._unsure)
             found = await self._found(changes)
         except StoreError as error:
-            return self._failed(changes, error), ()
+            return self._failed(changes, error), again
         turn = Turn(self.world, self._clock.now(), found)
         self._hearing.look(turn.now.awake_s)
         self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
