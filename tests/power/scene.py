@@ -88,6 +88,13 @@ class Scene:
             path = spool.drop(str(self.home), "event", {"event": "wake_signal", "key": key})
             self.mark(left=Path(path).name, key=key)
 
+    def settle(self, **lifecycle: str) -> None:
+        """Give the home these settings."""
+        draft = self.home / "torpor.toml.new"
+        draft.write_text(flow_settings("toy:calls", path=self.flows, **lifecycle))
+        sync(draft)
+        draft.rename(self.home / "torpor.toml")
+
     def first_life(self) -> None:
         """Begin with nothing; die."""
         daemon = self.start()
@@ -105,10 +112,7 @@ class Scene:
     def second_life(self) -> None:
         """Find what the first one left; run a flow, sleep, hibernate."""
         self.leave(2)
-        draft = self.home / "torpor.toml.new"
-        draft.write_text(flow_settings("toy:calls", path=self.flows))
-        sync(draft)
-        draft.rename(self.home / "torpor.toml")
+        self.settle(min_up="1h")  # it does not go down by itself behind the sleep cycle, ahead of what is asked then
         daemon = self.start()
         with daemon.connect() as client:
             until(lambda: not left(self.home), limit_s=LIMIT_S)
@@ -123,6 +127,8 @@ class Scene:
             until(lambda: client.call("status")["sleep"]["last_cycle"], limit_s=LIMIT_S, what="the housekeeping")
             self.mark(backed_up=True)
             self.pipeline([client], 5)
+            self.settle()
+            client.call("reload")
             self.ask(client, "hibernate", now=True)
         assert daemon.wait_gone(LIMIT_S) == 0
 

@@ -22,7 +22,7 @@ SETTINGS = """
 [[flows.bomb.steps]]
 name = "bomb"
 command = ["/bin/sh", "-c", '{bomb}']
-timeout = "2s"
+timeout = "5s"
 """
 SOON_S = 2.0
 
@@ -41,12 +41,14 @@ def test_a_bomb_ends_with_its_step(home: Path) -> None:
     daemon = RunningDaemon.start(home, settings(SETTINGS.format(bomb=BOMB + mark)))
     with daemon.connect() as line:
         run_id = line.call("run.start", flow="bomb")["run_id"]
-        until(lambda: len(of_the_bomb(mark)) >= LEAST, what="the bomb")
-        took_s = []
+        most, took_s = 0, []
         while line.call("run.get", run_id=run_id)["run"]["status"] == "running":
             began_at = time.monotonic()
             line.call("event", event="request_arrived")
             took_s.append(time.monotonic() - began_at)
+            if most < LEAST:  # a look at all processes takes its time among so many
+                most = len(of_the_bomb(mark))
+        assert most >= LEAST, "there was no bomb"
         assert max(took_s) < SOON_S
     assert history_at_end(daemon, run_id).outcomes == ["bomb.1.1 timeout"]
     until(lambda: not of_the_bomb(mark), limit_s=5, what="the end of all of it")
