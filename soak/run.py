@@ -27,6 +27,7 @@ sys.path[:1] = [str(ROOT), str(ROOT / "tests")]  # in place of this folder: its 
 
 # part: how long it goes where nobody says, in seconds; each is soak/PART.py
 PARTS: dict[str, float] = {
+    "flaps": 600,
     "flood": 180,
     "fuzz": 3600,
     "hammer": 3600,
