@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon_process import LineClient, RunningDaemon
-from process.timers import settings
+from process.timers import resettle, settings
 from process.trap import Trap
 from process.wake_files import drop, drop_text, left
 from waiting import until
@@ -70,11 +70,10 @@ def test_without_descriptors_files_wait_and_the_daemon_lives(home: Path, short_d
 def test_a_folder_that_may_not_be_looked_at_is_named_and_looked_at_again(home: Path, short_dir: Path) -> None:
     trap = Trap(short_dir / "trap", constants=SOON)
     launcher = [*rooted_without_privilege(), *trap.launcher]
-    daemon = RunningDaemon.start(
-        home, settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s"), launcher=launcher
-    )
+    daemon = RunningDaemon.start(home, settings(), launcher=launcher)
     with daemon.connect() as client:
         client.call("hold.acquire", who="test", why="until the folder is shut")
+        resettle(daemon, settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s"))
         (home / "wake.d").chmod(0)
         (home / "wake.signal").touch()
         until(lambda: not (home / "wake.signal").exists(), what="the signal beside it to be taken")

@@ -12,7 +12,7 @@ import pytest
 
 from daemon_process import CallRefusedError, RunningDaemon
 from process.reading import assert_whole, ledger, state_file
-from process.timers import settings
+from process.timers import resettle, settings
 from torpord.core import records as r
 from waiting import until
 
@@ -22,8 +22,7 @@ STAYS = settings(min_up="1h")
 def fall(daemon: RunningDaemon, state: str) -> None:
     """Bring it into a state."""
     if state == "DROWSY":
-        (daemon.home / "torpor.toml").write_text(settings(min_up="1h", drowsy_after="0.05s"))
-        daemon.call("reload")
+        resettle(daemon, settings(min_up="1h", drowsy_after="0.05s"))
         daemon.call("wait", state="DROWSY", timeout_s=5)
     elif state == "SLEEP":
         daemon.call("event", event="force_sleep")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon_process import RunningDaemon
 from process.reading import assert_whole, state_file
-from process.timers import settings
+from process.timers import resettle, settings
 from process.trap import Trap
 from waiting import until
 from wire.agents import ahead
@@ -38,11 +38,12 @@ def test_it_is_in_status_and_in_the_state_file_for_as_long_as_it_is_planned(home
 
 def test_beyond_reach_it_goes_down_and_the_next_start_takes_it_up(home: Path) -> None:
     times = {"drowsy_after": "0.1s", "sleep_after": "0.2s", "hibernate_grace": "0.1s", "planned_reach": "0.1s"}
-    daemon = RunningDaemon.start(home, settings(**times))
+    daemon = RunningDaemon.start(home, settings())
     with daemon.connect() as line:
         line.call("agent.register", agent_id="a")
         line.call("agent.transition", agent_id="a", to="offline")
         slot = line.call("slot.add", agent_id="a", type="work", at=ahead(4))
+    resettle(daemon, settings(**times))
     assert daemon.wait_gone() == 0
     assert state_file(home)["next_wake_ts"] == slot["due_ts"]
     until(lambda: due(slot["due_ts"]), what="its time")

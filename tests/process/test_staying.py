@@ -13,7 +13,7 @@ import pytest
 
 from daemon_process import RunningDaemon
 from process.reading import assert_whole, ledger, state_file, transitions
-from process.timers import settings
+from process.timers import resettle, settings
 from process.trap import Trap
 from torpord.core import records as r
 from waiting import until
@@ -71,9 +71,10 @@ def test_without_a_way_back_it_stays_and_says_why(home: Path, short_dir: Path) -
         shutil.copy(prefix / "pyvenv.cfg", place)
     trap = Trap(short_dir / "trap", constants={"torpord.core.descent:RECHECK_S": 0.3})
     launcher = [str(place / "bin" / "python"), *trap.launcher[1:]]
-    daemon = RunningDaemon.start(home, settings(**QUICK, min_up="0.5s"), launcher=launcher)
+    daemon = RunningDaemon.start(home, settings(), launcher=launcher)
     (place / "bin" / "python").unlink()
     with daemon.connect() as client:
+        resettle(daemon, settings(**QUICK))
         until(lambda: client.call("status")["next"]["blocked_by"], what="something that forbids the exit")
         until(lambda: any("no way back" in each["why"] for each in client.call("why")["not_yet_because"]))
         assert client.call("status")["state"] == "SLEEP"

@@ -14,7 +14,7 @@ import pytest
 from daemon_process import RunningDaemon
 from process.reading import assert_whole
 from process.test_hooks import is_alive
-from process.timers import settings
+from process.timers import resettle, settings
 from process.trap import Trap
 from shell.test_waking import members
 from waiting import until
@@ -234,11 +234,12 @@ def test_a_slot_wakes_its_agent_out_of_sleep(home: Path, short_dir: Path) -> Non
     """Nobody is there but the daemon: it stays for the slot, and its command brings the agent."""
     out = short_dir / "out"
     text = settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s")
-    daemon = RunningDaemon.start(home, text)
+    daemon = RunningDaemon.start(home, settings())
     with daemon.connect() as line:
         line.call("agent.register", agent_id="a", wake_command=f"touch {out}")
         line.call("agent.transition", agent_id="a", to="offline")
         line.call("slot.add", agent_id="a", type="work", at=ahead(3))
+        resettle(daemon, text)
         until(lambda: line.call("status")["state"] == "SLEEP", what="sleep")
         until(lambda: "planned" in {each["kind"] for each in line.call("why")["not_yet_because"]}, what="the reason")
         assert line.call("status")["next_wake_ts"] is not None

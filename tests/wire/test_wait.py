@@ -46,11 +46,11 @@ def test_it_runs_out_of_time(line: LineClient, timeout_s: float) -> None:
 
 
 def test_others_are_answered_meanwhile_and_the_shortest_first(line: LineClient) -> None:
-    line.send_line(message("wait", "late", state="SLEEP", timeout_s=0.4))
-    line.send_line(message("wait", "soon", state="SLEEP", timeout_s=0.2))
-    assert line.call("status")["state"] == "WAKE"
-    assert line.call("event", event="request_arrived")["state"] == "WAKE"
-    assert [line.read_line()["id"], line.read_line()["id"]] == ["soon", "late"]
+    waits = [message("wait", name, state="SLEEP", timeout_s=s) for name, s in (("late", 0.4), ("soon", 0.2))]
+    line.send(lines([*waits, message("status", "look"), message("event", "use", event="request_arrived")]))
+    replies = [line.read_line() for _ in range(4)]
+    assert [reply["id"] for reply in replies] == ["look", "use", "soon", "late"]
+    assert [reply["result"]["state"] for reply in replies[:2]] == ["WAKE", "WAKE"]
 
 
 def test_many_wait_on_one_connection_and_one_more_is_too_many(daemon: RunningDaemon) -> None:
