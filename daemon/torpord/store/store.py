@@ -135,14 +135,13 @@ class Store:
             held = [body for (body,) in self._db.execute("SELECT body FROM holds")]
             ended = runs.ended_counts(self._db)
             (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()  # it is never trimmed
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from error
-        try:
             head = orjson.loads(bodies.pop("head", "{}"))
             holds = [codec.hold(body) for body in held]
             parts = {name: codec.part(name, body) for name, body in bodies.items()}
             live = {run.run_id: run for run in runs.live(self._db)}
             agents = self._load_agents(parts.get("process", Process()), heard_awake_s)
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
         except (KeyError, TypeError, ValueError) as error:
             raise StoreUnreadableError(f"the world in {self.path} does not parse: {error!r}") from error
         self.number = head.get("number", 0)
@@ -150,15 +149,12 @@ class Store:
         return World(**parts, holds=Holds.of(holds), runs=known, agents=agents, ledger_seq=newest)
 
     def _load_agents(self, process: Process, heard_awake_s: Callable[[str], float]) -> Agents:
-        try:
-            (some,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM agents)").fetchone()
-            if not some:
-                return Agents()
-            from torpord.store import agents  # noqa: PLC0415 - most daemons at rest have none, and are to be small
+        (some,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM agents)").fetchone()
+        if not some:
+            return Agents()
+        from torpord.store import agents  # noqa: PLC0415 - most daemons at rest have none, and are to be small
 
-            return agents.load(self._db, process.presence_from_awake_s, heard_awake_s)
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from error
+        return agents.load(self._db, process.presence_from_awake_s, heard_awake_s)
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction. Raises StoreError; whether it is durable then, `durable` says."""
