@@ -54,11 +54,14 @@ class CountingStore(Store):
         self.fail_after_commit = 0
         self.blind = False
         self.fail_searches = 0
+        self.mistake_at = ""  # "search" or "commit": a mistake of ours there, and no error of the disk's
 
     def commit(self, batch: Batch) -> None:
         self.attempts += 1
         if self.refuse:
             raise StoreError("no space left on device")
+        if self.mistake_at == "commit":
+            raise TypeError("a mistake")
         super().commit(batch)
         self.commits.append(batch)
         if self.fail_after_commit:
@@ -74,6 +77,8 @@ class CountingStore(Store):
         if self.fail_searches:
             self.fail_searches -= 1
             raise StoreError("disk I/O error")
+        if self.mistake_at == "search":
+            raise ValueError("a mistake")
         return super().kept_replies(keys)
 
     def reopen(self) -> None:

@@ -295,3 +295,35 @@ def test_a_mistake_in_a_decision_costs_one_request(tmp_path: pathlib.Path, monke
             assert await stored_count(b) == 2
 
     run(main)
+
+
+@pytest.mark.parametrize("at", ["search", "commit"])
+def test_a_mistake_beside_the_decisions_costs_one_batch(tmp_path: pathlib.Path, at: str) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.mistake_at = at
+            ticket = b.writer.submit([keyed("a"), Change(REQUEST)])
+            await ticket.done.wait()
+            names = [o.name for o in ticket.outcomes if isinstance(o, Refusal)]
+            assert names == ["internal_error"] * 2
+            b.store.mistake_at = ""
+            ticket = b.writer.submit([keyed("a")])
+            await ticket.done.wait()
+            assert not isinstance(ticket.outcomes[0], Refusal)
+            assert await stored_count(b) == 1
+
+    run(main)
+
+
+def test_a_mistake_in_what_is_due_is_made_again_with_pauses(tmp_path: pathlib.Path) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.mistake_at = "commit"
+            before = b.store.attempts
+            await pass_s(b.shell.policy.drowsy_after_s + 60)
+            assert 1 <= b.store.attempts - before <= 7  # 1, 2, 4 ... s
+            b.store.mistake_at = ""
+            await pass_s(61)
+            assert b.writer.world.lifecycle.state is State.DROWSY
+
+    run(main)

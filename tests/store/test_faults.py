@@ -32,8 +32,10 @@ def test_a_world_that_cannot_be_read_now_is_the_disks_fault(tmp_path: Path) -> N
     store = Store(tmp_path / "torpor.db")
     whole = store.connection
     # Agents are read only where there is one.
-    ann = "('ann', 0, 'idle', 0, '', 0)"
-    whole.execute("INSERT INTO agents (agent_id, online, doing, since_ts, source, quiet) VALUES " + ann)
+    ann = ("ann", 0, "idle", 0, "", 0)
+    whole.execute(
+        "INSERT INTO agents (agent_id, online, doing, since_ts, source, quiet) VALUES (?, ?, ?, ?, ?, ?)", ann
+    )
     whole.execute("INSERT INTO presence VALUES ('ann', 0)")
     counted = FailingAt(whole)
     store._db = counted  # type: ignore[assignment]

@@ -242,9 +242,14 @@ class Writer:
         try:
             if self._unsure is not None:
                 again = await self._reread(self._unsure)
+        except StoreError as error:
+            return self._failed(changes, error), ()
+        try:
             found = await self._found(changes)
         except StoreError as error:
             return self._failed(changes, error), again
+        except Exception as error:  # noqa: BLE001 - it is logged, and told
+            return self._mistaken("search", changes, error), again
         turn = Turn(self.world, self._clock.now(), found)
         self._hearing.look(turn.now.awake_s)
         self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
@@ -268,14 +273,14 @@ class Writer:
             await self._commit(turn)
         except StoreError as error:
             return self._failed(changes, error), again
-        except Exception as error:
-            # A mistake of ours costs this batch, and not the daemon: the transaction was rolled back as a whole. Were
-            # it in what was deferred, it would cost every other one as well.
-            log.exception("internal_error", on="commit", refused=len(changes), deferred=len(self._deferred))
+        except Exception as error:  # noqa: BLE001 - likewise
+            refused = self._mistaken("commit", changes, error)
+            # The transaction was rolled back as a whole. Were the mistake in what was deferred, it would cost every
+            # other batch as well; were it in a deadline, that would be tried again without a pause.
             self._deferred.clear()
             self._hearing.heard_out()
-            message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
-            return [Refusal("internal_error", message[:1000])] * len(changes), again
+            self._put_off()
+            return refused, again
         self._retry_s, self._retry_at_s = 0.0, None
         self._deferred.clear()
         self._hearing.heard_out()
@@ -346,13 +351,23 @@ class Writer:
         )
 
     def _failed(self, changes: Sequence[Change], error: StoreError) -> list[Outcome]:
+        self._put_off()
+        log.error("commit_failed", error=str(error), refused=len(changes), retry_s=self._retry_s)
+        return [UNAVAILABLE] * len(changes)
+
+    def _put_off(self) -> None:
+        """Set when a try of our own is made again: later each time."""
         now_s = self._clock.now().awake_s
-        # Only a try of our own that failed makes the next one later: else who asks and asks would put it off.
+        # Only one that failed makes the next one later: else who asks and asks would put it off.
         if self._retry_at_s is None or self._retry_at_s <= now_s:
             self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)
             self._retry_at_s = now_s + self._retry_s
-        log.error("commit_failed", error=str(error), refused=len(changes), retry_s=self._retry_s)
-        return [UNAVAILABLE] * len(changes)
+
+    def _mistaken(self, on: str, changes: Sequence[Change], error: Exception) -> list[Outcome]:
+        """Let a mistake of ours cost this batch, and not the daemon: nothing of it is in the store."""
+        log.error("internal_error", on=on, refused=len(changes), deferred=len(self._deferred), exc_info=error)
+        message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
+        return [Refusal("internal_error", message[:1000])] * len(changes)
 
     def _see_suspend(self, turn: Turn) -> None:
         asleep_s = turn.now.suspended_s - turn.world.process.suspended_s
