@@ -337,7 +337,7 @@ class Daemon:
         if self._desk.draining:
             return
         # Before the lock: a home that goes in between takes both along, and then it is the lock that tells.
-        socket_gone = not self._listener.is_inherited and not self._listener.is_still_ours()
+        socket_gone = not self._listener.is_inherited and self._listener.is_lost()
         if not self._lock.is_still_ours():
             # Another daemon may have the home by now, and closing SQLite would remove its WAL by the path.
             why = "the home or its lock was removed or replaced: it ends at once, and touches nothing that lies there"

@@ -37,11 +37,13 @@ def missing() -> str:
 
 
 @contextmanager
-def failing(pid: int, home: Path, names: Sequence[str] = OF_A_HOME, error: str = "EIO") -> Iterator[None]:
+def failing(
+    pid: int, home: Path, names: Sequence[str] = OF_A_HOME, error: str = "EIO", calls: str = _CALLS
+) -> Iterator[None]:
     """Have a process's calls on these files of its home fail within the context."""
     told = home.parent / f"strace.{pid}"
     paths = [word for name in names for word in ("-P", str(home / name) if name else str(home))]
-    command = ["strace", "-f", "-p", str(pid), *paths, "-e", f"trace={_CALLS}", "-e", f"inject={_CALLS}:error={error}"]
+    command = ["strace", "-f", "-p", str(pid), *paths, "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"]
     with told.open("w") as words:
         process = subprocess.Popen([*command, "-o", "/dev/null"], stderr=words)
     try:

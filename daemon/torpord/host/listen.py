@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torpor.home import path_limit
-from torpord.host.faults import SetupError
+from torpord.host.faults import NOT_THERE, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -48,15 +48,32 @@ class Listener:
         """Return whether the path still leads to this socket. Ask while it is open."""
         return self.inode is not None and self.sock.fileno() >= 0 and _inode(self.path) == self.inode
 
+    def is_lost(self) -> bool:
+        """Return whether the path is known to lead elsewhere, or nowhere. Ask while it is open.
+
+        One that cannot be looked at now (a disk that fails) may yet be found by others.
+        """
+        if self.is_still_ours():
+            return False
+        try:
+            os.lstat(self.path)
+        except OSError as error:
+            return error.errno in NOT_THERE
+        return not self.is_still_ours()  # a disk that was back in between
+
     def unlink(self) -> bool:
-        """Remove the path if it is our own and still leads here: True when it is gone by our hand."""
+        """Remove the path if it is our own and still leads here: True when it is gone by our hand.
+
+        One that the disk does not let go stays as a dead daemon's leftover: nobody listens there, and the next own
+        socket clears it away.
+        """
         if self.is_inherited or not self.is_still_ours():
             return False
-        # Gone in this very instant by another hand: what was wanted.
-        with contextlib.suppress(FileNotFoundError):
+        try:
             Path(self.path).unlink()
-            return True
-        return False
+        except OSError:  # also one that has gone in this very instant by another hand: what was wanted
+            return False
+        return True
 
     def shut(self) -> None:
         """Let nobody in line any more; who stands in it can still be accepted. For a socket of our own, once unlinked.

@@ -23,7 +23,7 @@ import orjson
 
 from torpor import wire
 from torpord.host import small_file
-from torpord.host.faults import UNWRITABLE, SetupError
+from torpord.host.faults import NOT_THERE, UNWRITABLE, SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,13 +85,16 @@ class HomeLock:
             os.pwrite(self._fd, note, 0)
 
     def is_still_ours(self) -> bool:
-        """Return whether the path still leads to the file that is locked: the home is there, and is this one."""
+        """Return whether the path still leads to the file that is locked: the home is there, and is this one.
+
+        A path that cannot be looked at now (a disk that fails) tells nothing, and does as it did when it was last seen.
+        """
         if self._fd < 0:
             return False
         try:
             return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno not in NOT_THERE
 
     def release(self) -> None:
         """Let the next daemon in. The file stays."""

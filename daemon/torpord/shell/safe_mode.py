@@ -304,7 +304,7 @@ class SafeMode:
         if not lock.unwritable and not lock.is_still_ours():
             log.critical("home_gone", home=str(self._home), why="the home or its lock was removed or replaced")
             os._exit(wire.EX_CONFIG)
-        if not listener.is_inherited and not listener.is_still_ours():
+        if not listener.is_inherited and listener.is_lost():
             log.error("socket_gone", path=listener.path)
             self._leave("signal")
 

@@ -1,0 +1,51 @@
+"""One kind of call fails for a moment, at one file of the home: the daemon loses nothing, and goes on where it can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon_process import RunningDaemon
+from process import failing_disk
+from process.failing_disk import failing
+from process.reading import assert_whole
+from process.timers import settings
+from process.wake_files import drop
+from waiting import until
+
+pytestmark = pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
+
+# All by which lstat(2) and fstat(2) are made, by the age of the C library.
+LOOKS = "?lstat,?newfstatat,?statx"
+
+
+@pytest.mark.parametrize("name", ["torpor.lock", "torpor.sock"])
+@pytest.mark.parametrize("error", ["EIO", "EACCES"])
+def test_a_place_that_cannot_be_looked_at_is_not_gone(name: str, error: str, home: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    with daemon.connect() as client:
+        with failing(daemon.pid, home, [name], error, LOOKS):
+            (home / "wake.signal").touch()  # whenever something moves here it looks at its places
+            until(lambda: not (home / "wake.signal").exists(), what="the signal to be taken")
+            (home / "moved").touch()
+            drop(home, "after.json")
+            until(lambda: client.call("status")["wrapper_event_seq"] == 2, what="the file to be taken")
+        assert client.call("status")["pid"] == daemon.pid
+    assert daemon.stop() == 0
+    assert_whole(home)
+
+
+@pytest.mark.parametrize("error", ["EIO", "EROFS"])
+def test_a_socket_that_cannot_be_removed_keeps_no_answer_back(error: str, home: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    with daemon.connect() as client:
+        with failing(daemon.pid, home, ["torpor.sock"], error, "?unlink,?unlinkat"):
+            client.call("stop")
+            assert daemon.wait_gone() == 0
+        assert client.at_end()
+    assert daemon.socket.is_socket(), "it stays, and nobody listens there"
+    assert assert_whole(home).process.ended
+    following = daemon.again()
+    assert following.call("status")["generation"] == 2
+    assert following.stop() == 0
