@@ -11,7 +11,8 @@ from process import failing_disk
 from process.failing_disk import failing
 from process.reading import assert_whole
 from process.timers import settings
-from process.wake_files import drop
+from process.trap import Trap
+from process.wake_files import drop, left
 from waiting import until
 
 pytestmark = pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
@@ -49,3 +50,36 @@ def test_a_socket_that_cannot_be_removed_keeps_no_answer_back(error: str, home: 
     following = daemon.again()
     assert following.call("status")["generation"] == 2
     assert following.stop() == 0
+
+
+@pytest.mark.parametrize("calls", ["openat", "read", "?fstat,?newfstatat,?statx"], ids=["open", "read", "look"])
+def test_a_wake_file_that_cannot_be_read_now_is_read_later(calls: str, home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.lookout:RETRY_S": 0.2})
+    daemon = RunningDaemon.start(home, settings(), launcher=trap.launcher)
+    with failing(daemon.pid, home, ["wake.d/one.json"], calls=calls):
+        path = drop(home, "one.json")
+        drop(home, "two.json")
+        until(lambda: told(daemon, "file_not_read_yet"), what="a try")
+        assert path.exists()
+    until(lambda: daemon.call("status")["wrapper_event_seq"] == 2, what="both to be taken")
+    assert left(home) == []
+    assert daemon.stop() == 0
+    assert_whole(home)
+    assert not list((home / "wake.rejected").iterdir())
+
+
+def test_a_wake_file_that_can_never_be_read_is_put_aside_and_the_rest_is_taken(home: Path, short_dir: Path) -> None:
+    constants = {"torpord.shell.lookout:RETRY_S": 0.2, "torpord.shell.spool:READ_LIMIT_S": 1.0}
+    daemon = RunningDaemon.start(home, settings(), launcher=Trap(short_dir / "trap", constants=constants).launcher)
+    with failing(daemon.pid, home, ["wake.d/one.json"], calls="read"):
+        drop(home, "one.json")
+        drop(home, "two.json")
+        until(lambda: daemon.call("status")["wrapper_event_seq"] == 1, what="the other to be taken")
+    assert "Input/output error" in (home / "wake.rejected" / "one.json.why").read_text()
+    assert (home / "wake.rejected" / "one.json").exists()
+    assert daemon.stop() == 0
+
+
+def told(daemon: RunningDaemon, event: str) -> bool:
+    """Whether the daemon has logged an event."""
+    return any(line.get("event") == event for line in daemon.log_lines())

@@ -32,6 +32,9 @@ MOST_FILES_A_TURN = 256
 _LATER = ("storage_unavailable", "draining")
 # What says nothing about the file: the machine is short of something, and has it again later.
 _FOR_NOW = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+# A disk that fails for a moment says nothing about it either. One that cannot read this file alone says the same, so
+# for so long a file is tried, by the awake clock, before it is put aside: the others wait behind it meanwhile.
+READ_LIMIT_S = 20.0
 # No file's name holds a slash: the folder itself is not taken for one of its files.
 _FOLDER_KEY = f"{wire.SPOOL_NAME}/"
 
@@ -66,6 +69,7 @@ class Spool:
         self._stuck: dict[str, str] = {}
         self._stuck_identity: dict[str, tuple[int, int] | None] = {}
         self._unread = ""
+        self._failing_from_s: dict[str, float] = {}  # by file: since when the disk would not read it
         self.postponed = False  # something could not be read or stored: to be tried again
 
     @property
@@ -160,6 +164,8 @@ class Spool:
                 self._unread = name
                 all_read = False
                 break
+        if all_read:
+            self._failing_from_s.clear()
         ticket = self._desk.writer.submit([entry.change for entry in entries])
         await ticket.done.wait()
         for entry, outcome in zip(entries, ticket.outcomes, strict=True):
@@ -202,9 +208,7 @@ class Spool:
         except FileNotFoundError:
             raise
         except OSError as error:
-            if error.errno in _FOR_NOW:
-                raise _NotNowError(str(error)) from error
-            raise _BadFileError(f"it cannot be read: {error.strerror}") from error
+            raise self._unreadable(name, error) from error
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
@@ -212,8 +216,21 @@ class Spool:
             if found.st_size > wire.MAX_LINE_BYTES:
                 raise _BadFileError(f"it has {found.st_size} bytes, at most {wire.MAX_LINE_BYTES} are taken")
             return os.read(fd, wire.MAX_LINE_BYTES), found
+        except OSError as error:
+            raise self._unreadable(name, error) from error
         finally:
             os.close(fd)
+
+    def _unreadable(self, name: str, error: OSError) -> _BadFileError | _NotNowError:
+        """Tell a file that is to be tried again from one that never will be read."""
+        if error.errno in _FOR_NOW:
+            return _NotNowError(str(error))
+        if error.errno == errno.EIO:
+            now_s = self._desk.now().awake_s
+            if now_s < self._failing_from_s.setdefault(name, now_s) + READ_LIMIT_S:
+                return _NotNowError(str(error))
+        self._failing_from_s.pop(name, None)
+        return _BadFileError(f"it cannot be read: {error.strerror}")
 
     def _remove(self, path: Path) -> None:
         try:
