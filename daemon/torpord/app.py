@@ -243,6 +243,9 @@ class Daemon:
         self._workers.reconcile()
         self._holders.reconcile()
         self._errands.reconcile()
+        if after.policy != before.policy and after.policy == self._fresh.policy:
+            self._use_settings()  # a reload was stored, and with it goes what the world has nothing of
+        self._desk.runs_reread()
         for agent_id in self._desk.agent_watchers:
             self._desk.agent_changed(AgentRecord(agent_id), after.ledger_seq)
         if before.lifecycle.state is not after.lifecycle.state:
@@ -294,8 +297,7 @@ class Daemon:
                 case fx.ArmWake():
                     self._errands.arm(effect)
                 case fx.UseSettings():
-                    self._settings = self._fresh
-                    configure(self._fresh.log_level, self._fresh.log_format)
+                    self._use_settings()
 
     def _note_risk(self, effect: fx.Effect) -> None:
         match effect:
@@ -321,6 +323,10 @@ class Daemon:
     def _told(self) -> str:
         world = self._writer.world
         return f"{world.lifecycle.state}, {len(world.holds.by_id)} holds"
+
+    def _use_settings(self) -> None:
+        self._settings = self._fresh
+        configure(self._fresh.log_level, self._fresh.log_format)
 
     def _reread(self) -> tuple[Policy, tuple[str, ...]]:
         """Read the settings for a reload. Raises RefusedError where they are bad; then the old ones stay."""

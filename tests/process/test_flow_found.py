@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,10 @@ from process.flow_runs import (
     until,
 )
 from process.flows.outside import marks
+from process.unsure_daemon import Unsure
 from torpor import wire
 from torpord.core.runs import MAX_BRANCHES
 
-UNSURE = Path(__file__).with_name("unsure.py")
 # Beyond `yield_within`: for workers to be told, killed and reaped, and for what nobody could store to be given up.
 LEAVING_S = 12.0
 MOST_THAT_STILL_FIT = 20
@@ -190,28 +189,6 @@ def test_a_full_disk_keeps_nobody_who_is_told_to_end(disk: SmallDisk) -> None:
     (run,) = daemon.call("run.list")["runs"]
     assert status_at_end(daemon, run["run_id"]) == "completed"
     assert_whole_after(daemon)
-
-
-class Unsure:
-    """A daemon whose next commit with a record of some kind is durable, and reported as if nobody knew."""
-
-    def __init__(self, home: Path, short_dir: Path, settings: str) -> None:
-        self._named = short_dir / "named"
-        launcher = [sys.executable, "-P", str(UNSURE), str(self._named)]
-        self.daemon = RunningDaemon.start(home, settings, launcher=launcher)
-        self._read = 0
-
-    def at(self, kind: str) -> None:
-        """Have it happen with the next record of this kind."""
-        self._named.write_text(kind)
-
-    def has_read_anew(self) -> None:
-        """Wait until the store was read anew once more."""
-        until(lambda: self._count() > self._read, what="a store that is read anew")
-        self._read += 1
-
-    def _count(self) -> int:
-        return sum(line.get("event") == "store_reread" for line in self.daemon.log_lines())
 
 
 def test_runs_go_on_behind_a_commit_of_which_nobody_knew(home: Path, short_dir: Path) -> None:

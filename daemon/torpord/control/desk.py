@@ -47,7 +47,10 @@ class Watcher:
 
 @dataclass(slots=True)
 class RunWatcher:
-    """Somebody who waits for a run to be in one of some statuses; `status` is the one it came to."""
+    """Somebody who waits for a run to be in one of some statuses; `status` is the one it came to.
+
+    `seen` without a status: look again.
+    """
 
     run_id: str
     wanted: frozenset[RunStatus]
@@ -144,6 +147,11 @@ class Desk:
             if watcher.run_id == run_id and status is not None and (status in watcher.wanted or status in ENDED):
                 watcher.status, watcher.seq = status, seq
                 watcher.seen.set()
+
+    def runs_reread(self) -> None:
+        """Have those who wait for a run look again: the store was read anew, and may have what nobody was told of."""
+        for watcher in self.run_watchers:
+            watcher.seen.set()
 
     def agent_changed(self, record: AgentRecord, seq: int) -> None:
         """Tell those who wait for an agent what it is now, and what this record made of it for a moment."""

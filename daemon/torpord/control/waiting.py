@@ -70,9 +70,12 @@ async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s:
     desk.run_watchers.append(watcher)
     try:
         status = (await found_run(desk, run_id)).status
-        if status not in wanted and status not in ENDED:
-            await _seen(desk, watcher.seen, timeout_s)
-            status = watcher.status or status
+        with anyio.move_on_after(timeout_s):
+            while status not in wanted and status not in ENDED and not desk.draining:
+                await _seen(desk, watcher.seen, None)
+                watcher.seen = anyio.Event()
+                # Seen without a status: the store was read anew, and has what nobody was told of.
+                status = watcher.status or (await found_run(desk, run_id)).status
     finally:
         desk.run_watchers.remove(watcher)
     if status in wanted:
