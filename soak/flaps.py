@@ -1,4 +1,4 @@
-"""A disk that comes and goes within moments, at every point of a worker: homes one behind the other, and new moments."""
+"""A disk that comes and goes within moments, at every point of a worker: one home after the other, and new moments."""
 
 from __future__ import annotations
 

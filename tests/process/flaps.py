@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -12,8 +13,9 @@ from process.failing_disk import failing
 from process.flow_runs import assert_once, assert_whole_after, flow_settings, history_at_end, start, until
 
 # Between two failures there may be no time at all: the store is then read anew while it fails for the second time.
-MOST_FLAPS = 3
+MOST_FLAPS = 12
 LONGEST_S = 0.5
+LIMIT_S = 30.0
 
 
 class Flaps:
@@ -25,25 +27,25 @@ class Flaps:
         self._daemon = RunningDaemon.start(folder / "home", flow_settings("toy:calls"))
         self._asked = self._runs = 0
 
-    def _event(self, key: str) -> bool:
-        return "result" in self._daemon.ask("event", event="request_arrived", key=key)
+    def _insist(self, key: str) -> None:
+        """Ask for an event until it counts, without a rest: so the disk heals at any moment of being opened anew."""
+        end_at = monotonic() + LIMIT_S
+        while "result" not in self._daemon.ask("event", event="request_arrived", key=key):
+            assert monotonic() < end_at, "the disk is as it should be, and the daemon does not store anything"
 
     def visit(self, point: str) -> None:
         """Hold a worker at a point, and let it go on while the disk flaps; then all gets done, by itself and once."""
         outside = self._folder / f"{self._asked}.{point}"
         run_id = start(self._daemon, "calls", outside, until=1, snares={point: 1}, how="hold")
         until((outside / point).exists, what=point)
-        keys = []
         for number in range(self._dice.randint(1, MOST_FLAPS)):
             self._asked += 1
-            keys.append(f"event {self._asked}")
-            with failing(self._daemon.pid, self._folder / "home"):
-                self._event(keys[-1])
+            with ThreadPoolExecutor(1) as clients, failing(self._daemon.pid, self._folder / "home"):
+                insisting = clients.submit(self._insist, f"event {self._asked}")
                 (outside / f"{point}.go").touch()
                 self._pass(outside / f"{point}.gone" if number == 0 else None)
+            insisting.result()
             self._pass(None)
-        for key in keys:
-            until(lambda key=key: self._event(key), what="an answer from a disk that is as it should be")
         assert_once(history_at_end(self._daemon, run_id), outside, self._folder / "home")
         self._runs += 1
         assert self._daemon.call("status")["wrapper_event_seq"] == self._asked + self._runs
