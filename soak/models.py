@@ -16,8 +16,10 @@ TESTS = ("tests/model", "tests/world")
 
 def soak(for_s: float) -> dict[str, Any]:
     """Check them all. Raises AssertionError with what failed, and subprocess.TimeoutExpired."""
-    # -s: each model says how many states it has; without a plugin's workers the lines keep their order.
+    # -s: each model says how many states it has; without a plugin's workers the lines keep their order. What is long
+    # here is no hang.
     command = [sys.executable, "-m", "pytest", "-v", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", *TESTS]
+    command += ["-o", "faulthandler_timeout=0"]
     done = subprocess.run(
         command, env={**os.environ, "SOAK": "1"}, stdout=subprocess.PIPE, text=True, timeout=for_s, check=False
     )
