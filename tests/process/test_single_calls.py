@@ -80,6 +80,28 @@ def test_a_wake_file_that_can_never_be_read_is_put_aside_and_the_rest_is_taken(h
     assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("name", ["taken.json", "bad.txt", "wake.signal"])
+def test_what_could_not_be_removed_for_a_moment_forbids_hibernation_no_longer(
+    name: str, home: Path, short_dir: Path
+) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.core.descent:RECHECK_S": 0.3})
+    quick = settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s", min_up="3s")
+    daemon = RunningDaemon.start(home, quick, launcher=trap.launcher)
+    path = home / name if name == "wake.signal" else home / "wake.d" / name
+    with failing(daemon.pid, home, [str(path.relative_to(home))], "EROFS", "?unlink,?unlinkat,?rename,?renameat2"):
+        if name == "wake.signal":
+            path.touch()
+        else:
+            drop(home, name)
+        until(lambda: told(daemon, "file_stuck"), what="a file that cannot be removed")
+        until(lambda: daemon.call("why")["state"] == "SLEEP", what="SLEEP")
+        until(lambda: any(name in each["why"] for each in daemon.call("why")["not_yet_because"]), what="why")
+    assert daemon.wait_gone() == 0
+    assert not path.exists()
+    assert assert_whole(home).lifecycle.state.value == "HIBERNATION"
+    assert len([line for line in daemon.log_lines() if line.get("event") == "file_stuck"]) == 1
+
+
 def told(daemon: RunningDaemon, event: str) -> bool:
     """Whether the daemon has logged an event."""
     return any(line.get("event") == event for line in daemon.log_lines())

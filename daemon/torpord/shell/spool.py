@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Spool:
         self._seen_signal: tuple[int, int] | None = None
         self._stuck: dict[str, str] = {}
         self._stuck_identity: dict[str, tuple[int, int] | None] = {}
+        self._again: dict[str, Callable[[], None]] = {}  # by file: how what is in the way of it is tried again
         self._unread = ""
         self._failing_from_s: dict[str, float] = {}  # by file: since when the disk would not read it
         self.postponed = False  # something could not be read or stored: to be tried again
@@ -76,6 +78,7 @@ class Spool:
     def stuck(self) -> Mapping[str, str]:
         """Name what cannot be removed or looked at, and why. Looked at anew: what was in the way may be gone."""
         if self._stuck:
+            self._try_again()
             self._signal_identity()
             self._names()
         return dict(self._stuck)
@@ -156,7 +159,7 @@ class Spool:
             except FileNotFoundError:
                 continue  # its owner took it back
             except (_BadFileError, RefusedError) as bad:
-                await self._reject(name, str(bad))
+                self._reject(name, str(bad))
                 await checkpoint()  # ten thousand of them are nobody else's wait
             except _NotNowError as error:
                 if name != self._unread:  # told once, not at each attempt
@@ -173,7 +176,7 @@ class Spool:
                 reached("spool.applied")
                 self._remove(self._folder / entry.name)
             elif not _is_for_later(outcome):
-                await self._reject(entry.name, outcome.message)
+                self._reject(entry.name, outcome.message)
         return all_read and not any(isinstance(o, Refusal) and _is_for_later(o) for o in ticket.outcomes)
 
     def _read(self, name: str) -> _Entry:
@@ -238,20 +241,31 @@ class Spool:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._is_stuck(path, error)
+            self._is_stuck(path, error, lambda: self._remove(path))
 
-    def _is_stuck(self, path: Path, error: OSError) -> None:
+    def _try_again(self) -> None:
+        """Take away what could not be, as long as it is the same: a disk that failed only then has no other healer."""
+        for name, again in list(self._again.items()):
+            path = self._signal if name == self._signal.name else self._folder / name
+            with contextlib.suppress(OSError):  # it cannot be looked at, and stays as it is told
+                is_same = name in self._stuck and _identity(path) == self._stuck_identity.get(name)
+                del self._again[name]
+                if is_same:
+                    again()
+
+    def _is_stuck(self, path: Path, error: OSError, again: Callable[[], None]) -> None:
         name = path.name
         what = f"{printable(name)} cannot be removed ({error.strerror})"
         text = f"{what}: remove it, or what started the daemon starts it for ever"
-        self._stuck[name] = text
+        told, self._stuck[name], self._again[name] = self._stuck.get(name), text, again
         try:
             self._stuck_identity[name] = _identity(path)
         except OSError:  # the same that is told here: once it can be seen, it is another
             self._stuck_identity[name] = None
-        log.error("file_stuck", name=printable(name), error=str(error))
+        if told != text:
+            log.error("file_stuck", name=printable(name), error=str(error))
 
-    async def _reject(self, name: str, why: str) -> None:
+    def _reject(self, name: str, why: str) -> None:
         """Put a file aside with its reason. The ledger hears of it when it has been moved."""
         kept = name[:60] if len(os.fsencode(name)) > 200 else name  # room for what is added to it
         target = self._rejected / kept
@@ -265,7 +279,7 @@ class Spool:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._is_stuck(self._folder / name, error)
+            self._is_stuck(self._folder / name, error, lambda: self._reject(name, why))
             return
         try:
             target.with_name(f"{target.name}.why").write_text(f"{why}\n", encoding="utf-8")
