@@ -352,7 +352,7 @@ class Daemon:
         if socket_gone:
             # Nobody could reach it, and it would go on for ever: the next client finds it down, and starts another.
             log.error("socket_gone", path=self._listener.path)
-            await self._writer.apply(StopWanted({"source": "socket", "name": self._listener.path}, "signal"))
+            await self._leave_by_signal({"source": "socket", "name": self._listener.path})
 
     async def _farewell(self) -> None:
         """Tell the service manager and the observers, last of all."""
@@ -373,10 +373,13 @@ class Daemon:
                 await self._reload(cause)
                 continue
             log.info("signal", name=number.name)
-            outcome = await self._writer.apply(StopWanted(cause, "signal"))
-            if isinstance(outcome, Refusal):
-                # The disk is full, or it is leaving already: it goes all the same.
-                self._exit.wanted("signal")
+            await self._leave_by_signal(cause)
+
+    async def _leave_by_signal(self, cause: Cause) -> None:
+        outcome = await self._writer.apply(StopWanted(cause, "signal"))
+        if isinstance(outcome, Refusal):
+            # The disk is full, or it is leaving already: it goes all the same.
+            self._exit.wanted("signal")
 
     async def _reload(self, cause: Mapping[str, Any]) -> None:
         self._notifier.reloading()

@@ -34,19 +34,35 @@ class Lookout:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        try:
-            watch = DirectoryWatch([self._home, self._home / wire.SPOOL_NAME])
-        except OSError as error:
-            # Other programs have used up the system's watches: slower, and with wake-ups, but nothing is overlooked.
-            log.error("cannot_watch", error=str(error), otherwise=f"looking every {RETRY_S:g} s")  # noqa: TRY400
-            await self._poll()
-            return
-        await self._looked()  # what came between the first look and the watch
-        try:
-            async for changes in watch.changes():
-                await self._seen(changes)
-        finally:
-            watch.close()
+        told = ""
+        while True:
+            try:
+                watch = DirectoryWatch([self._home, self._home / wire.SPOOL_NAME])
+            except OSError as error:
+                # Other programs have used up the system's watches, say: slower, and with wake-ups, but nothing is
+                # overlooked, and it ends when there is one again.
+                if told != str(error):
+                    told = str(error)
+                    log.error("cannot_watch", error=told, otherwise=f"looking every {RETRY_S:g} s")  # noqa: TRY400
+                await self._look_at_all()
+                await anyio.sleep(RETRY_S)
+                continue
+            told = ""
+            try:
+                await self._look_at_all()  # what came between the last look and the watch
+                await self._follow(watch)
+            finally:
+                watch.close()
+
+    async def _follow(self, watch: DirectoryWatch) -> None:
+        """Look when something changes, as long as the folders can be watched."""
+        while True:
+            try:
+                changes = await anext(watch.changes())
+            except OSError as error:  # a folder came back, and cannot be watched
+                log.warning("watch_lost", error=str(error))
+                return
+            await self._seen(changes)
 
     async def _seen(self, changes: set[tuple[Path, str]]) -> None:
         names = {name for folder, name in changes if folder == self._home}
@@ -58,18 +74,19 @@ class Lookout:
         # Whenever something moves here: a socket outside the home is watched by nobody.
         await self._check_places()
 
-    async def _poll(self) -> None:
-        while True:
-            await self._looked()
-            self._keeper.replaced()
-            await self._check_places()
-            await anyio.sleep(RETRY_S)
+    async def _look_at_all(self) -> None:
+        await self._looked()
+        self._keeper.replaced()
+        await self._check_places()
 
     async def _looked(self) -> None:
         await self._spool.take()
         while self._spool.postponed and not self._desk.draining:
             await anyio.sleep(RETRY_S)
             await self._spool.take()
+            # That may be for days, in which nobody else would look at these.
+            self._keeper.replaced()
+            await self._check_places()
 
 
 class WallDeadline:
