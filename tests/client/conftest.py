@@ -11,6 +11,7 @@ import pytest
 
 from torpor import AsyncClient, Client, wake
 from torpor.cli import main
+from torpor.doctor import subject
 from torpor.errors import Unreachable
 
 Torpor = Callable[..., tuple[int, str, str]]
@@ -72,3 +73,15 @@ def torpor(home: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         return status, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def really() -> None:
+    """Have the installation itself asked, which takes two processes a report."""
+
+
+@pytest.fixture
+def content_installation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the installation say that all is well, and that it reads stores of version 3."""
+    if "really" not in request.fixturenames:
+        monkeypatch.setattr(subject, "run", lambda _command, _limit_s: (0, "3"))

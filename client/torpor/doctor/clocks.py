@@ -14,6 +14,7 @@ from torpor import errors, presence, versions, wire
 from torpor import home as homes
 from torpor.doctor import starts
 from torpor.doctor.rows import Check, Row
+from torpor.service import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _AHEAD_S = 60.0
 _NOT_BEFORE_S = 1_704_067_200.0  # 2024-01-01: no torpor was there earlier, a clock that says so was never set
 _SYNCHRONIZED = "/run/systemd/timesync/synchronized"
-_SYSTEM_HOMES = "/var/lib/torpor"  # where `torpord@USER` has its homes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,11 @@ def look_around(subject: Subject, environ: Mapping[str, str] = os.environ) -> Ar
         daemon_socket = homes.socket_path(status["home"], {"TORPOR_SOCKET": theirs.get("TORPOR_SOCKET", "")})
     default = homes.home_dir(None, {name: value for name, value in environ.items() if name != "TORPOR_HOME"})
     other = default if default != subject.home and _is_up(default) else ""
-    system = os.path.join(_SYSTEM_HOMES, os.path.basename(os.path.expanduser("~")))
-    elsewhere = system if system != subject.home and os.path.exists(os.path.join(system, wire.LOCK_NAME)) else ""
+    user = names.own_name()
+    system = os.path.join(names.SYSTEM_HOMES, user)
+    elsewhere = (
+        system if user and system != subject.home and os.path.exists(os.path.join(system, wire.LOCK_NAME)) else ""
+    )
     daemon_home = status["home"] if status else None
     differs = _differs(theirs, environ) if theirs is not None else ()
     return Around(subject.home, subject.socket, daemon_home, daemon_socket, other, elsewhere, differs)

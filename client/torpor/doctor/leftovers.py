@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -39,7 +40,10 @@ def look_at_rejected(subject: Subject) -> RejectedFacts:
     """Read wake.rejected/; a reason lies beside its file."""
     folder = subject.path(wire.REJECTED_NAME)
     names = [name for name in _names(folder) if not name.endswith(".why")]
-    dated = [(os.lstat(os.path.join(folder, name)).st_mtime, name) for name in names]
+    dated = []
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # somebody clears them away meanwhile
+            dated.append((os.lstat(os.path.join(folder, name)).st_mtime, name))
     newest = [name for _, name in sorted(dated, reverse=True)[:_SHOWN]]
     return RejectedFacts(folder, len(names), tuple((name, _why(os.path.join(folder, name))) for name in newest))
 
@@ -255,7 +259,8 @@ def _mend_old(subject: Subject) -> str:
     for name in facts.names:
         path = os.path.join(facts.folder, name)
         if not os.path.isdir(path):
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):  # its writer came back for it
+                os.unlink(path)
         elif is_down(subject.home):
             shutil.rmtree(path)
     return f"removed {len(facts.names)} from {facts.folder}"

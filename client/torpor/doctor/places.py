@@ -45,10 +45,10 @@ def look_at_home(subject: Subject) -> HomeFacts:
     refusal = words.removeprefix("torpord: ") if status and words.startswith("torpord: home") else ""
     target = os.readlink(home) if stat.S_ISLNK(found.st_mode) else ""
     why = _unwritable_why(home) if subject.is_ours and stat.S_ISDIR(found.st_mode) else ""
-    disk = os.statvfs(home)
-    return HomeFacts(
-        home, me, found.st_mode, found.st_uid, target, not why, why, refusal, disk.f_bavail * disk.f_frsize
-    )
+    # Of anything else it is not asked: a link may lead nowhere.
+    disk = os.statvfs(home) if stat.S_ISDIR(found.st_mode) else None
+    free_bytes = disk.f_bavail * disk.f_frsize if disk else 0
+    return HomeFacts(home, me, found.st_mode, found.st_uid, target, not why, why, refusal, free_bytes)
 
 
 def _unwritable_why(home: str) -> str:

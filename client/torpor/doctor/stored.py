@@ -7,15 +7,13 @@ import fcntl
 import os
 import shlex
 import shutil
-import sqlite3
-import time
-import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from torpor import wire
 from torpor.doctor.places import is_down, size
+from torpor.doctor.reading import CHECK_S, read, read_unclosed
 from torpor.doctor.rows import Check, Row
 
 if TYPE_CHECKING:
@@ -24,9 +22,7 @@ if TYPE_CHECKING:
     from torpor.doctor.subject import Subject
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
-_CHECK_S = 5.0
 _OLD_BACKUP_S = 8 * 86_400.0
-_INSTRUCTIONS_A_LOOK = 10_000
 
 
 def judge_settings(path: str, checked: tuple[int, str], own: Mapping[str, Any] | None = None) -> Row:
@@ -52,7 +48,10 @@ def judge_settings(path: str, checked: tuple[int, str], own: Mapping[str, Any] |
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """The store. `checked`: "ok", what is wrong, or None where it was not read, and then `unread` says why."""
+    """The store. `checked`: "ok", what is wrong, or None where it was not read, and then `unread` says why.
+
+    `unclosed`: there is a write-ahead log of a daemon that died, or was killed.
+    """
 
     path: str
     there: bool
@@ -65,6 +64,7 @@ class StoreFacts:
     backup: str = ""
     damaged: bool = False
     in_safe_mode: bool = False
+    unclosed: bool = False
 
 
 def look_at_store(subject: Subject) -> StoreFacts:
@@ -75,54 +75,57 @@ def look_at_store(subject: Subject) -> StoreFacts:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return StoreFacts(path, there=False, backup=backup)
-    reads = subject.installed.store
     is_safe = bool(subject.status and subject.status.get("safe_mode"))  # then it has the store not open
+    reads, size_bytes = subject.installed.store, found.st_size
+    facts = StoreFacts(path, there=True, size_bytes=size_bytes, reads=reads, backup=backup, in_safe_mode=is_safe)
     if subject.up and not is_safe:
         sleep = subject.status["sleep"] if subject.status else {}
         cycle = sleep.get("last_upkeep") or sleep.get("last_cycle")
         said: Mapping[str, Any] = {**subject.examined["store"]} if subject.examined else {}
         why = said.get("problem") or "a daemon has it open, and nobody else may read it meanwhile"
-        return StoreFacts(path, True, found.st_size, said.get("version"), reads, None, why, cycle, backup)  # noqa: FBT003 - the field says it
-    if os.path.exists(f"{path}-wal"):
-        why = "the last daemon did not close it, the next one brings it in order"
-        return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
-    if found.st_size == 0:  # SQLite takes it for a new database; a store is never empty
-        why = "it is empty: something truncated it"
-        return StoreFacts(path, True, 0, None, reads, why, "", None, backup, True, is_safe)  # noqa: FBT003 - likewise
-    version, checked, damaged = read(path)
-    now = os.lstat(path)
-    if (now.st_ino, now.st_size, now.st_mtime_ns) != (found.st_ino, found.st_size, found.st_mtime_ns) or not (
-        is_safe or is_down(subject.home)
-    ):
-        why = "a daemon came up meanwhile"
-        return StoreFacts(path, True, found.st_size, None, reads, None, why, None, backup)  # noqa: FBT003 - likewise
-    unread = "" if checked is not None else f"reading all of it takes longer than {_CHECK_S:g} s"
-    return StoreFacts(path, True, found.st_size, version, reads, checked, unread, None, backup, damaged, is_safe)  # noqa: FBT003 - likewise
+        return replace(facts, version=said.get("version"), unread=why, cycle=cycle)
+    if not size_bytes:  # SQLite takes it for a new database; a store is never empty
+        return replace(facts, checked="it is empty: something truncated it", damaged=True)
+    return _look_inside(subject, facts)
 
 
-def read(path: str) -> tuple[int | None, str | None, bool]:
-    """Return a store's version, what SQLite says of it ("ok", what is wrong, None: no time), and whether it is damaged.
+def _look_inside(subject: Subject, facts: StoreFacts) -> StoreFacts:
+    """Read a store that nobody has open, and make sure that nobody had it meanwhile."""
+    path, before = facts.path, _identities(facts.path)
+    facts = replace(facts, unclosed=before[1] is not None)
+    if facts.unclosed and (why := _no_copy(subject, path)):
+        return replace(facts, unread=f"the last daemon did not close it, and {why}")
+    draft = subject.path(os.path.join(wire.SPOOL_TMP_NAME, f"doctor-{os.getpid()}.db"))
+    version, checked, damaged = read_unclosed(path, draft) if facts.unclosed else read(path)
+    if _identities(path) != before or not (facts.in_safe_mode or is_down(subject.home)):
+        return replace(facts, unread="a daemon came up meanwhile")
+    unread = "" if checked is not None else f"reading all of it takes longer than {CHECK_S:g} s"
+    return replace(facts, version=version, checked=checked, damaged=damaged, unread=unread)
 
-    What may not be opened or read is not damaged.
 
-    Opened as immutable: no lock is taken and no file made, so it is for a store that nobody uses.
-    """
-    end_s = time.monotonic() + _CHECK_S
-    try:
-        db = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro&immutable=1", uri=True)
-    except sqlite3.Error as error:
-        return None, str(error), False
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        db.set_progress_handler(lambda: time.monotonic() > end_s, _INSTRUCTIONS_A_LOOK)
-        found = [row[0] for row in db.execute("PRAGMA quick_check(5)")]
-    except sqlite3.OperationalError as error:
-        return None, None if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT else str(error), False
-    except sqlite3.Error as error:
-        return None, str(error), True
-    finally:
-        db.close()
-    return version, "; ".join(found), found != ["ok"]
+def _identities(path: str) -> list[tuple[int, int, int] | None]:
+    """Return what changes when somebody writes: of the store, and of its write-ahead log, None where there is none."""
+    told: list[tuple[int, int, int] | None] = []
+    for each in (path, f"{path}-wal"):
+        try:
+            found = os.lstat(each)
+        except FileNotFoundError:
+            told.append(None)
+        else:
+            told.append((found.st_ino, found.st_size, found.st_mtime_ns))
+    return told
+
+
+def _no_copy(subject: Subject, path: str) -> str:
+    """Say why no copy can be made in tmp/ to look into; "" where one can."""
+    folder = subject.path(wire.SPOOL_TMP_NAME)
+    if not subject.is_ours:
+        return "in another user's home no copy is made to look into"
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        return f"there is no {folder} for a copy to look into"
+    disk = os.statvfs(folder)
+    wants = 2 * (_size_of(path) + _size_of(f"{path}-wal")) + LEAST_FREE_BYTES
+    return "" if disk.f_bavail * disk.f_frsize > wants else "there is no room for a copy to look into"
 
 
 def judge_store(facts: StoreFacts) -> Row:
@@ -145,6 +148,9 @@ def judge_store(facts: StoreFacts) -> Row:
     if facts.reads is not None and facts.version != facts.reads:
         found = f"{told}, whole, version {facts.version}"
         return Row("store", looked_at, found, "note", f"the next start brings it to version {facts.reads}")
+    if facts.unclosed:
+        found = f"{told}, whole, version {facts.version}; the last daemon did not close it"
+        return Row("store", looked_at, found, "note", "the next one brings it in order")
     return Row("store", looked_at, f"{told}, whole, version {facts.version}")
 
 
@@ -228,7 +234,16 @@ def backups(store: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     paths = [os.path.join(folder, name) for name in names if name.startswith("torpor-") and name.endswith(".db")]
-    return sorted(paths, key=lambda path: (os.stat(path).st_mtime, path), reverse=True)
+    dated = [(at_s, path) for path in paths if (at_s := _written_s(path)) is not None]
+    return [path for _, path in sorted(dated, reverse=True)]
+
+
+def _written_s(path: str) -> float | None:
+    """Return when a file was written last; None where it is gone: a daemon that is up removes what it needs no more."""
+    try:
+        return os.stat(path).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,13 +301,12 @@ class BackupFacts:
 def look_at_backup(subject: Subject) -> BackupFacts:
     """Compare the newest backup with the store."""
     store = subject.path(wire.STORE_NAME)
-    files = [each for each in (store, f"{store}-wal") if os.path.exists(each)]
+    written = [at_s for each in (store, f"{store}-wal") if (at_s := _written_s(each)) is not None]
     newest = next(iter(backups(store)), "")
-    if not newest or not files:
-        return BackupFacts(store_there=bool(files))
-    made = os.stat(newest).st_mtime
-    written = max(os.stat(each).st_mtime for each in files)
-    return BackupFacts(newest, subject.wall_s - made, written - made, store_there=True)
+    made_s = _written_s(newest)
+    if made_s is None or not written:
+        return BackupFacts(store_there=bool(written))
+    return BackupFacts(newest, subject.wall_s - made_s, max(written) - made_s, store_there=True)
 
 
 def judge_backup(facts: BackupFacts) -> Row:

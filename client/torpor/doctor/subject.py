@@ -98,7 +98,7 @@ def meet(home: str, ask_s: float = ASK_S) -> Subject:
     known = presence.last_known(home)
     ours = is_ours(home)
     # It opens flows: code of whoever owns the home, which is never run by another, and not by root.
-    checked = _checked(home, ask_s) if ours else (-1, "the home is another user's")
+    checked = _checked(home, ask_s) if ours else (-1, "the home is another user's, or a link to one")
     return Subject(home, socket, up, said, known, checked, _installed(ask_s), time.time(), ask_s, problem, ours)
 
 

@@ -95,7 +95,10 @@ def place(
     directory = homes.home_dir(home, environ)
     socket = homes.socket_path(directory, environ)
     _refuse_unwritable(directory, socket)
-    whose = pwd.getpwuid(os.geteuid()).pw_name
+    whose = own_name()
+    if not whose:
+        said = f"uid {os.geteuid()} has no name on this machine: a service manager has nothing for it"
+        raise Wrong(wire.EX_UNAVAILABLE, said)
     suffix = _suffix(directory, name, environ)
     if platform == "darwin":
         label = f"{LABEL}.{suffix}" if suffix else LABEL
@@ -113,8 +116,7 @@ def _of_system(
     if home is not None or name is not None:
         given = "--home" if home is not None else "--name"
         raise Wrong(wire.EX_USAGE, f"{given} does not go with --system: a user's home there is {SYSTEM_HOMES}/USER")
-    own = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else ""
-    whose = user or environ.get("SUDO_USER", "") or own
+    whose = user or environ.get("SUDO_USER", "") or (own_name() if os.geteuid() else "")
     if not whose:
         raise Wrong(wire.EX_USAGE, "whose daemon is it to be? say it with --for USER")
     if not _USER.fullmatch(whose):
@@ -127,6 +129,14 @@ def _of_system(
     return Place(
         "systemd-system", f"torpord@{whose}", directory, f"{directory}/{wire.SOCKET_NAME}", SYSTEM_UNITS, whose
     )
+
+
+def own_name() -> str:
+    """Return the name of who asks; "" where the machine knows none, as for a number that a container was started as."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _suffix(directory: str, name: str | None, environ: Mapping[str, str]) -> str:

@@ -121,8 +121,11 @@ def _listening(place: Place) -> tuple[int, str]:
         if sys.platform == "darwin":
             return int(probe.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)), had
         pid, uid, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    if uid != wanted or pid <= 0:
+    if uid != wanted:
         raise Wrong(wire.EX_NOPERM, f"{place.socket} is served by a process of uid {uid}, not by {place.user}'s")
+    if pid <= 0:
+        said = f"{place.socket} is served from another container, where no process of here can end it: end it there"
+        raise Wrong(wire.EX_NOPERM, said)
     return int(pid), had
 
 

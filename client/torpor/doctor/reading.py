@@ -1,0 +1,77 @@
+"""Reading a store that nobody uses: its version, and what SQLite says of the whole of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+import urllib.parse
+from typing import NamedTuple
+
+CHECK_S = 5.0
+_INSTRUCTIONS_A_LOOK = 10_000
+_PIECE_BYTES = 1024 * 1024
+
+
+class Read(NamedTuple):
+    """A store's version; "ok", what is wrong, or None where the time was not enough; and whether it is damaged.
+
+    What may not be opened or read is not damaged.
+    """
+
+    version: int | None
+    checked: str | None
+    damaged: bool
+
+
+def read(path: str) -> Read:
+    """Read a store that was closed. Opened as immutable: no lock is taken and no file made."""
+    return _read(f"file:{urllib.parse.quote(path)}?mode=ro&immutable=1", time.monotonic() + CHECK_S)
+
+
+def read_unclosed(path: str, draft: str) -> Read:
+    """Read a store whose last user left a write-ahead log: what the next daemon finds is what both say together.
+
+    A copy of them, at `draft` and only for now: SQLite brings what it opens in order, and that is for the daemon to do.
+    Raises OSError where none can be made.
+    """
+    end_s = time.monotonic() + CHECK_S
+    try:
+        if not all(_copied(f"{path}{suffix}", f"{draft}{suffix}", end_s) for suffix in ("", "-wal")):
+            return Read(None, None, damaged=False)
+        return _read(f"file:{urllib.parse.quote(draft)}?mode=rw", end_s)
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):  # SQLite has removed two of them itself, mostly
+                os.unlink(f"{draft}{suffix}")
+
+
+def _copied(path: str, draft: str, end_s: float) -> bool:
+    """Copy a file; False where that takes too long."""
+    made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(made, "wb") as to, open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            to.write(piece)
+            if time.monotonic() > end_s:
+                return False
+    return True
+
+
+def _read(uri: str, end_s: float) -> Read:
+    try:
+        db = sqlite3.connect(uri, uri=True)
+    except sqlite3.Error as error:
+        return Read(None, str(error), damaged=False)
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.set_progress_handler(lambda: time.monotonic() > end_s, _INSTRUCTIONS_A_LOOK)
+        found = [row[0] for row in db.execute("PRAGMA quick_check(5)")]
+    except sqlite3.OperationalError as error:
+        is_late = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
+        return Read(None, None if is_late else str(error), damaged=False)
+    except sqlite3.Error as error:
+        return Read(None, str(error), damaged=True)
+    finally:
+        db.close()
+    return Read(version, "; ".join(found), damaged=found != ["ok"])
