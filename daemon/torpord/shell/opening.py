@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import structlog
@@ -19,6 +20,8 @@ from torpord.store import migrations
 from torpord.store.housekeeping import newest_backup
 from torpord.store.store import Store, StoreError, StoreTooNewError, StoreUnreadableError
 from torpord.store.thread import StoreThread
+
+T = TypeVar("T")
 
 log = structlog.get_logger("torpord.store")
 
@@ -61,7 +64,28 @@ def _open(path: Path, *, new_store: bool) -> tuple[Store, World]:
         return _loaded(path)
 
 
+def _surely(path: Path, look: Callable[[], T]) -> T:
+    """Look into a store; where it seems damaged, make sure that the disk reads it, and look once more.
+
+    What the disk would not read SQLite calls malformed (SQLITE_IOERR_CORRUPTFS in its vdbe.c): a disk that failed for a
+    moment would have a whole store put aside. Raises StoreError where it is the disk, else what `look` raises.
+    """
+    try:
+        return look()
+    except StoreTooNewError:
+        raise  # that it is newer was read
+    except StoreUnreadableError:
+        from torpord.store import readable  # noqa: PLC0415 - rare
+
+        readable.read_through(path)
+        return look()
+
+
 def _loaded(path: Path) -> tuple[Store, World]:
+    return _surely(path, lambda: _loaded_once(path))
+
+
+def _loaded_once(path: Path) -> tuple[Store, World]:
     store = Store(path)
     if store.brought_up is not None:
         log.warning("store_brought_up", path=str(path), backup=str(store.brought_up))
@@ -89,17 +113,21 @@ def problem(path: Path) -> str:
         left = path.with_name(f"{path.name}-wal")
         return f"{path} is gone, but {left.name} with its newest changes is there" if left.exists() else ""
     try:
-        store = Store(path, read_only=True)
-        try:
-            if store.is_of_this_version():
-                store.load()
-        finally:
-            store.close()
+        _surely(path, lambda: _look(path))
     except StoreUnreadableError as error:
         return _told(path, error)
     except (StoreError, OSError) as error:
         return str(error)
     return ""
+
+
+def _look(path: Path) -> None:
+    store = Store(path, read_only=True)
+    try:
+        if store.is_of_this_version():
+            store.load()
+    finally:
+        store.close()
 
 
 def _told(path: Path, error: StoreUnreadableError) -> str:
