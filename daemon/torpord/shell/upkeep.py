@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from torpord.core.draft import Refusal
 from torpord.core.run_events import RunExpired
 from torpord.store import housekeeping
 from torpord.store import runs as rows
-from torpord.store.store import StoreError
+from torpord.store.store import Store, StoreError
 from torpord.writer import Change
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ async def do(step: str, around: Surroundings, called_off: Callable[[], bool]) ->
 async def _expire(around: Surroundings, before_ts: float, keep: int, called_off: Callable[[], bool]) -> int:
     gone = 0
     while not called_off():
-        db = around.store.connection
-        run_ids = await around.runner.run(lambda db=db: rows.over_age(db, before_ts, keep, RUNS_A_COMMIT))  # type: ignore[misc]
+        run_ids = await around.runner.run(lambda: _over_age(around.store, before_ts, keep))
         if not run_ids:
             return gone
         ticket = around.writer.submit([Change(RunExpired(CAUSE, run_id), run_id=run_id) for run_id in run_ids])
@@ -55,6 +55,13 @@ async def _expire(around: Surroundings, before_ts: float, keep: int, called_off:
             raise StoreError(refused[0].message)
         gone += len(run_ids)
     raise FailedError("it gave way")
+
+
+def _over_age(store: Store, before_ts: float, keep: int) -> list[str]:
+    try:
+        return rows.over_age(store.connection, before_ts, keep, RUNS_A_COMMIT)
+    except sqlite3.Error as error:
+        raise StoreError(f"expire_runs: {error}") from error
 
 
 async def _expire_agents(around: Surroundings, before_ts: float, called_off: Callable[[], bool]) -> int:

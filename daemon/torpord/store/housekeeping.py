@@ -178,10 +178,14 @@ def _between(upkeep: Upkeep) -> Callable[[int, int, int], None]:
 
     See sqlite3_backup_step on https://www.sqlite.org/c3ref/backup_finish.html. Not after the last slice: it is made.
     """
+    openings = upkeep.store.openings
 
     def between(_status: int, left: int, _all: int) -> None:
         if left:
             upkeep.look()
+            if upkeep.store.openings != openings:
+                # The connection that is copied from would live on, and its lock would keep everybody from a new one.
+                raise StoreError("the store was opened anew while it was copied")
 
     return between
 

@@ -98,20 +98,23 @@ class Page:
 class Store:
     """An open store. `number` is that of the last durable batch. `read_only`: for a look that changes nothing.
 
-    `brought_up`: the copy of what it was, where the opening brought it up from an earlier version.
+    `brought_up`: the copy of what it was, where the opening brought it up from an earlier version. `openings`:
+    how often it was opened, or tried to be: with each the connection before it has ended.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._db, self.brought_up = (opening.to_look(path), None) if read_only else opening.to_write(path)
         self.number = 0
+        self.openings = 1
 
     def close(self) -> None:
         """Close it; the WAL goes into the file."""
         self._db.close()
 
     def reopen(self) -> None:
-        """Start over with a fresh connection after an error of the disk."""
+        """Start over with a fresh connection after an error of the disk. Raises as opening does; then there is none."""
+        self.openings += 1
         self._db.close()
         self._db, _ = opening.to_write(self.path)
 
