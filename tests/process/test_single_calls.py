@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,16 @@ def test_what_could_not_be_removed_for_a_moment_forbids_hibernation_no_longer(
     assert not path.exists()
     assert assert_whole(home).lifecycle.state.value == "HIBERNATION"
     assert len([line for line in daemon.log_lines() if line.get("event") == "file_stuck"]) == 1
+
+
+def test_leftovers_that_cannot_be_seen_keep_no_daemon_from_starting(home: Path) -> None:
+    RunningDaemon.start(home, settings()).stop()
+    (home / "tmp" / "run-left").mkdir()
+    # Of the two listings of tmp/ at a start, each of two calls, the second is the workers'.
+    strace = ["strace", "-f", "-P", str(home / "tmp"), "-e", "inject=getdents64:error=EIO:when=3", "-o", os.devnull]
+    with RunningDaemon.start(home, launcher=[*strace, sys.executable, "-m", "torpord"]) as daemon:
+        assert told(daemon, "leftovers_not_seen")
+        assert daemon.call("status")["generation"] == 2
 
 
 def told(daemon: RunningDaemon, event: str) -> bool:
