@@ -76,3 +76,14 @@ def test_a_disk_that_reads_nothing_is_named_and_the_store_left_alone(path: Path)
     assert "Input/output error" in said or "disk I/O error" in said
     assert not list(path.parent.glob("*.unreadable.*"))
     assert opening.problem(path) == ""
+
+
+def test_a_store_that_cannot_be_looked_at_is_not_made_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(path)
+    store.connection.execute("INSERT INTO world VALUES ('probe', 'kept')")
+    store.close()
+    # From Python 3.14 on it says so of a file that the disk does not let be looked at.
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    store = Store(path)
+    assert store.connection.execute("SELECT body FROM world WHERE part = 'probe'").fetchone() == ("kept",)
+    store.close()

@@ -18,7 +18,7 @@ def to_write(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     StoreUnreadableError for what is no store of torpor's.
     """
     try:
-        if not path.exists():
+        if not _is_there(path):
             _create(path)
         _refuse_empty(path)
         _refuse_newer(path)
@@ -75,7 +75,19 @@ def _refuse_newer(path: Path) -> None:
 
 def _log_size(path: Path) -> int:
     wal = path.with_name(f"{path.name}-wal")
-    return wal.stat().st_size if wal.exists() else 0
+    return wal.stat().st_size if _is_there(wal) else 0
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is a file. Raises OSError where that cannot be seen now.
+
+    `Path.exists` says no then, from Python 3.14 on; and a new store would be put in the place of the one that is there.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _connect(path: Path, place: Path | str, **more: Any) -> sqlite3.Connection:
@@ -120,7 +132,7 @@ def _set_up(db: sqlite3.Connection) -> None:
 def _create(path: Path) -> None:
     """Make an empty store beside its place, and put it there whole. Raises StoreError where the disk would not."""
     wal = path.with_name(f"{path.name}-wal")
-    if wal.exists():
+    if _is_there(wal):
         raise StoreUnreadableError(f"{path} is gone, but {wal.name} with its newest changes is there")
     fresh = path.with_name(f"{path.name}.new")
     try:
