@@ -112,7 +112,7 @@ BROKEN = [
     ("GATE", "CLIENTS=1", "!(sent)||on[c].excused"),
     ("SHUT", "INHERITED CLIENTS=1", "!(sent)||on[c].excused"),
     ("LOCK", "CLIENTS=1 HANDS=1", "serving==1"),
-    ("ORDER", "CLIENTS=1 HANDS=1", ""),
+    ("ORDER", "CLIENTS=1 HANDS=1", "!(wake)||signalled"),
     ("KEY", "CLIENTS=1 KILLS=1", "!(applied[c])"),
 ]
 

@@ -25,6 +25,17 @@ def test_a_restart_that_could_not_start_again_stops_nothing(home: pathlib.Path) 
     assert daemon.call("status")["pid"] == daemon.pid
 
 
+def test_a_restart_that_might_not_come_to_its_start_stops_nothing(home: pathlib.Path, short_dir: pathlib.Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    (short_dir / "hangs.py").write_text("import signal\nsignal.pause()\n")
+    flow = f'[flows.hangs]\npython = "hangs:flow"\npath = "{short_dir}"\n'
+    (home / "torpor.toml").write_text(settings(flow))
+    done = torpor(home, "restart", "--timeout", "2s")
+    assert done.returncode == 75
+    assert "`torpord check` did not end within 2.0s" in done.stderr
+    assert daemon.call("status")["pid"] == daemon.pid
+
+
 def test_bad_settings_at_a_start_are_78(home: pathlib.Path) -> None:
     home.mkdir(mode=0o700)
     (home / "torpor.toml").write_text("[lifecycle]\ndrowsy_afterr = '1s'\n")

@@ -97,16 +97,20 @@ def restart(args: argparse.Namespace) -> int:
     """Stop the daemon if it is up, and start it. After an upgrade the one that starts is the new one."""
     with Client(args.home, timeout=args.timeout) as client:
         if presence.is_up(client.home):
-            _check(client.home)
+            _check(client.home, args.timeout)
             _check_version(client.status())
             _stopped(client, args.timeout)
     return start(args)
 
 
-def _check(home: str) -> None:
-    """Make sure that what is stopped can start again. Raises BadHome with the daemon's own words."""
+def _check(home: str, limit_s: float) -> None:
+    """Make sure that what is stopped can start again. Raises BadHome with the daemon's own words, and Timeout."""
     command = [sys.executable, "-P", "-m", "torpord", "check", "--home", home]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:  # it loads the code of the flows
+        said = f"it goes on as it is: `torpord check` did not end within {durations.show(limit_s)}"
+        raise errors.Timeout(f"{said}, and a start may not either") from None
     if done.returncode == wire.EX_CONFIG:
         raise errors.BadHome(f"it goes on as it is, as it could not start again: {done.stderr.strip()}")
 
