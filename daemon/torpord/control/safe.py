@@ -63,10 +63,15 @@ class SafeConnection:
         if isinstance(request, tuple):
             await self._outlet.send(framing.error(*request))
             return
+        request_id = None if request.id is NO_ID else request.id
         try:
-            answer = framing.result(request.id if request.id is not NO_ID else None, await self._answer(request))
+            answer = framing.result(request_id, await self._answer(request))
         except RefusedError as refused:
             log.info("refused", name=refused.refusal.name, message=refused.refusal.message, cause=self._cause)
-            answer = framing.error(request.id if request.id is not NO_ID else None, refused.refusal)
+            answer = framing.error(request_id, refused.refusal)
+        except Exception as error:
+            log.exception("internal_error", method=request.method, cause=self._cause)
+            message = f"a mistake of the daemon's, not of the request: {error!r}; the daemon's log has more"
+            answer = framing.error(request_id, Refusal("internal_error", message))
         if request.id is not NO_ID:
             await self._outlet.send(answer)

@@ -84,7 +84,7 @@ class SafeMode:
         self._began = self._clock.now()
         self._file = StateFile(self._home)
         self._known = _last_known(self._home / wire.STATE_NAME)
-        self._had_store = self._store.exists()
+        self._had_store = _is_there(self._store)
         self._leaving = ""
         self._left = anyio.Event()
 
@@ -108,6 +108,7 @@ class SafeMode:
                 await self._left.wait()
                 if not listener.is_inherited:
                     listener.unlink()
+                    listener.shut()
                     server.accept_waiting()
                 server.stop_accepting()
                 await server.drain()
@@ -261,9 +262,11 @@ class SafeMode:
             return f"{self._home} cannot be written"
         try:
             read_settings(self._ground.options)
+            return opening.problem(self._store)
         except SetupError as error:
             return str(error)
-        return opening.problem(self._store)
+        except OSError as error:
+            return f"{self._store} cannot be looked at now ({error.strerror or error})"
 
     async def _hear(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
@@ -313,7 +316,7 @@ class SafeMode:
 
         A start now would make a new one, in silence, and the backup would be copied over it while it is in use.
         """
-        if not self._had_store or self._store.exists():
+        if not self._had_store or _is_there(self._store):
             return ""
         return f"{self._store} was taken away: put one there, or have `torpor reload` begin a new one"
 
@@ -358,6 +361,16 @@ _NOTHING_KNOWN: Mapping[str, Any] = {
     "last_cycle": None,
     "reason": "",
 }
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:  # what cannot be looked at now is not gone
+        return True
+    return True
 
 
 _OBJECTS = ("sleep_cycle_progress", "quarantine", "last_cycle")

@@ -119,9 +119,9 @@ class StateFile:
 
 def unfinished_stop(home: Path) -> bool:
     """Say whether the last daemon was told to stop, and died on its way out: its pid is in its last words yet."""
-    if not (home / wire.STOPPED_NAME).exists():
-        return False
     try:
+        if not (home / wire.STOPPED_NAME).exists():
+            return False
         told = orjson.loads(small_file.read(home / wire.STATE_NAME))
     except (OSError, ValueError):
         return False

@@ -119,8 +119,11 @@ class Store:
         self._db, _ = opening.to_write(self.path)
 
     def is_of_this_version(self) -> bool:
-        """Whether it has come up to this version's tables: one that was opened to be read may not."""
-        return bool(self._db.execute("PRAGMA user_version").fetchone() == (VERSION,))
+        """Whether it has come up to this version's tables: one that was opened to be read may not. Raises as `load`."""
+        try:
+            return bool(self._db.execute("PRAGMA user_version").fetchone() == (VERSION,))
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
 
     @property
     def connection(self) -> sqlite3.Connection:
