@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "disk: the home lies on a disk: the time that takes to sync is part of the test")
     hypothesis.settings.register_profile("any machine", deadline=None)
     hypothesis.settings.load_profile("any machine")
+    _pass_no_ignored_signal_on()
+
+
+def _pass_no_ignored_signal_on() -> None:
+    """Have what tests start hear what they are told, also under nohup(1) or in a script's `make test &`.
+
+    What is ignored here would be ignored by each process that a test starts, and Ctrl-C on its terminal be lost. What
+    is caught is not passed on, and does no more here.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

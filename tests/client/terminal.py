@@ -6,8 +6,10 @@ import contextlib
 import os
 import pathlib
 import pty
+import select
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Self
 
 import torpor
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # The session's leader takes the terminal, as a login does. (A forkpty would do, but not in a process with threads.)
 _LOGIN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+
+LIMIT_S = 20.0
 
 
 class Terminal:
@@ -47,8 +51,15 @@ class Terminal:
 
     def until(self, word: bytes) -> None:
         """Read until `word` was said. Raises OSError where the program ends before (EIO)."""
+        end_at = time.monotonic() + LIMIT_S
         while word not in self.said:
-            self.said += os.read(self._fd, 4000)
+            self.said += self._read(end_at)
+
+    def _read(self, end_at: float) -> bytes:
+        left_s = end_at - time.monotonic()
+        if left_s <= 0 or not select.select([self._fd], [], [], left_s)[0]:
+            raise AssertionError(f"not within {LIMIT_S} s; it said last: {self.said[-500:]!r}")
+        return os.read(self._fd, 4000)
 
     def press(self, keys: bytes) -> None:
         os.write(self._fd, keys)
@@ -62,6 +73,7 @@ class Terminal:
     def status(self) -> int:
         """Read to the end, and return the exit status."""
         with contextlib.suppress(OSError):  # EIO: how Linux says that nobody is left on the terminal
-            while data := os.read(self._fd, 4000):
+            end_at = time.monotonic() + LIMIT_S
+            while data := self._read(end_at):
                 self.said += data
         return self._process.wait(timeout=20)
