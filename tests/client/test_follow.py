@@ -25,10 +25,14 @@ _ID = "4f1c2d3e"
 
 
 class Work:
-    """A daemon with one run, which the test changes: a scene for any number of connections."""
+    """A daemon with one run, which the test changes: a scene for any number of connections.
+
+    `answered`: the methods of which the answers are on their way; whoever changes the run now changes none of them.
+    """
 
     def __init__(self, found: dict[str, Any], after: int = 7) -> None:
         self.shelf = Shelf(found)
+        self.answered: list[str] = []
         self.after = after
         self._subscribers: list[Visitor] = []
 
@@ -38,11 +42,13 @@ class Work:
             if request["method"] == "subscribe":
                 visitor.answer(request, {"next": self.after})
                 self._subscribers.append(visitor)
+                self.answered.append("subscribe")
                 visitor.daemon.ended.wait()
             elif request["method"] == "status":
                 visitor.answer(request, {**RESULTS["status"], "ledger_seq": self.after})
             else:
                 self.shelf.answer(visitor, request)
+            self.answered.append(request["method"])
 
     def becomes(self, found: dict[str, Any]) -> None:
         self.shelf.runs = [found]
@@ -122,10 +128,10 @@ def test_waiting_tells_of_a_pause_and_of_the_end_and_asks_only_when_something_ha
     begin = lambda visitor: visitor.answer(visitor.request())  # noqa: E731 - one line is what it is
     with FakeDaemon(home, begin, *[work] * 9) as daemon:
         following = Following(torpor, "start", "nightly", "--wait")
-        until(lambda: "subscribe" in daemon.methods())
+        until(lambda: {"subscribe", "run.get"} <= set(work.answered))
         work.becomes(run(status="paused", reason="its state is gone"))
         work.records("run_paused", reason="its state is gone")
-        until(lambda: "run.list" in daemon.methods())
+        until(lambda: "run.list" in work.answered)
         work.becomes(run(status="completed"))
         work.records("run_completed", steps=3)
         status, out, err = following.end()
