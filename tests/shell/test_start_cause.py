@@ -114,3 +114,12 @@ def test_systemds_word_counts_once(place: Place, monkeypatch: pytest.MonkeyPatch
     assert place.cause() == "connect"
     rang(monkeypatch, ago_s=2)
     assert place.cause("none") == "manual"
+
+
+def test_a_disk_that_shows_nothing_now_keeps_nobody_from_a_start(place: Place) -> None:
+    for name in ("wake.signal", "wake.d"):
+        path = place.home / name
+        if path.exists():
+            path.rmdir()
+        path.symlink_to(name)  # ELOOP, also for root
+    assert place.cause() == "manual"

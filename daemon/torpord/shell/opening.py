@@ -59,7 +59,10 @@ def _open(path: Path, *, new_store: bool) -> tuple[Store, World]:
     except StoreUnreadableError as error:
         if not new_store:
             raise
-        aside = _put_aside(path)
+        try:
+            aside = _put_aside(path)
+        except OSError as refused:
+            raise StoreError(f"{path} cannot be put aside: {refused}") from refused
         log.warning("store_put_aside", found=str(error), aside=str(aside))
         return _loaded(path)
 
@@ -131,18 +134,28 @@ def _look(path: Path) -> None:
 
 
 def _told(path: Path, error: StoreUnreadableError) -> str:
-    if isinstance(error, StoreTooNewError):
-        kept = _kept_before(path)
-        if kept is None:
-            return str(error)
-        # The way back from a version that does not run: without it, each of the two would ask for the other.
-        made = iso(kept.stat().st_mtime)
-        return f"{error}; or go back to what it was at {made}, without what came since, with `{_mend(path, kept)}`"
+    try:
+        way_out = _way_back(path) if isinstance(error, StoreTooNewError) else _way_out(path)
+    except OSError as unseen:
+        way_out = f"; what backups there are cannot be seen now ({unseen})"
+    return f"{error}{way_out}"
+
+
+def _way_back(path: Path) -> str:
+    kept = _kept_before(path)
+    if kept is None:
+        return ""
+    # From a version that does not run: without this, each of the two would ask for the other.
+    made = iso(kept.stat().st_mtime)
+    return f"; or go back to what it was at {made}, without what came since, with `{_mend(path, kept)}`"
+
+
+def _way_out(path: Path) -> str:
     backup = newest_backup(path, SystemClock().now().wall_s)
     if backup is None:
         # A daemon in safe mode holds the lock, and is told of a new store by a reload: the doctor does either.
-        return f"{error}: there is no backup yet; start afresh with `torpor doctor --fix`, which keeps the old files"
-    return f"{error}: go back to the newest backup with `{_mend(path, backup)}`"
+        return ": there is no backup yet; start afresh with `torpor doctor --fix`, which keeps the old files"
+    return f": go back to the newest backup with `{_mend(path, backup)}`"
 
 
 def _kept_before(path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
@@ -70,10 +71,11 @@ def start_cause(world: World, listener: Listener, home: Path, supervisor: str, n
         return "connect"
     if late_s >= 0 and supervisor == "launchd":
         return "timer"  # its job can touch wake.signal, and no more
-    if (home / wire.WAKE_SIGNAL_NAME).exists():
-        return "wake.signal"
-    if any((home / wire.SPOOL_NAME).iterdir()):
-        return "wake.d"
+    with contextlib.suppress(OSError):  # what the disk does not show now is taken when it does
+        if (home / wire.WAKE_SIGNAL_NAME).exists():
+            return "wake.signal"
+        if any((home / wire.SPOOL_NAME).iterdir()):
+            return "wake.d"
     return "timer" if late_s >= 0 else "manual"
 
 
