@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from torpord.control import server as servers
 from torpord.core.events import Cause
-from torpord.host import listen
+from torpord.host import listen, processes
 
 
 class Left:
@@ -41,4 +42,25 @@ async def test_a_wait_that_was_over_when_accepting_ended_accepts_nobody(
             client.connect(str(short_dir / "own.sock"))
             with anyio.fail_after(5):
                 await server.run()
+    listener.close()
+
+
+@pytest.mark.asyncio
+async def test_who_hung_up_while_it_waited_is_closed_and_ends_nothing(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS tells it: there is no peer to ask for."""
+
+    def nobody(sock: socket.socket) -> processes.Peer:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), sock)
+
+    monkeypatch.setattr(processes, "peer", nobody)
+    listener = listen.own(str(short_dir / "own.sock"))
+    async with anyio.create_task_group() as tasks:
+        server = servers.Server(listener, os.getuid(), tasks, Left)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(short_dir / "own.sock"))
+            assert server.accept_waiting() == 1
+            client.settimeout(5)
+            assert client.recv(1) == b""
     listener.close()

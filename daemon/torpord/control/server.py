@@ -104,7 +104,12 @@ class Server:
 
     def _begin(self, sock: socket.socket) -> None:
         self._count += 1
-        peer = processes.peer(sock)
+        try:
+            peer = processes.peer(sock)
+        except OSError as error:  # macOS: it has hung up while it waited, and is nobody any more
+            log.info("peer_gone", connection=self._count, why=str(error))
+            sock.close()
+            return
         cause: Cause = {
             "source": "client",
             "pid": peer.pid,
