@@ -84,24 +84,12 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             return _settings_read(draft, event)
         case ev.AgentEvent():
             return _of_agents(draft, event)
-        case re.StepReported():
-            return step_reports.step_reported(draft, event)
-        case re.CallReported():
-            return step_reports.call_reported(draft, event)
-        case re.JoinReported():
-            return step_reports.join_reported(draft, event)
-        case re.WorkerLoaded():
-            return running.worker_loaded(draft, event)
-        case re.WorkerCannotLoad():
-            return running.worker_cannot_load(draft, event)
-        case re.WorkerOutdated():
-            return running.worker_outdated(draft, event)
+        case re.WorkerEvent():
+            return _of_worker(draft, event)
         case re.RunWanted() | re.RunOrdered() | re.RunImportWanted():
             return _run_asked(draft, event)
         case re.RunExpired():
             run_requests.expired(draft, event)
-        case re.WorkerGone():
-            running.worker_gone(draft, event)
         case ev.DeadlinePassed():
             _deadline_passed(draft, event)
         case ev.ProcessStarted():
@@ -127,6 +115,27 @@ def _decide(draft: Draft, event: ev.Event) -> Reply:
             return _way_proven(draft, event)
         case ev.Leaving():
             draft.record(r.Stopped(event.reason, draft.world.lifecycle.state.value))
+        case _:
+            raise AssertionError(f"decide has no arm for the event {type(event).__name__}")
+    return None
+
+
+def _of_worker(draft: Draft, event: re.WorkerEvent) -> Reply:
+    match event:
+        case re.StepReported():
+            return step_reports.step_reported(draft, event)
+        case re.CallReported():
+            return step_reports.call_reported(draft, event)
+        case re.JoinReported():
+            return step_reports.join_reported(draft, event)
+        case re.WorkerLoaded():
+            return running.worker_loaded(draft, event)
+        case re.WorkerCannotLoad():
+            return running.worker_cannot_load(draft, event)
+        case re.WorkerOutdated():
+            return running.worker_outdated(draft, event)
+        case re.WorkerGone():
+            running.worker_gone(draft, event)
         case _:
             raise AssertionError(f"decide has no arm for the event {type(event).__name__}")
     return None
