@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from torpor import replies
+    from torpor import replies, run_replies
 
     Steps = Callable[[talk.Talk], Generator[talk.Step, Any, Any]]
 
@@ -180,7 +180,7 @@ class AsyncClient(AsyncAgentMethods):
         max_steps: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         key: str | None = None,
-    ) -> replies.RunIs:
+    ) -> run_replies.RunIs:
         """Begin a run of `flow` with `data`, at its initial state or at `state`.
 
         `purpose`, `session_id` and `metadata` are the caller's own. With `key` it is begun once, however often asked.
@@ -205,31 +205,31 @@ class AsyncClient(AsyncAgentMethods):
         session_id: str | None = None,
         cursor: str | None = None,
         limit: int | None = None,
-    ) -> replies.Runs:
+    ) -> run_replies.Runs:
         """Return runs, the newest first: a page, then the one after its `cursor`."""
         return await self._ask(calls.run_list(status, flow, session_id, cursor, limit))
 
-    async def run_get(self, run_id: str, cursor: str | None = None) -> replies.RunPage:
+    async def run_get(self, run_id: str, cursor: str | None = None) -> run_replies.RunPage:
         """Return a run with a page of its history, the oldest first, then the page after its `cursor`."""
         return await self._ask(calls.run_get(run_id, cursor))
 
-    async def run_pause(self, run_id: str) -> replies.RunIs:
+    async def run_pause(self, run_id: str) -> run_replies.RunIs:
         """Stop a run after the step it is in."""
         return await self._ask(calls.run_pause(run_id))
 
-    async def run_resume(self, run_id: str, *, flow: str | None = None, state: str | None = None) -> replies.RunIs:
+    async def run_resume(self, run_id: str, *, flow: str | None = None, state: str | None = None) -> run_replies.RunIs:
         """Let a paused run go on; name `flow` or `state` where it does not know its own."""
         return await self._ask(calls.run_resume(run_id, flow, state))
 
-    async def run_cancel(self, run_id: str) -> replies.RunIs:
+    async def run_cancel(self, run_id: str) -> run_replies.RunIs:
         """End a run now, in the middle of its step."""
         return await self._ask(calls.run_cancel(run_id))
 
-    async def run_retry(self, run_id: str) -> replies.RunIs:
+    async def run_retry(self, run_id: str) -> run_replies.RunIs:
         """Let a failed run go on from the state that failed; what had finished is not done again."""
         return await self._ask(calls.run_retry(run_id))
 
-    async def run_remove(self, run_id: str) -> replies.RunIs:
+    async def run_remove(self, run_id: str) -> run_replies.RunIs:
         """Forget a run and its history."""
         return await self._ask(calls.run_remove(run_id))
 
@@ -238,25 +238,27 @@ class AsyncClient(AsyncAgentMethods):
         document: dict[str, Any] = await self._aside(lambda fresh: pieces.exported(fresh, run_id), self._timeout)
         return document
 
-    async def run_import(self, document: Mapping[str, Any]) -> replies.RunTaken:
+    async def run_import(self, document: Mapping[str, Any]) -> run_replies.RunTaken:
         """Make a run of a document that `run_export` returned, or of an older one. On a connection of its own.
 
         Raises the built-in TypeError or ValueError where the document is not JSON.
         """
         key = calls.new_key()
-        taken: replies.RunTaken = await self._aside(lambda fresh: pieces.imported(fresh, document, key), self._timeout)
+        taken: run_replies.RunTaken = await self._aside(
+            lambda fresh: pieces.imported(fresh, document, key), self._timeout
+        )
         return taken
 
     async def wait_run(
         self, run_id: str, status: str | None = None, *, timeout_s: float | None = None
-    ) -> replies.WaitedRun:
+    ) -> run_replies.WaitedRun:
         """Return as soon as a run is in `status`, or without one as soon as it has ended; Timeout after `timeout_s`.
 
         Refused `conflict` where it ended in another way. A daemon that is down or goes down meanwhile is Down.
         """
         limit_s = None if timeout_s is None else timeout_s + WAIT_GRACE_S
         call = calls.wait_run(run_id, status, timeout_s)
-        reply: replies.WaitedRun = await self._aside(lambda fresh: fresh.ask(call), limit_s)
+        reply: run_replies.WaitedRun = await self._aside(lambda fresh: fresh.ask(call), limit_s)
         return reply
 
     async def _let_go(self, hold_id: str) -> None:

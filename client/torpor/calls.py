@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import EllipsisType
 
-    from torpor import agent_replies, replies
+    from torpor import agent_replies, replies, run_replies
 
 R = TypeVar("R")
 
@@ -87,7 +87,7 @@ def wait(state: str, timeout_s: float | None) -> Call[replies.Waited]:
     return Call("wait", _given(state=state, timeout_s=timeout_s), looks=True)
 
 
-def wait_run(run_id: str, status: str | None, timeout_s: float | None) -> Call[replies.WaitedRun]:
+def wait_run(run_id: str, status: str | None, timeout_s: float | None) -> Call[run_replies.WaitedRun]:
     """Ask to be told when a run is in `status`, or without one when it has ended."""
     return Call("wait", _given(run_id=run_id, status=status, timeout_s=timeout_s), looks=True)
 
@@ -140,7 +140,7 @@ def run_start(
     max_steps: int | None,
     metadata: Mapping[str, Any] | None,
     key: str | None,
-) -> Call[replies.RunIs]:
+) -> Call[run_replies.RunIs]:
     """Begin a run of `flow`."""
     more = _given(data=data, state=state, purpose=purpose, session_id=session_id, max_steps=max_steps)
     return Call("run.start", {"flow": flow, **more, **_given(metadata=metadata), "key": key or new_key()})
@@ -148,52 +148,52 @@ def run_start(
 
 def run_list(
     status: str | None, flow: str | None, session_id: str | None, cursor: str | None, limit: int | None
-) -> Call[replies.Runs]:
+) -> Call[run_replies.Runs]:
     """Ask for a page of runs, the newest first."""
     params = _given(status=status, flow=flow, session_id=session_id, cursor=cursor, limit=limit)
     return Call("run.list", params, looks=True)
 
 
-def run_get(run_id: str, cursor: str | None) -> Call[replies.RunPage]:
+def run_get(run_id: str, cursor: str | None) -> Call[run_replies.RunPage]:
     """Ask for a run, with a page of its history."""
     return Call("run.get", _given(run_id=run_id, cursor=cursor), looks=True)
 
 
-def run_pause(run_id: str) -> Call[replies.RunIs]:
+def run_pause(run_id: str) -> Call[run_replies.RunIs]:
     """Stop a run after the step it is in."""
     return _steer("run.pause", run_id)
 
 
-def run_resume(run_id: str, flow: str | None, state: str | None) -> Call[replies.RunIs]:
+def run_resume(run_id: str, flow: str | None, state: str | None) -> Call[run_replies.RunIs]:
     """Let a paused run go on; `flow` and `state` where it does not know its own."""
     return _steer("run.resume", run_id, flow=flow, state=state)
 
 
-def run_cancel(run_id: str) -> Call[replies.RunIs]:
+def run_cancel(run_id: str) -> Call[run_replies.RunIs]:
     """End a run now."""
     return _steer("run.cancel", run_id)
 
 
-def run_retry(run_id: str) -> Call[replies.RunIs]:
+def run_retry(run_id: str) -> Call[run_replies.RunIs]:
     """Let a failed run go on from the state that failed."""
     return _steer("run.retry", run_id)
 
 
-def run_remove(run_id: str) -> Call[replies.RunIs]:
+def run_remove(run_id: str) -> Call[run_replies.RunIs]:
     """Forget a run and its history."""
     return _steer("run.remove", run_id)
 
 
-def _steer(method: str, run_id: str, **more: Any) -> Call[replies.RunIs]:
+def _steer(method: str, run_id: str, **more: Any) -> Call[run_replies.RunIs]:
     return Call(method, {"run_id": run_id, **_given(**more), "key": new_key()})
 
 
-def run_export(run_id: str, cursor: str | None) -> Call[replies.RunPiece]:
+def run_export(run_id: str, cursor: str | None) -> Call[run_replies.RunPiece]:
     """Ask for a piece of a run's document (`torpor.pieces` puts them together)."""
     return Call("run.export", _given(run_id=run_id, cursor=cursor), looks=True)
 
 
-def run_import(text: str, cursor: str | None, *, more: bool, key: str) -> Call[replies.RunTaken]:
+def run_import(text: str, cursor: str | None, *, more: bool, key: str) -> Call[run_replies.RunTaken]:
     """Give a piece of a run's document; `key` belongs to the last one, with which it is applied."""
     last = {"more": True} if more else {"key": key}
     return Call("run.import", {"text": text, **_given(cursor=cursor), **last})

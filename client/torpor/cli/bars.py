@@ -9,7 +9,7 @@ from torpor import durations
 from torpor.cli import run_words, show
 
 if TYPE_CHECKING:
-    from torpor.replies import Run, RunPlace, RunProgress
+    from torpor.run_replies import Run, RunPlace, RunProgress
 
 _BAR_CELLS = 24
 _NOTE_CHARS = 60

@@ -14,7 +14,7 @@ from torpor.cli.stage import Follower, Stage, check, integrity, is_gone, until
 from torpor.presence import is_up, last_known
 
 if TYPE_CHECKING:
-    from torpor.replies import Run, WholeRun
+    from torpor.run_replies import Run, WholeRun
 
 _FIRST_SHARE, _SECOND_SHARE = 0.25, 0.5
 # Alone it is some milliseconds; what is promised is 20 of them, and the machine may be anybody's.

@@ -10,7 +10,7 @@ from torpor.cli import run_words, streams
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from torpor.replies import RunStep
+    from torpor.run_replies import RunStep
 
 # Bounds on what a page shows; --json and the export have all of it.
 _MESSAGE_CHARS = 2000

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
 
     from torpor.cli.run_views import View
-    from torpor.replies import Run
+    from torpor.run_replies import Run
 
 _LOOK_EVERY_S = 0.25
 _ASK_EVERY_S = 0.5  # while a step runs, for its progress; an answer costs the daemon a fraction of a millisecond

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torpor.client import Client
-    from torpor.replies import Run
+    from torpor.run_replies import Run
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from torpor.replies import RunCall, RunPage, RunStep, WholeRun
+    from torpor.run_replies import RunCall, RunPage, RunStep, WholeRun
 
 _CYCLE = "sleep cycle"  # also the purpose that the daemon gives to one
 _LABEL_COLUMNS = 12  # before what is told of a run

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torpor.cli import bars, run_words, show, streams
 
 if TYPE_CHECKING:
-    from torpor.replies import Record, Run, RunPlace
+    from torpor.replies import Record
+    from torpor.run_replies import Run, RunPlace
 
 _NOT_IN_BRIEF = {"version", "metadata", "data", "data_omitted", "result", "errors", "origin", "legacy"}
 _ERASE = "\x1b[J"

@@ -12,7 +12,7 @@ from torpor.cli import streams
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torpor.replies import Run
+    from torpor.run_replies import Run
 
 _KEY_CHARS = 13  # of a call's key, which the record of its end has instead of a name
 _FEWEST_CHARS = 40  # of an error, however narrow the terminal

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from torpor.replies import Run, RunIs
+    from torpor.run_replies import Run, RunIs
 
 _CALL_LIMIT_S = 30.0
 _AT_REST = ("forked", "at_join")  # of a branch: others go on for it
