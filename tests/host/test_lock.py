@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+import psutil
 import pytest
 
 from torpord.host import lock
@@ -208,3 +209,22 @@ async def test_where_none_can_be_made_there_is_none(tmp_path: pathlib.Path, read
     held.update({"pid": 8})
     held.release()
     assert not held.path.exists()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("call", ["open", "fstat", "lstat"])
+async def test_a_lock_that_cannot_be_looked_at_now_is_not_to_be_removed(
+    call: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = psutil.Process().num_fds()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "torpor.lock")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, call, fails)
+        fault = await refusal(tmp_path)
+    assert fault.exit_code == 75
+    assert "rm " not in str(fault)
+    assert psutil.Process().num_fds() == before
+    (await lock.HomeLock.take(tmp_path, {})).release()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TRY_EVERY_S = 0.05
+_MACHINE = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _MAY_YET_BE_READ = UNWRITABLE | {errno.EACCES, errno.EPERM}
 
 
@@ -76,11 +77,13 @@ class HomeLock:
 
     def update(self, holder: dict[str, object]) -> None:
         """Replace the note about the holder. A reader in between sees an empty note."""
-        if self.unwritable or self._fd < 0 or os.fstat(self._fd).st_nlink > 1:
-            return  # of two names one was made elsewhere (a hard link): what it says there is not ours to replace
+        if self.unwritable or self._fd < 0:
+            return
         note = orjson.dumps(holder, option=orjson.OPT_APPEND_NEWLINE)
         # A hint for people: a full disk must not keep a daemon from starting that has the lock.
         with contextlib.suppress(OSError):
+            if os.fstat(self._fd).st_nlink > 1:
+                return  # of two names one was made elsewhere (a hard link): what it says there is not ours to replace
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, note, 0)
 
@@ -117,13 +120,25 @@ def _open(path: Path, *, or_read_only: bool) -> tuple[int, str]:
     except FileNotFoundError:
         return -1, unwritable
     except OSError as error:
+        if error.errno in _MACHINE:
+            raise _machines(path, error) from error
         code = 77 if isinstance(error, PermissionError) else 78
         what = "is a symlink" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
         raise SetupError(code, f"lock {path} {what}: rm {shlex.quote(str(path))} while no daemon runs") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError as error:
+        os.close(fd)
+        raise _machines(path, error) from error
+    if not stat.S_ISREG(mode):
         os.close(fd)
         raise SetupError(78, f"lock {path} is not a file: rm {shlex.quote(str(path))}")
     return fd, unwritable
+
+
+def _machines(path: Path, error: OSError) -> SetupError:
+    """Tell what says nothing about the lock: a disk that fails, or a machine that is short of something."""
+    return SetupError(75, f"lock {path} cannot be looked at now ({error.strerror}): mend that, and start again")
 
 
 def _locked(fd: int, path: Path) -> bool:
@@ -136,9 +151,12 @@ def _locked(fd: int, path: Path) -> bool:
             78, f"lock {path}: this file system locks nothing ({error.strerror}): choose a local home with TORPOR_HOME"
         ) from error
     # Somebody may have replaced the file between the open and the lock: then this lock guards nothing.
-    with contextlib.suppress(FileNotFoundError):
+    try:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
-    return False
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _machines(path, error) from error
 
 
 def _told_holder(path: Path) -> str:
