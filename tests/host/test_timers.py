@@ -226,6 +226,7 @@ def test_a_timer_is_there_where_somebody_can_be_asked_for_one(manager: Manager_,
     assert takes_timers(users, manager.environ)
     assert not takes_timers(users, manager.environ | {"PATH": str(tmp_path)})
     assert not takes_timers(users, {"PATH": manager.environ["PATH"]})
+    assert not takes_timers(users, manager.environ | {"XDG_RUNTIME_DIR": f"/{'x' * 300}"}), "it cannot be looked at"
     assert not takes_timers(NONE, manager.environ)
     assert not takes_timers(Manager("systemd-system", "torpord@nobody-has-this-name"), manager.environ)
     assert not takes_timers(Manager("systemd-system", "torpord"), manager.environ)

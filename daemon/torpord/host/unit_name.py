@@ -55,9 +55,9 @@ def takes_timers(manager: Manager, environ: Mapping[str, str]) -> bool:
     match manager.kind:
         case "systemd-user":
             runtime = environ.get("XDG_RUNTIME_DIR", "")
-            return bool(runtime) and Path(runtime, "systemd/private").exists() and _on_path("systemd-run", environ)
+            return bool(runtime) and _is_seen(Path(runtime, "systemd/private")) and _on_path("systemd-run", environ)
         case "systemd-system":
-            return "@" in manager.unit and Path(keeper_path(manager.unit)).exists()
+            return "@" in manager.unit and _is_seen(Path(keeper_path(manager.unit)))
         case "launchd":
             return True
         case "none":
@@ -67,6 +67,11 @@ def takes_timers(manager: Manager, environ: Mapping[str, str]) -> bool:
 def keeper_path(unit: str) -> str:
     """Return the socket at which root's keeper of the timer of `torpord@USER` listens to USER."""
     return f"/run/torpord-keeper/{unit.partition('@')[2]}"
+
+
+def _is_seen(path: Path) -> bool:
+    # Not Path.exists, which raises where a folder may not be entered: that is no reason for a start to fail.
+    return os.access(path, os.F_OK)
 
 
 def _on_path(name: str, environ: Mapping[str, str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torpor
 from torpord.core.events import Condition, DeadlinePassed
@@ -58,9 +57,9 @@ def no_way_back() -> tuple[str, ...]:
     """Say why nobody could start this daemon again, if so: neither a client, nor a manager that holds its socket."""
     if not os.access(sys.executable, os.X_OK):
         return (f"there is no way back: the interpreter {sys.executable} is gone, so nobody could start the daemon",)
-    package = Path(torpor.__file__)
-    if not package.exists():
-        return (f"there is no way back: {package} is gone, so nobody could start the daemon",)
+    # Not Path.exists, which raises where a folder may not be entered; and one that cannot be read starts nobody either.
+    if not os.access(torpor.__file__, os.R_OK):
+        return (f"there is no way back: {torpor.__file__} is gone, so nobody could start the daemon",)
     return ()
 
 
