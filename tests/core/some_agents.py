@@ -7,6 +7,7 @@ from typing import Any
 
 from core.life import CLIENT, Life
 from torpord.core import agent_events as ae
+from torpord.core import events as ev
 from torpord.core.agents import Agent, Agents, Doing, Slot, SlotState, Status
 from torpord.core.draft import Decision, Refusal
 from torpord.core.recovery import Recovery
@@ -93,3 +94,13 @@ def assert_in_step(world: World) -> None:
         live = [agents.slots[slot_id] for slot_id in agent.slots]
         assert agent.slots == tuple(slot.slot_id for slot in sorted(live, key=lambda each: (each.at_ts, each.slot_id)))
         assert agent.exhaustion is None or agent.slot_id is None
+
+
+def pass_all(life: Life) -> None:
+    """Let every time-out be decided that has come, as the writer does: slice by slice."""
+    for _ in range(1_000):
+        due = [deadline for deadline in life.due() if deadline.name == "presence_due"]
+        if not due:
+            return
+        life.do(ev.DeadlinePassed({"source": "deadline", "deadline": "presence_due"}, "presence_due"))
+    raise AssertionError("a time-out that is due for ever")

@@ -12,6 +12,7 @@ from typing import Any
 
 import memory
 from daemon_process import LineClient, RunningDaemon, end_all
+from torpor import wire
 
 FLOW = '''
 import asyncio
@@ -154,3 +155,11 @@ def version_1(**changes: Any) -> str:
         "version": 1,
     }
     return json.dumps({**document, **changes})
+
+
+def refusal(line: LineClient, method: str, **params: Any) -> tuple[str, Any]:
+    """Return the name and the field of a refusal."""
+    error = line.ask(method, **params)["error"]
+    assert error["code"] == wire.ERROR_CODES[error["data"]["name"]]
+    assert len(error["message"]) < 1000
+    return error["data"]["name"], error["data"].get("field")
