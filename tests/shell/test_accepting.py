@@ -8,8 +8,11 @@ import socket
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
+from structlog.testing import capture_logs
 
+from shell.virtual_time import run
 from torpord.control import server as servers
 from torpord.core.events import Cause
 from torpord.host import listen, processes
@@ -64,3 +67,32 @@ async def test_who_hung_up_while_it_waited_is_closed_and_ends_nothing(
             client.settimeout(5)
             assert client.recv(1) == b""
     listener.close()
+
+
+def test_that_no_descriptor_is_left_is_told_once_for_as_long_as_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    none_left = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    outcomes: list[OSError | None] = [none_left, none_left, none_left, None, none_left]
+
+    class Listening:
+        sock = None
+
+        def accept(self) -> None:
+            if not outcomes:
+                server.stop_accepting()
+            elif (outcome := outcomes.pop(0)) is not None:
+                raise outcome
+
+    async def at_once(_: object) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def main() -> None:
+        nonlocal server
+        async with anyio.create_task_group() as tasks:
+            server = servers.Server(Listening(), os.getuid(), tasks, Left)  # type: ignore[arg-type]
+            await server.run()
+
+    server: servers.Server
+    monkeypatch.setattr(servers.anyio, "wait_readable", at_once)
+    with capture_logs() as logged:
+        run(main)
+    assert [line["event"] for line in logged] == ["cannot_accept"] * 2

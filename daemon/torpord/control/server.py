@@ -77,6 +77,7 @@ class Server:
 
     async def run(self) -> None:
         """Accept until `stop_accepting`."""
+        told = False
         with self._accepting:
             while True:
                 await anyio.wait_readable(self._listener.sock)
@@ -84,11 +85,14 @@ class Server:
                     return  # this wait was over already when `stop_accepting` came, and then nothing interrupts it
                 try:
                     self._accept(ACCEPTED_A_TURN)
+                    told = False
                 except OSError as error:
                     if error.errno not in _OUT_OF_DESCRIPTORS:
                         raise
+                    if not told:  # not five times a second, for as long as it lasts
+                        log.exception("cannot_accept", connections=self.connections)
+                    told = True
                     # The connection stays in the backlog and the listener readable: asking at once would spin.
-                    log.exception("cannot_accept", connections=self.connections)
                     await anyio.sleep(0.2)
 
     def accept_waiting(self) -> int:
