@@ -91,14 +91,16 @@ class StateFile:
         except OSError as error:
             log.warning("stop_not_written", error=str(error), otherwise=f"{wire.STATE_NAME} says it to clients")
 
-    def unsay_stopped(self) -> None:
-        """Take it back: a daemon is up, so nobody is stopped."""
+    def unsay_stopped(self) -> bool:
+        """Take it back: a daemon is up, so nobody is stopped. Returns whether the disk did it."""
         try:
             self._stopped.unlink(missing_ok=True)
         except OSError as error:
             log.warning(
                 "stop_not_taken_back", error=str(error), then="no service manager opens the door at the next boot"
             )
+            return False
+        return True
 
     def write(self, body: Mapping[str, Any]) -> None:
         """Replace it atomically and durably. Raises OSError."""
@@ -150,6 +152,7 @@ class StateKeeper:
         self._body = body
         self._stale = anyio.Event()
         self._urgent = anyio.Event()
+        self._is_unsaid = True  # nobody is told that it is stopped
 
     def mark(self, *, urgent: bool) -> None:
         """Say that the file is no longer true."""
@@ -163,13 +166,15 @@ class StateKeeper:
             self.mark(urgent=True)
 
     async def begin(self) -> None:
-        """Write it for the first time, of a daemon that has started."""
-        self._file.unsay_stopped()
-        await self.write()
+        """Write it for the first time, of a daemon that has started; what the disk does not do, `run` tries again."""
+        self._is_unsaid = self._file.unsay_stopped()
+        if not await self.write() or not self._is_unsaid:
+            self._stale.set()
 
     def told_to_end(self, how: str) -> None:
         """Say at once, in this thread, that it is to end, and after "stop" to stay down: before anybody is answered."""
         if how == "stop":
+            self._is_unsaid = True  # what is left of it is said anew, and stays
             self._file.say_stopped()
         try:
             self._file.write(self._body())
@@ -183,7 +188,8 @@ class StateKeeper:
             with anyio.move_on_after(ACTIVITY_S):
                 await self._urgent.wait()
             self._stale, self._urgent = anyio.Event(), anyio.Event()
-            if not await self.write():
+            self._is_unsaid = self._is_unsaid or self._file.unsay_stopped()
+            if not await self.write() or not self._is_unsaid:
                 self._stale.set()  # tried again in 5 s
 
     async def write(self, body: Mapping[str, Any] | None = None) -> bool:
