@@ -104,3 +104,8 @@ def pass_all(life: Life) -> None:
             return
         life.do(ev.DeadlinePassed({"source": "deadline", "deadline": "presence_due"}, "presence_due"))
     raise AssertionError("a time-out that is due for ever")
+
+
+def gone(life: Life, agents: AgentLife, agent_id: str = "a") -> None:
+    agents.register(agent_id, wake_command=WAKE_UP)
+    agents.says(Status.OFFLINE, agent_id)

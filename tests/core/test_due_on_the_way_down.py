@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.life import record
-from core.test_planned_timer import FAR_S, follows, goes, managed, to_the_end_of_its_cycle, wished
+from core.planned import FAR_S, follows, goes, managed, to_the_end_of_its_cycle, wished
 from torpord.core.lifecycle import State
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.life import DUE, Life, effects, kinds, record, started
+from core.life import DUE, Life, effects, kinds, record
 from core.some_agents import AgentLife, assert_in_step, granted, told
 from torpord.core import agent_events as ae
 from torpord.core import effects as fx
@@ -14,11 +14,6 @@ from torpord.core import events as ev
 from torpord.core import offering
 from torpord.core.agents import MOST_WAKING, SLICE, SlotState, Status
 from torpord.core.policy import Policy
-
-
-@pytest.fixture
-def life() -> Life:
-    return started()
 
 
 @pytest.fixture
