@@ -118,7 +118,7 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             self._holders = Holders(self._writer, tasks)
-            self._server = Server(self._listener, self._identity.uid, tasks, self._connection)
+            self._server = Server(self._listener, self._identity.uid, tasks, self._connection, self._clock.awake_s)
             self._exit = Exit(
                 self._desk, self._server, self._listener, self._spool, self._hooks, self._workers, self._farewell
             )

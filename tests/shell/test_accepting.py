@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from pathlib import Path
 
 import anyio
@@ -32,7 +33,7 @@ async def test_a_wait_that_was_over_when_accepting_ended_accepts_nobody(
 ) -> None:
     listener = listen.own(str(short_dir / "own.sock"))
     async with anyio.create_task_group() as tasks:
-        server = servers.Server(listener, os.getuid(), tasks, Left)
+        server = servers.Server(listener, os.getuid(), tasks, Left, time.monotonic)
 
         async def already_over(_: socket.socket) -> None:
             # What the exit does in the turn in which somebody came: with a socket of its own, and with another's.
@@ -60,7 +61,7 @@ async def test_who_hung_up_while_it_waited_is_closed_and_ends_nothing(
     monkeypatch.setattr(processes, "peer", nobody)
     listener = listen.own(str(short_dir / "own.sock"))
     async with anyio.create_task_group() as tasks:
-        server = servers.Server(listener, os.getuid(), tasks, Left)
+        server = servers.Server(listener, os.getuid(), tasks, Left, time.monotonic)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(short_dir / "own.sock"))
             assert server.accept_waiting() == 1
@@ -88,7 +89,7 @@ def test_that_no_descriptor_is_left_is_told_once_for_as_long_as_it_lasts(monkeyp
     async def main() -> None:
         nonlocal server
         async with anyio.create_task_group() as tasks:
-            server = servers.Server(Listening(), os.getuid(), tasks, Left)  # type: ignore[arg-type]
+            server = servers.Server(Listening(), os.getuid(), tasks, Left, time.monotonic)  # type: ignore[arg-type]
             await server.run()
 
     server: servers.Server

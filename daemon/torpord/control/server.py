@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from torpor import wire
+from torpord.control.sparing import Sparing
 from torpord.core.events import Cause
 from torpord.host import processes
 from torpord.host.listen import BACKLOG, Listener
@@ -58,12 +59,19 @@ class Server:
     """Accepts from one listener and serves every connection in a task of its own."""
 
     def __init__(
-        self, listener: Listener, uid: int, tasks: TaskGroup, connect: Callable[[int, socket.socket, Cause], Served]
+        self,
+        listener: Listener,
+        uid: int,
+        tasks: TaskGroup,
+        connect: Callable[[int, socket.socket, Cause], Served],
+        awake_s: Callable[[], float],
     ) -> None:
         self._listener = listener
         self._uid = uid
         self._tasks = tasks
         self._connect = connect
+        self._awake_s = awake_s
+        self._sparing = Sparing()
         self._connections: dict[int, Served] = {}
         self._count = 0
         self._refusals = 0
@@ -111,7 +119,7 @@ class Server:
         try:
             peer = processes.peer(sock)
         except OSError as error:  # macOS: it has hung up while it waited, and is nobody any more
-            log.info("peer_gone", connection=self._count, why=str(error))
+            log.debug("peer_gone", connection=self._count, why=str(error))
             sock.close()
             return
         cause: Cause = {
@@ -122,18 +130,19 @@ class Server:
         }
         connection = self._connect(self._count, sock, cause)
         if peer.uid not in (0, self._uid):
-            log.warning("refused", name="not_permitted", cause=cause)
             message = f"this daemon serves uid {self._uid} and root, not uid {peer.uid}"
-            self._refuse(connection, "not_permitted", message)
+            self._refuse(connection, "not_permitted", message, cause)
         elif self.connections >= wire.MAX_CONNECTIONS:
-            log.warning("refused", name="too_many", cause=cause)
             message = f"{wire.MAX_CONNECTIONS} connections are open: close some, or try again later"
-            self._refuse(connection, "too_many", message)
+            self._refuse(connection, "too_many", message, cause)
         else:
             self._connections[connection.number] = connection
             self._tasks.start_soon(self._serve, connection)
 
-    def _refuse(self, connection: Served, name: str, message: str) -> None:
+    def _refuse(self, connection: Served, name: str, message: str, cause: Cause) -> None:
+        # Who may not even speak is not to fill the disk.
+        if (untold := self._sparing.due(name, self._awake_s())) is not None:
+            log.warning("refused", name=name, cause=cause, untold=untold)
         if self._refusals >= MOST_REFUSALS:
             connection.sock.close()
             return
@@ -172,6 +181,8 @@ class Server:
 
     async def drain(self) -> None:
         """End every connection: nothing more comes in, what had arrived is answered, then it is closed."""
+        for name, untold in self._sparing.rest().items():
+            log.warning("refused", name=name, untold=untold)
         for connection in list(self._connections.values()):
             # Later sends of the peer fail, so it knows they were not read; what had arrived can still be (Linux).
             with contextlib.suppress(OSError):  # the peer is gone

@@ -95,7 +95,7 @@ class SafeMode:
         # Up, nobody is stopped, whatever was said to the last one.
         self._write_state(os.getpid(), self._known["reason"] if self._known["reason"] != "stop" else "")
         async with anyio.create_task_group() as tasks:
-            server = Server(listener, os.getuid(), tasks, self._connection)
+            server = Server(listener, os.getuid(), tasks, self._connection, self._clock.awake_s)
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 tasks.start_soon(server.run)
                 tasks.start_soon(self._hear, signals)
