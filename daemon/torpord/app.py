@@ -126,7 +126,10 @@ class Daemon:
             with _signals() as signals:
                 tasks.start_soon(self._writer.run)
                 refusal = await self._begin(world)
-                reason = "" if refusal else await self._serve(tasks, signals)
+                if refusal is None:
+                    reason = await self._serve(tasks, signals)
+                else:
+                    await self._exit.turn_away("its start cannot be stored")
                 tasks.cancel_scope.cancel()
         if refusal is not None:  # raised out here: a task group would wrap it in a group
             message = f"the start cannot be stored in {self._options.home}: {refusal.message}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -87,8 +88,7 @@ def test_what_could_not_be_removed_for_a_moment_forbids_hibernation_no_longer(
     name: str, home: Path, short_dir: Path
 ) -> None:
     trap = Trap(short_dir / "trap", constants={"torpord.core.descent:RECHECK_S": 0.3})
-    quick = settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s", min_up="3s")
-    daemon = RunningDaemon.start(home, quick, launcher=trap.launcher)
+    daemon = RunningDaemon.start(home, settings(), launcher=trap.launcher)
     path = home / name if name == "wake.signal" else home / "wake.d" / name
     with failing(daemon.pid, home, [str(path.relative_to(home))], "EROFS", "?unlink,?unlinkat,?rename,?renameat2"):
         if name == "wake.signal":
@@ -96,6 +96,9 @@ def test_what_could_not_be_removed_for_a_moment_forbids_hibernation_no_longer(
         else:
             drop(home, name)
         until(lambda: told(daemon, "file_stuck"), what="a file that cannot be removed")
+        quick = settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s")
+        (home / "torpor.toml").write_text(quick)  # from here on it goes as soon as it may
+        daemon.call("reload")
         until(lambda: daemon.call("why")["state"] == "SLEEP", what="SLEEP")
         until(lambda: any(name in each["why"] for each in daemon.call("why")["not_yet_because"]), what="why")
     assert daemon.wait_gone() == 0
@@ -112,6 +115,26 @@ def test_leftovers_that_cannot_be_seen_keep_no_daemon_from_starting(home: Path) 
     with RunningDaemon.start(home, launcher=[*strace, sys.executable, "-m", "torpord"]) as daemon:
         assert told(daemon, "leftovers_not_seen")
         assert daemon.call("status")["generation"] == 2
+
+
+def test_who_came_to_a_start_that_cannot_be_stored_is_told(home: Path, short_dir: Path) -> None:
+    RunningDaemon.start(home, settings()).stop()
+    trap = Trap(short_dir / "trap", {"store.begun": "wait"})
+    daemon = RunningDaemon.start(home, launcher=trap.launcher, wait=False)
+    trap.reached("store.begun", daemon)
+    with daemon.connect() as client:
+        client.request("event", event="request_arrived")
+        with failing(daemon.pid, home, ["torpor.db-wal"], "ENOSPC", "pwrite64,write"):
+            trap.let_go("store.begun")
+            assert daemon.wait_gone() == 75
+        assert client.read_line()["error"]["data"]["name"] == "draining"
+        assert client.at_end()
+    assert not daemon.socket.exists()
+    assert "cannot be stored" in daemon.log_lines()[-1]["text"]
+    starts = json.loads((home / "starts.json").read_text())["starts"]
+    assert starts[-1]["end"].startswith("failed: ")
+    following = RunningDaemon.start(home)
+    assert following.call("status")["wrapper_event_seq"] == 0
 
 
 def told(daemon: RunningDaemon, event: str) -> bool:

@@ -124,6 +124,18 @@ class Exit:
         """Whether a change is on its way: its answer may be WAKE, however long the disk takes, so it is waited for."""
         return self._desk.writer.wants_store or (self._spool.waiting() and not self._spool.postponed)
 
+    async def turn_away(self, why: str) -> None:
+        """Tell whoever has come to a start that failed. At an inherited socket they wait for who comes behind it."""
+        if self._listener.is_inherited:
+            return
+        self._desk.trial = None  # such an answer is no sign of life
+        self._desk.drain(why)
+        self._listener.unlink()
+        self._listener.shut()
+        self._accepted()
+        await self._server.drain()
+        self._listener.close()
+
     async def _leave(self, reason: str) -> str:
         self._desk.writer.close()
         self._desk.drain(reason)
