@@ -80,7 +80,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a daemon (`wake.start`)."""
+    """Start a daemon (`wake.start`). Outcome: the last words of one that ended and is worth another try, else ""."""
 
     place: Place
 
@@ -122,6 +122,7 @@ class Talk:
         self._when_down = when_down
         self._number = 0
         self._pause_s = _FIRST_PAUSE_S
+        self._last_words = ""  # of a daemon that was started, and told to try again
         self._parted: object = None  # the pid of a daemon that said it goes
         self.obstacle = "nothing has answered yet"
 
@@ -282,8 +283,10 @@ class Talk:
         known = presence.last_known(home)
         if looks or (presence.was_stopped(home, known) and self._when_down != "insist"):
             raise Down(presence.told_down(home, known))
-        self.obstacle = f"torpord is being started for {home}"
-        yield Start(self._place)
+        self.obstacle = f"torpord is being started for {home}{self._last_words}"
+        if told := (yield Start(self._place)):
+            self._last_words = f"; the last one ended, and said: {told}"
+            yield from self._again(f"torpord does not stay up in {home}{self._last_words}")
 
     def _again(self, obstacle: str) -> Generator[Step, Any, None]:
         self.obstacle = obstacle

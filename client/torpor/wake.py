@@ -1,7 +1,8 @@
 """Starting a daemon where no service manager does: detached, with a clean environment, and one however many ask.
 
 `torpor.spawn.lock` is held from the decision to spawn until the daemon accepts. The lock of the daemon itself,
-`torpor.lock`, still decides: one that finds it taken ends with 75, and then there is another to connect to.
+`torpor.lock`, still decides: one that finds it taken ends with 75, and then there is another to connect to. One whose
+disk takes nothing now ends with 75, too: the next one may find it mended.
 """
 
 from __future__ import annotations
@@ -35,23 +36,25 @@ _TAIL_LINES = 3
 _MOST_LOG_BYTES = 8 * 1024 * 1024
 
 
-def start(place: Place, deadline: Deadline) -> None:
+def start(place: Place, deadline: Deadline) -> str:
     """Start a daemon for `place`, unless somebody else is at it; return when it is worth connecting again.
 
-    Raises NotPermitted, BadHome, or Unreachable with the daemon's last words, where it ended instead; the built-in
-    TimeoutError when the deadline passes. The daemon goes on starting then.
+    Returns "", or the last words of one that ended with 75, try again. Raises NotPermitted, BadHome, or Unreachable
+    with its last words, where it ended otherwise; the built-in TimeoutError when the deadline passes. The daemon goes
+    on starting then.
     """
     try:
         spool.make_home(place.home)
         with _first_in_line(place, deadline) as first:
             if first and not presence.is_up(place.home):
-                _spawn(place, deadline)
+                return _spawn(place, deadline)
     except TimeoutError:
         raise
     except PermissionError as error:
         raise NotPermitted(f"may not start torpord in {place.home}: {error.strerror} at {error.filename}") from error
     except OSError as error:
         raise Unreachable(f"cannot start torpord in {place.home}: {error.strerror or error}") from error
+    return ""
 
 
 def accepts(path: str) -> bool:
@@ -88,7 +91,7 @@ def _first_in_line(place: Place, deadline: Deadline) -> Iterator[bool]:
         os.close(fd)
 
 
-def _spawn(place: Place, deadline: Deadline) -> None:
+def _spawn(place: Place, deadline: Deadline) -> str:
     if not COMMAND[0]:
         raise Unreachable("this Python does not know its own executable: start torpord by hand, `torpord run`")
     log_path = os.path.join(place.home, wire.LOG_NAME)
@@ -113,9 +116,9 @@ def _spawn(place: Place, deadline: Deadline) -> None:
     threading.Thread(target=_collect, args=(child, ended), name="torpord-collector", daemon=True).start()
     while not accepts(place.socket):
         if ended.wait(_LOOK_EVERY_S):
-            _judge(child.returncode, log_path, begin)
-            return
+            return _judge(child.returncode, log_path, begin)
         deadline.left_s()
+    return ""
 
 
 def _turn_over(log_path: str) -> None:
@@ -130,10 +133,12 @@ def _collect(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
     ended.set()
 
 
-def _judge(status: int, log_path: str, begin: int) -> None:
-    """Return where a daemon's end means that connecting again is right: 75, another has the lock; 0, it lived."""
-    if status in (wire.EX_OK, wire.EX_TEMPFAIL):
-        return
+def _judge(status: int, log_path: str, begin: int) -> str:
+    """Return where a daemon's end means that connecting again is right: with 75 its last words; 0, it lived."""
+    if status == wire.EX_OK:
+        return ""
+    if status == wire.EX_TEMPFAIL:
+        return _last_words(log_path, begin)
     how = f"by signal {-status}" if status < 0 else f"with status {status}"
     told = f"torpord ended {how} while starting: {_last_words(log_path, begin)}"
     if status == wire.EX_NOPERM:
@@ -147,7 +152,7 @@ def _last_words(log_path: str, begin: int) -> str:
         file.seek(max(begin, end - _TAIL_BYTES))
         lines = file.read(_TAIL_BYTES).decode(errors="replace").splitlines()
     words = [line.strip() for line in lines if line.strip()][-_TAIL_LINES:]
-    return " | ".join(words) if words else f"it wrote nothing to {log_path}"
+    return " | ".join(words) if words else f"it wrote nothing to {log_path} (is the disk full?)"
 
 
 def _environment(place: Place) -> dict[str, str]:

@@ -126,14 +126,23 @@ def test_75_means_that_there_is_another_to_connect_to(
     stub("75")
     judge = wake._judge
 
-    def then_serve(status: int, log_path: str, begin: int) -> None:
+    def then_serve(status: int, log_path: str, begin: int) -> str:
         stub("serve")
-        judge(status, log_path, begin)
+        return judge(status, log_path, begin)
 
     monkeypatch.setattr(wake, "_judge", then_serve)
     with Client(home) as client:
         assert client.event("wake_signal")["state"] == "WAKE"
     assert len(_starts(home)) == 2
+
+
+def test_where_each_ends_with_75_the_last_ones_words_are_told(
+    home: pathlib.Path, ask: Ask, stub: Callable[[str], None]
+) -> None:
+    stub("75")
+    with pytest.raises(Timeout, match=r"the last one ended, and said: .*no such key 'drowsy'"):
+        ask(home, "event", "wake_signal", timeout=3)
+    assert 2 <= len(_starts(home)) < 30  # with a pause behind each
 
 
 def test_one_that_takes_too_long_goes_on_starting(home: pathlib.Path, ask: Ask, stub: Callable[[str], None]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -195,6 +197,18 @@ def test_a_full_disk_at_the_start_is_an_error_that_says_so(disk: SmallDisk, ther
     assert following.call("status")["generation"] == (2 if there else 1)
     assert following.stop() == 0
     assert_whole(disk.home)
+
+
+def test_a_client_that_starts_it_on_a_full_disk_is_told_so_at_once(disk: SmallDisk) -> None:
+    """Nothing fits into its log, either: what is known is that it said nothing."""
+    RunningDaemon.start(disk.home, settings()).stop()
+    disk.fill()
+    command = [sys.executable, "-m", "torpor", "start", "--home", str(disk.home), "--timeout", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (69, 75), done
+    assert "is the disk full?" in done.stderr
+    disk.free()
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def test_the_start_of_a_store_that_holds_is_not_taken_for_a_damaged_one(disk: SmallDisk) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LIMIT_S = 30.0
 _LOOK_EVERY_S = 0.02
+_CONNECT_LIMIT_S = 5.0
 _ANSWER_LIMIT_S = 5.0
 # unix(4) of macOS; Python has no names for them.
 _SOL_LOCAL, _LOCAL_PEERPID = 0, 2
@@ -95,13 +96,21 @@ def make_way(place: Place) -> str | None:
 
 def bring_back(place: Place) -> None:
     """Have the service manager start a daemon: nobody connects who only waits for another to come. Raises Wrong 75."""
+    with _connected(place, place.socket, "torpor start"):
+        pass
+
+
+@contextlib.contextmanager
+def _connected(place: Place, who: str, mend: str) -> Iterator[socket.socket]:
+    """Connect to the home's socket; where nobody takes that, `who` is named and `mend` said. Raises Wrong 75."""
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(5)
+        probe.settimeout(_CONNECT_LIMIT_S)
         try:
             probe.connect(place.socket)
         except OSError as error:
-            said = f"{place.socket} takes no connection ({error.strerror or error}): torpor start"
+            said = f"{who} takes no connection ({error.strerror or error}): {mend}"
             raise Wrong(wire.EX_TEMPFAIL, said) from error
+        yield probe
 
 
 def _listening(place: Place) -> tuple[int, str]:
@@ -110,13 +119,7 @@ def _listening(place: Place) -> tuple[int, str]:
     Who it is, is the kernel's word: root may be told anything.
     """
     wanted = pwd.getpwnam(place.user).pw_uid
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(5)
-        try:
-            probe.connect(place.socket)
-        except OSError as error:
-            said = f"a daemon has {place.home} and takes no connection ({error.strerror or error}): `torpor restart`"
-            raise Wrong(wire.EX_TEMPFAIL, said) from error
+    with _connected(place, f"a daemon has {place.home} and", "`torpor restart`") as probe:
         had = _goes_on(probe)
         if sys.platform == "darwin":
             return int(probe.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)), had
