@@ -92,7 +92,9 @@ def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description="the long versions of what make test shows in short")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
-    parser.add_argument("--for", dest="for_s", type=_seconds, help="how long each goes: 90s, 10m, 1h")
+    parser.add_argument(
+        "--for", dest="for_s", type=_seconds, help="how long each goes: 90s, 10m, 1h (kills: until all are done)"
+    )
     parser.add_argument("--into", type=Path, default=ROOT / "soak" / "results", help="where the records go")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

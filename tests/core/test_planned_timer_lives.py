@@ -19,7 +19,6 @@ from torpord.core.descent import outstanding
 from torpord.core.lifecycle import State
 from torpord.core.planned import FRESH_S
 
-
 # Ends and starts.
 
 
