@@ -371,3 +371,19 @@ def test_the_wrong_thing_handed_over_is_named(short_dir: pathlib.Path, kind: str
             listen._adopted(fd)
         assert caught.value.exit_code == 78
         os.fstat(fd)  # still the service manager's
+
+
+def test_a_socket_that_cannot_be_looked_at_is_none_to_serve_at(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.lstat
+
+    def fails(name: str) -> os.stat_result:
+        if os.path.exists(name):
+            raise OSError(errno.EIO, "Input/output error", name)
+        return real(name)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "lstat", fails)
+        with pytest.raises(SetupError) as caught:
+            listen.own(path)
+    assert caught.value.exit_code == 75
+    listen.own(path).close()

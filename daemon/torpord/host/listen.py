@@ -135,9 +135,15 @@ def own(path: str) -> Listener:
         ) from error
     finally:
         os.umask(umask)
+    inode = _inode(path)
+    if inode is None:  # without it the first look would take the socket for one that somebody took away
+        sock.close()
+        raise SetupError(
+            75, f"socket {path} cannot be looked at just after it was made: mend its disk, and start again"
+        )
     sock.listen(BACKLOG)
     sock.settimeout(0)
-    return Listener(sock, path, is_inherited=False, inode=_inode(path))
+    return Listener(sock, path, is_inherited=False, inode=inode)
 
 
 def inherited(environ: MutableMapping[str, str], pid: int) -> Listener | None:
