@@ -150,6 +150,18 @@ def test_one_that_is_damaged_and_was_not_closed_is_put_aside_with_its_log(home: 
     assert list((home / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.name)])
+def test_a_log_that_is_no_file_is_named_and_not_waited_for(home: pathlib.Path, torpor: Torpor, made: Any) -> None:
+    _killed_while_writing(home)
+    (home / "torpor.db-wal").unlink()
+    made(home / "torpor.db-wal")
+    row = report(torpor)[2]["store"]
+    assert row["severity"] == "note"
+    assert "not looked at: the last daemon did not close it, and no copy can be made" in row["found"]
+    assert "torpor.db-wal: " in row["found"]
+    assert list((home / "tmp").iterdir()) == []
+
+
 @pytest.mark.parametrize("tmp", ["not there", "a link"])
 def test_where_no_copy_can_be_made_it_is_not_read(home: pathlib.Path, torpor: Torpor, tmp: str) -> None:
     _killed_while_writing(home)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
+import stat
 import time
 import urllib.parse
 from typing import NamedTuple
@@ -48,13 +50,19 @@ def read_unclosed(path: str, draft: str) -> Read:
 
 
 def _copied(path: str, draft: str, end_s: float) -> bool:
-    """Copy a file; False where that takes too long."""
-    made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(made, "wb") as to, open(path, "rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            to.write(piece)
-            if time.monotonic() > end_s:
-                return False
+    """Copy a file; False where that takes too long. What is none (a pipe, a link) is not waited for: OSError."""
+    found = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(made, "wb") as to:
+            while piece := os.read(found, _PIECE_BYTES):
+                to.write(piece)
+                if time.monotonic() > end_s:
+                    return False
+    finally:
+        os.close(found)
     return True
 
 

@@ -96,7 +96,11 @@ def _look_inside(subject: Subject, facts: StoreFacts) -> StoreFacts:
     if facts.unclosed and (why := _no_copy(subject, path)):
         return replace(facts, unread=f"the last daemon did not close it, and {why}")
     draft = subject.path(os.path.join(wire.SPOOL_TMP_NAME, f"doctor-{os.getpid()}.db"))
-    version, checked, damaged = read_unclosed(path, draft) if facts.unclosed else read(path)
+    try:
+        version, checked, damaged = read_unclosed(path, draft) if facts.unclosed else read(path)
+    except OSError as error:
+        why = f"no copy can be made to look into: {error.filename or draft}: {error.strerror}"
+        return replace(facts, unread=f"the last daemon did not close it, and {why}")
     if _identities(path) != before or not (facts.in_safe_mode or is_down(subject.home)):
         return replace(facts, unread="a daemon came up meanwhile")
     unread = "" if checked is not None else f"reading all of it takes longer than {CHECK_S:g} s"
@@ -271,7 +275,7 @@ def look_at_space(subject: Subject) -> SpaceFacts | None:
 
 def _size_of(path: str) -> int:
     try:
-        return os.stat(path).st_size
+        return os.lstat(path).st_size  # of a link, what it leads to may be another disk's
     except (FileNotFoundError, NotADirectoryError):
         return 0
 
