@@ -6,6 +6,7 @@ import pathlib
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from shell.bench_writer import Bench, bench
 from shell.virtual_time import jumps, pass_s, run
@@ -164,6 +165,26 @@ def test_a_full_disk_refuses_changes_and_nothing_else_and_is_tried_again_without
             await again.done.wait()
             assert "replayed" not in again.outcomes[0]  # type: ignore[operator]
             assert await stored_count(b) == 1
+
+    run(main)
+
+
+def test_who_asks_and_asks_a_full_disk_has_the_log_say_so_once_a_try(tmp_path: pathlib.Path) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.refuse = True
+            with capture_logs() as told:
+                for number in range(100):
+                    await b.writer.submit([keyed(f"{number}")]).done.wait()
+                await pass_s(2)
+                await b.writer.submit([keyed("later")]).done.wait()
+                b.store.refuse = False
+                await b.writer.submit([keyed("at last")]).done.wait()
+            assert [(line["event"], line["refused"]) for line in told] == [
+                ("commit_failed", 1),
+                ("commit_failed", 100),
+                ("stored_again", 0),
+            ]
 
     run(main)
 

@@ -107,6 +107,17 @@ def inspect(path: pathlib.Path) -> bool:
     return True
 
 
+def is_there(path: pathlib.Path) -> bool:
+    """Return whether there is a file; one that cannot be looked at now is not gone."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _refuse_unspeakable(path: pathlib.Path) -> None:
     try:
         str(path).encode()

@@ -104,7 +104,7 @@ def _put_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.unreadable.{number}")).exists():
         number += 1
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in ("", "-wal", "-shm"):  # broken off behind the first, what is left is no store to any opening
         with contextlib.suppress(FileNotFoundError):
             path.with_name(f"{path.name}{suffix}").rename(aside.with_name(f"{aside.name}{suffix}"))
     return aside

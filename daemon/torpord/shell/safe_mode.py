@@ -32,6 +32,7 @@ from torpord.core.report import iso
 from torpord.host import small_file
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
+from torpord.host.home import is_there
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
 from torpord.shell import opening, settings_look
@@ -84,7 +85,7 @@ class SafeMode:
         self._began = self._clock.now()
         self._file = StateFile(self._home)
         self._known = _last_known(self._home / wire.STATE_NAME)
-        self._had_store = _is_there(self._store)
+        self._had_store = is_there(self._store)
         self._leaving = ""
         self._left = anyio.Event()
 
@@ -316,7 +317,7 @@ class SafeMode:
 
         A start now would make a new one, in silence, and the backup would be copied over it while it is in use.
         """
-        if not self._had_store or _is_there(self._store):
+        if not self._had_store or is_there(self._store):
             return ""
         return f"{self._store} was taken away: put one there, or have `torpor reload` begin a new one"
 
@@ -361,16 +362,6 @@ _NOTHING_KNOWN: Mapping[str, Any] = {
     "last_cycle": None,
     "reason": "",
 }
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    except OSError:  # what cannot be looked at now is not gone
-        return True
-    return True
 
 
 _OBJECTS = ("sleep_cycle_progress", "quarantine", "last_cycle")

@@ -30,6 +30,7 @@ from torpord.store.thread import Runner
 from torpord.writer.changes import DRAINING, UNAVAILABLE, Change, Outcome, Ticket
 from torpord.writer.deferred import Deferred
 from torpord.writer.hearing import Hearing, halfway
+from torpord.writer.retry import Retry
 from torpord.writer.turn import Found, Turn
 
 log = structlog.get_logger("torpord.writer")
@@ -40,8 +41,6 @@ MOST_CHANGES_A_TURN = 4096
 MOST_DEADLINES_A_TURN = 64
 # A batch or a search up to this size takes the store little longer than the smallest.
 MOST_BRIEF_ENTRIES = 32
-FIRST_RETRY_S = 1.0
-LAST_RETRY_S = 60.0
 # Less is the time between two readings of two clocks, and no suspend.
 LEAST_SUSPEND_S = 1.0
 
@@ -95,8 +94,7 @@ class Writer:
         self._bell: asyncio.Future[None] | None = None
         self._closed = False
         self._unsure: Batch | None = None  # an error left it open whether the store has it: look before anything else
-        self._retry_s = 0.0
-        self._retry_at_s: float | None = None  # by the awake clock
+        self._retry = Retry()
         self._armed_wall_s: float | None = None
         self._looked_at: World | None = None
         self._seen_ahead: tuple[Deadline, ...] = ()
@@ -199,8 +197,8 @@ class Writer:
         return self._seen_ahead
 
     def _delay_s(self, ahead: Sequence[Deadline], now: Now) -> float | None:
-        if self._retry_at_s is not None:
-            return self._retry_at_s - now.awake_s
+        if self._retry.at_s is not None:
+            return self._retry.at_s - now.awake_s
         left = [d.at_s - (now.awake_s if d.clock is Clock.AWAKE else now.wall_s) for d in ahead]
         # One of the wall clock that lies ahead is the alarm's to ring; one that has passed is due here and now.
         ours = [s for d, s in zip(ahead, left, strict=True) if d.clock is Clock.AWAKE or s <= 0]
@@ -254,7 +252,7 @@ class Writer:
         self._hearing.look(turn.now.awake_s)
         self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
         # After a failure what is due waits for the next try: each beat would be refused with it.
-        trying = self._retry_at_s is None or self._retry_at_s <= turn.now.awake_s
+        trying = self._retry.is_due(turn.now.awake_s)
         if trying:
             self._see_suspend(turn)
             self._see_stall(turn)
@@ -265,7 +263,7 @@ class Writer:
         if not (trying and self._deferred.is_due(turn.now.awake_s)) and self._deferred.takes(turn):
             self._defer(turn)
             if trying:
-                self._retry_at_s = None
+                self._retry.unneeded()
                 self._hearing.heard_out()
             return outcomes, effects
         reached("writer.decided")
@@ -279,9 +277,9 @@ class Writer:
             # other batch as well; were it in a deadline, that would be tried again without a pause.
             self._deferred.clear()
             self._hearing.heard_out()
-            self._put_off()
+            self._retry.put_off(self._clock.now().awake_s)
             return refused, again
-        self._retry_s, self._retry_at_s = 0.0, None
+        self._retry.succeeded()
         self._deferred.clear()
         self._hearing.heard_out()
         self._stored = turn.world
@@ -351,17 +349,8 @@ class Writer:
         )
 
     def _failed(self, changes: Sequence[Change], error: StoreError) -> list[Outcome]:
-        self._put_off()
-        log.error("commit_failed", error=str(error), refused=len(changes), retry_s=self._retry_s)
+        self._retry.failed(self._clock.now().awake_s, error, len(changes))
         return [UNAVAILABLE] * len(changes)
-
-    def _put_off(self) -> None:
-        """Set when a try of our own is made again: later each time."""
-        now_s = self._clock.now().awake_s
-        # Only one that failed makes the next one later: else who asks and asks would put it off.
-        if self._retry_at_s is None or self._retry_at_s <= now_s:
-            self._retry_s = min(max(FIRST_RETRY_S, self._retry_s * 2), LAST_RETRY_S)
-            self._retry_at_s = now_s + self._retry_s
 
     def _mistaken(self, on: str, changes: Sequence[Change], error: Exception) -> list[Outcome]:
         """Let a mistake of ours cost this batch, and not the daemon: nothing of it is in the store."""
