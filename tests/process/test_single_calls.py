@@ -16,6 +16,7 @@ from process.reading import assert_whole
 from process.timers import settings
 from process.trap import Trap
 from process.wake_files import drop, left
+from torpord.core.runs import MOST_CRASHES
 from waiting import until
 
 pytestmark = pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
@@ -135,6 +136,24 @@ def test_who_came_to_a_start_that_cannot_be_stored_is_told(home: Path, short_dir
     assert starts[-1]["end"].startswith("failed: ")
     following = RunningDaemon.start(home)
     assert following.call("status")["wrapper_event_seq"] == 0
+
+
+def test_a_worker_that_finds_no_room_to_start_fails_no_run(home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.worker:LAST_PAUSE_S": 0.2})
+    flow = '[flows.one]\n[[flows.one.steps]]\nname = "only"\ncommand = "true"'
+    daemon = RunningDaemon.start(home, settings(flow), launcher=trap.launcher)
+    with failing(daemon.pid, home, [], "ENOSPC", "mkdir"):  # its folder, whatever its name
+        run_id = daemon.call("run.start", flow="one")["run_id"]
+        until(lambda: tries(daemon) > MOST_CRASHES + 1, what="some attempts")
+        assert daemon.call("run.get", run_id=run_id)["run"]["status"] == "running"
+    daemon.call("wait", run_id=run_id, status="completed", timeout_s=9)
+    assert daemon.stop() == 0
+    assert_whole(home)
+
+
+def tries(daemon: RunningDaemon) -> int:
+    """Return how many workers could not be started."""
+    return len([line for line in daemon.log_lines() if line.get("event") == "worker_not_started"])
 
 
 def told(daemon: RunningDaemon, event: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from torpord.core import run_events as re
+from torpord.host.faults import UNWRITABLE
 from torpord.host.worker_process import Exit, WorkerProcess
 from torpord.shell import reports
 from torpord.shell.dialogue import RETRY_REPORT_S, Dialogue, output_of
@@ -31,17 +33,25 @@ CANCEL_S = 1.0
 LAST_S = 0.3
 # What a process that has ended had still sent is taken, as long as the store takes it.
 LAST_WORDS_S = 5.0
+# Between two attempts to start one where the machine is short of something: from RETRY_REPORT_S, doubling, to this.
+LAST_PAUSE_S = 60.0
+_SHORT = UNWRITABLE | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
 @dataclass(slots=True)
 class Worker:
-    """The worker `number` of a run. `gone` is set when nothing of it is left."""
+    """The worker `number` of a run. `gone` is set when nothing of it is left.
+
+    `short`: it could not be started, as the machine was short of something; `shortages`: so many before it, in a row.
+    """
 
     run_id: str
     number: int
     around: Surroundings
     gone: anyio.Event = field(default_factory=anyio.Event)
     progress: dict[str, Any] = field(default_factory=dict)
+    shortages: int = 0
+    short: bool = False
     _process: WorkerProcess | None = None
     _tasks: TaskGroup | None = None
     _talk: Dialogue | None = None
@@ -51,6 +61,7 @@ class Worker:
     _blameless: bool = False
     _how: str = ""
     _last_word: str = ""  # what it was told before there was a process to tell
+    _off: anyio.Event = field(default_factory=anyio.Event)  # set with `_called_off` by who ends it
 
     @property
     def pid(self) -> int | None:
@@ -68,7 +79,7 @@ class Worker:
         except OSError as error:
             self._how = f"it cannot be started: {error}"
             log.warning("worker_not_started", run_id=self.run_id, error=str(error))
-            await anyio.sleep(RETRY_REPORT_S)  # what is missing (memory, processes) is not there at once
+            await self._wait_for_room(error)
         except Exception as error:
             # A mistake of ours costs one run, not the daemon.
             self._how = f"a mistake of the daemon's: {error!r}"[:500]
@@ -79,6 +90,20 @@ class Worker:
                     await self._process.close()
                     await anyio.to_thread.run_sync(_removed, self._work_dir)  # it may have left any amount there
         self.around.writer.owe(self._gone(exit_))
+
+    async def _wait_for_room(self, error: OSError) -> None:
+        """Wait before the next worker is tried: what is missing is not there at once, and it may take an hour.
+
+        What the machine is short of is nobody's fault, and fails no run. But for the sleep cycle: that begins anew by
+        itself, and the daemon is to go down without it. Who ends this worker does not wait for the next one.
+        """
+        run = self.around.writer.world.runs.live.get(self.run_id)
+        is_short = error.errno in _SHORT and run is not None and not run.cycle
+        self._blameless = self._blameless or is_short
+        pause_s = min(LAST_PAUSE_S, RETRY_REPORT_S * 2 ** min(self.shortages, 16)) if is_short else RETRY_REPORT_S
+        with anyio.move_on_after(pause_s):
+            await self._off.wait()
+        self.short = is_short and not self._off.is_set()
 
     def _look_whether_outdated(self) -> None:
         """Blame nobody for a worker that could not even load its flow, while its code was being replaced."""
@@ -182,6 +207,7 @@ class Worker:
     def warn(self, within_s: float) -> None:
         """Tell it to end its steps; after that time it is ended."""
         self._called_off = True
+        self._off.set()
         if self._ending:
             return
         self._say("yield")
@@ -200,6 +226,7 @@ class Worker:
     def stop(self, *, broken_off: bool) -> None:
         """End it: at once, where steps of it are broken off; else when it has cleaned up."""
         self._called_off = True
+        self._off.set()
         if not self._ending:
             self._end("cancel" if broken_off else "exit")
 

@@ -51,6 +51,7 @@ class Workers:
         self._around = Surroundings(writer, store, runner, now, flows, home, extra, of_this_process())
         self._tasks: TaskGroup | None = None
         self._by_run: dict[str, Worker] = {}
+        self._shortages: dict[str, int] = {}  # by run: how often in a row its worker could not be started
         self._none_left = anyio.Event()
         self._none_left.set()
 
@@ -78,7 +79,7 @@ class Workers:
             log.warning("worker_not_started", run_id=effect.run_id, error=str(error))
             self._tasks.start_soon(self._not_started, effect, f"it cannot be started: {error}")
             return
-        worker = Worker(effect.run_id, effect.worker, self._around)
+        worker = Worker(effect.run_id, effect.worker, self._around, shortages=self._shortages.get(effect.run_id, 0))
         self._by_run[effect.run_id] = worker
         self._none_left = anyio.Event() if self._none_left.is_set() else self._none_left
         self._tasks.start_soon(self._live, worker, before)
@@ -95,6 +96,10 @@ class Workers:
             await worker.live()
         finally:
             worker.gone.set()
+            if worker.short:
+                self._shortages[worker.run_id] = worker.shortages + 1
+            else:
+                self._shortages.pop(worker.run_id, None)
             if self._by_run.get(worker.run_id) is worker:
                 del self._by_run[worker.run_id]
             if not self._by_run:
