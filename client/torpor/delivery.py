@@ -59,7 +59,8 @@ def send(
                 raise
             # It takes nothing in until it is mended: that is not the sender's trouble.
             _drop(place, event, key)
-            return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: torpor is in safe mode: torpor doctor")
+            doctor = homes.command("torpor doctor", place.home)
+            return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: torpor is in safe mode: {doctor}")
     return Delivery("sent", reply["state"], f"sent: {reply['state']}")
 
 
@@ -71,7 +72,8 @@ def _leave(place: talk.Place, event: str, key: str | None, deadline: Deadline) -
     except TimeoutError:
         return Delivery("queued", None, f"queued in {wire.SPOOL_NAME}: a daemon is up, and has not taken it yet")
     if not presence.is_up(place.home) and presence.was_stopped(place.home, presence.last_known(place.home)):
-        return Delivery("stopped", None, f"left in {wire.SPOOL_NAME}: torpor is stopped, run `torpor start`")
+        start = homes.command("torpor start", place.home)
+        return Delivery("stopped", None, f"left in {wire.SPOOL_NAME}: torpor is stopped, run `{start}`")
     with contextlib.closing(Link(place)) as link:
         talker = talk.Talk(place)
         try:

@@ -54,6 +54,18 @@ def socket_path(home: str, environ: "Mapping[str, str]" = os.environ) -> str:
     return path
 
 
+def command(words: str, home: str) -> str:
+    """Return a command of torpor's own so that it means `home` also in a shell whose own home is another.
+
+    Each command that is suggested goes through here: without its home it would lead to another daemon.
+    """
+    if home == home_dir():
+        return words
+    import shlex  # noqa: PLC0415 - it loads `re`, for the homes that are not the default one
+
+    return f"{words} --home {shlex.quote(home)}"
+
+
 def path_limit(platform: str = sys.platform) -> int:
     """Return how many bytes a socket's path may have: `sun_path` of unix(7) or unix(4), without the closing NUL."""
     return 103 if platform == "darwin" else 107

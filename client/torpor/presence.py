@@ -12,6 +12,7 @@ import os
 import stat
 from typing import Any
 
+from torpor import home as homes
 from torpor import wire
 from torpor.errors import BadHome, NotPermitted, Unreachable
 
@@ -126,12 +127,13 @@ def mark(home: str) -> tuple[int, int, int]:
 
 def told_down(home: str, known: dict[str, Any] | None) -> str:
     """Say in one line that the daemon is down, how it went, and what starts it."""
+    start = homes.command("torpor start", home)
     state, since = (known or {}).get("current_state", "unknown"), (known or {}).get("since_ts", "an unknown time")
     if was_stopped(home, known):
         found = f" in {state}" if known else ""
-        return f"down: stopped by `torpor stop`{found}: `torpor start` starts it again"
+        return f"down: stopped by `torpor stop`{found}: `{start}` starts it again"
     if known is None:
-        return f"down: no daemon has left its state in {home}: `torpor start` starts one"
+        return f"down: no daemon has left its state in {home}: `{start}` starts one"
     if known.get("pid") is not None:
-        return f"down: it died in {state} without a word: `torpor start` or the next event starts it again"
-    return f"down: {state} since {since}: `torpor wake` or the next event starts it again"
+        return f"down: it died in {state} without a word: `{start}` or the next event starts it again"
+    return f"down: {state} since {since}: `{homes.command('torpor wake', home)}` or the next event starts it again"

@@ -10,7 +10,7 @@ import sys
 import time
 
 from torpor import wire
-from torpor.home import home_dir, socket_path
+from torpor.home import command, home_dir, socket_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def _quick(args: list[str]) -> None:
         state = _sent(args)
     except TimeoutError:
         if sys.stderr is not None:  # closed: there the line would come on standard output
-            print(f"torpor: no answer within {_LIMIT_S:g} s: `torpor status` tells more", file=sys.stderr)  # noqa: T201
+            read = _plain(args)
+            status = command("torpor status", home_dir(read[2] if read else None))
+            print(f"torpor: no answer within {_LIMIT_S:g} s: `{status}` tells more", file=sys.stderr)  # noqa: T201
         sys.exit(wire.EX_TEMPFAIL)
     if state is not None:
         _end(f"sent: {state}")

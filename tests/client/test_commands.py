@@ -97,9 +97,10 @@ def test_what_would_start_it_and_cannot_is_69(home: pathlib.Path, torpor: Torpor
 def test_after_stop(home: pathlib.Path, torpor: Torpor) -> None:
     write_state(home, reason="stop")
     assert torpor("wake")[0] == 3
-    assert "`torpor start` starts it again" in torpor("wake")[2]
+    start = f"torpor start --home {home}"
+    assert f"`{start}` starts it again" in torpor("wake")[2]
     assert torpor("stop")[:2] == (0, "stopped already, in WAKE\n")
-    assert torpor("send", "wake_signal")[:2] == (0, "left in wake.d: torpor is stopped, run `torpor start`\n")
+    assert torpor("send", "wake_signal")[:2] == (0, f"left in wake.d: torpor is stopped, run `{start}`\n")
     assert torpor("start")[0] == 69  # it is tried
 
 
@@ -213,7 +214,7 @@ def test_stop_waits_until_it_is_gone(home: pathlib.Path, torpor: Torpor) -> None
     daemon = FakeDaemon(home, _once, stop)
     daemon.listen()
     daemon.accept()
-    assert torpor("stop")[:2] == (0, "stopped in WAKE: `torpor start` starts it again\n")
+    assert torpor("stop")[:2] == (0, f"stopped in WAKE: `torpor start --home {home}` starts it again\n")
     assert daemon.methods() == ["hello", "stop"]
 
 

@@ -70,7 +70,7 @@ def test_after_stop_it_is_left_and_nobody_started(home: pathlib.Path, starts: li
     write_state(home, reason="stop")
     done = torpor.send("wake_signal", home=home)
     assert done.how == "stopped"
-    assert done.note == "left in wake.d: torpor is stopped, run `torpor start`"
+    assert done.note == f"left in wake.d: torpor is stopped, run `torpor start --home {home}`"
     assert len(_left(home)) == 1
     assert starts == []
 
@@ -157,6 +157,7 @@ def test_a_daemon_in_safe_mode_finds_it_when_it_is_mended(home: pathlib.Path, st
         done = torpor.send("wake_signal", key="k", home=home)
         with pytest.raises(Refused, match="key"):
             torpor.send("wake_signal", key="\n", home=home)
-    assert (done.how, done.note) == ("queued", "queued in wake.d: torpor is in safe mode: torpor doctor")
+    said = f"queued in wake.d: torpor is in safe mode: torpor doctor --home {home}"
+    assert (done.how, done.note) == ("queued", said)
     assert _left(home) == [{"event": "wake_signal", "key": "k"}]
     assert starts == []

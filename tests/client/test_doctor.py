@@ -302,5 +302,5 @@ def test_people_get_a_line_and_two_more_where_something_is_to_be_done(home: path
     lines = out.splitlines()
     assert lines[0] == f"serious  home         {home} has mode 0755: it must be its owner's alone"
     assert lines[1] == "         means        no daemon can start here"
-    assert lines[2] == f"         mend         chmod 700 {home}    (`torpor doctor --fix` does it)"
+    assert lines[2] == f"         mend         chmod 700 {home}    (`torpor doctor --fix --home {home}` does it)"
     assert torpor("doctor", "--fix")[1].startswith(f"mended   home         chmod 700 {home}; now ")

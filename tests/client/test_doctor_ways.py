@@ -84,7 +84,7 @@ def test_three_that_agree_are_fine(*, up: bool) -> None:
         ({"up": True, "problem": "it is full"}, "finding", "it is full", "torpor log --kind wake_not_armed -n 1"),
         ({"up": True, "being_set": True, "timer": ""}, "note", "is just being set", None),
         ({"wall_s": NOW_S + 7200}, "finding", "that was 1h ago", "torpor wake"),
-        ({"stopped": True, "file": "", "timer": ""}, "note", "not before `torpor start`", None),
+        ({"stopped": True, "file": "", "timer": ""}, "note", "it was told to stay down", "torpor start"),
         ({"managed": False, "file": "", "timer": None}, "note", "no service manager", "torpor service install"),
         (
             {"wanted": ""},

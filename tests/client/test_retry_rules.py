@@ -118,7 +118,7 @@ def test_after_stop_only_start_starts_it(
     home: pathlib.Path, ask: Ask, started: list[FakeDaemon], pid: int | None
 ) -> None:
     write_state(home, reason="stop", pid=pid)
-    with pytest.raises(Down, match="`torpor start` starts it again"):
+    with pytest.raises(Down, match=f"`torpor start --home {home}` starts it again"):
         ask(home, "event", "wake_signal")
     assert not started
 

@@ -15,6 +15,7 @@ import pytest
 
 from client.fake_daemon import write_state
 from torpor import wire
+from torpor.cli import main
 from torpor.service import files, fitness, look, markers, names, own_daemon, running, systemd, uninstall
 from torpor.service.install import install
 from torpor.service.running import Ran
@@ -293,7 +294,7 @@ def test_what_was_told_to_stay_down_is_installed_and_stays_down(place: names.Pla
     manager.skips = set(place.doors)
     told = {line.word: line.text for line in install(place)}
     assert told["enabled"].endswith("closed, as torpor was told to stay down")
-    assert told["next"].startswith("torpor start")
+    assert told["next"].startswith(f"torpor start --home {place.home}   (")
     found = look.look(place)
     assert (found.is_stopped, found.problems) == (True, ())
 
@@ -380,3 +381,12 @@ def test_what_a_service_of_the_system_does_not_see_is_refused(
     with pytest.raises(Wrong, match=f"{folder}/v/bin/python is not seen by a service of the system") as caught:
         fitness.check(place, f"{folder}/v/bin/python")
     assert caught.value.status == 69
+
+
+def test_what_comes_next_is_said_of_this_home(
+    place: names.Place, manager: Systemd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["service", "status", "--home", place.home]) == wire.EX_DOWN
+    mend = f"torpor service install --home {place.home}"
+    assert capsys.readouterr().out.startswith(f"not installed for {place.home}: {mend}\n")
+    assert {line.word: line.text for line in install(place)}["next"].startswith(f"torpor wake --home {place.home}    (")

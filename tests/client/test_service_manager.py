@@ -183,9 +183,10 @@ def test_the_file_alone_says_it(home: pathlib.Path, torpor: Torpor) -> None:
     (home / "stopped").touch()
     assert presence.was_stopped(str(home), None)
     assert torpor("wake")[0] == 3
-    assert "down: stopped by `torpor stop`: `torpor start` starts it again" in torpor("wake")[2]
+    assert f"down: stopped by `torpor stop`: `torpor start --home {home}` starts it again" in torpor("wake")[2]
     assert torpor("stop")[:2] == (0, "stopped already\n")
-    assert torpor("send", "wake_signal")[1] == "left in wake.d: torpor is stopped, run `torpor start`\n"
+    left = f"left in wake.d: torpor is stopped, run `torpor start --home {home}`\n"
+    assert torpor("send", "wake_signal")[1] == left
     # A daemon that died at its start left the words of an earlier life beside it.
     write_state(home, reason="hibernate", pid=7)
     assert presence.state_when_down(str(home)) == "WAKE"

@@ -32,8 +32,12 @@ def telling(**told: Any) -> Any:
 @pytest.mark.parametrize(
     ("runs", "installed", "said"),
     [
-        (__version__, "9.9", f"{__version__} runs and 9.9 is installed: `torpor restart`"),
-        (__version__, None, f"{__version__} runs, and its package is gone: install it again, then `torpor restart`"),
+        (__version__, "9.9", f"{__version__} runs and 9.9 is installed: `torpor restart --home /somewhere`"),
+        (
+            __version__,
+            None,
+            f"{__version__} runs, and its package is gone: install it again, then `torpor restart --home /somewhere`",
+        ),
         ("9.9", "9.9", f"9.9 runs, and this client is {__version__}: two installations"),
     ],
 )
@@ -56,7 +60,9 @@ def test_safe_mode_comes_first_and_nothing_more_is_asked(home: pathlib.Path, tor
     assert lines[0].startswith("safe mode since ")
     assert lines[0].endswith(": died 5 times in a row")
     assert lines[1] == "  suspect   wake.d/a.json"
-    assert any(line.startswith("  mend      `torpor doctor`") for line in lines)
+    assert (
+        "  mend      `torpor doctor --home /somewhere` says how, `torpor reload --home /somewhere` tries again" in lines
+    )
     assert any(line.startswith("  before    WAKE since ") for line in lines)
     assert any("torpord.service of the user's systemd" in line for line in lines)
     assert "None" not in out

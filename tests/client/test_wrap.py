@@ -363,7 +363,7 @@ def test_a_daemon_that_cannot_be_started_is_no_reason_not_to_run(home: pathlib.P
     tried = f"until grep -q nonsense {home}/torpord.log 2>/dev/null; do sleep 0.02; done"
     status, out, err = _run(home, "editor", "--", "sh", "-c", f"echo said; {tried}; exit 7")
     assert (status, out) == (7, "said\n")
-    why = f"torpord of {home} does not start: `torpor start` says why"
+    why = f"torpord of {home} does not start: `torpor start --home {home}` says why"
     assert err == f"torpor: agent editor was not known all the time: {why}\n"
 
 

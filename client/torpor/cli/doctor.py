@@ -40,11 +40,11 @@ def doctor(args: argparse.Namespace) -> int:
             }
         )
     else:
-        print("\n".join(line for row in report.rows for line in lines(row)))
+        print("\n".join(line for row in report.rows for line in lines(row, report.subject.home)))
     return FOUND_SOMETHING if report.has_findings else wire.EX_OK
 
 
-def lines(row: Row) -> list[str]:
+def lines(row: Row, home: str) -> list[str]:
     """Return a row for people: a line of what was found, and of what is no good, two more."""
     told = [
         f"{'mended' if row.fix == 'done' else row.severity:{_SEVERITY_CHARS}}{row.id:{_ID_CHARS}}{_one_line(row.found)}"
@@ -54,7 +54,7 @@ def lines(row: Row) -> list[str]:
     more = (("means", row.means), ("mend", row.mend))
     told += [f"{'':{_SEVERITY_CHARS}}{name:{_ID_CHARS}}{_one_line(text)}" for name, text in more if text]
     if row.fix == "would":
-        told[-1] += "    (`torpor doctor --fix` does it)"
+        told[-1] += f"    (`{homes.command('torpor doctor --fix', home)}` does it)"
     return told
 
 

@@ -44,7 +44,8 @@ def start(args: argparse.Namespace) -> int:
         found = client.status()
     said = "is up already" if was_up else "is up"
     # An older one knows of none.
-    safely = " in safe mode: `torpor doctor` says why" if {**found}.get("safe_mode") else ""
+    doctor = homes.command("torpor doctor", directory)
+    safely = f" in safe mode: `{doctor}` says why" if {**found}.get("safe_mode") else ""
     show.say(args, f"torpord {said}: {found['state']}, pid {found['pid']}{safely}", {"was_up": was_up, **found})
     return wire.EX_OK
 
@@ -68,7 +69,8 @@ def _await(home: str, deadline: Deadline) -> None:
             deadline.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         said = f"the service manager took the connection, and no daemon has come up in {home}"
-        raise errors.Timeout(f"{said}: `torpor service status`, and its journal, say why") from None
+        status = homes.command("torpor service status", home)
+        raise errors.Timeout(f"{said}: `{status}`, and its journal, say why") from None
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -89,7 +91,8 @@ def stop(args: argparse.Namespace) -> int:
                 show.say(args, f"not running: no daemon has left its state in {client.home}", {"state": None})
                 return wire.EX_OK
         stopped = _stopped(client, args.timeout)
-    show.say(args, f"stopped in {stopped['state']}: `torpor start` starts it again", stopped)
+    again = homes.command("torpor start", client.home)
+    show.say(args, f"stopped in {stopped['state']}: `{again}` starts it again", stopped)
     return wire.EX_OK
 
 
@@ -98,7 +101,7 @@ def restart(args: argparse.Namespace) -> int:
     with Client(args.home, timeout=args.timeout) as client:
         if presence.is_up(client.home):
             _check(client.home, args.timeout)
-            _check_version(client.status())
+            _check_version(client.home, client.status())
             _stopped(client, args.timeout)
     return start(args)
 
@@ -115,7 +118,7 @@ def _check(home: str, limit_s: float) -> None:
         raise errors.BadHome(f"it goes on as it is, as it could not start again: {done.stderr.strip()}")
 
 
-def _check_version(running: Status) -> None:
+def _check_version(home: str, running: Status) -> None:
     """Make sure that no newer daemon is replaced by this older torpor's own. Raises Unreachable.
 
     A service manager starts its own, and one whose package was replaced under it is to be what lies there now.
@@ -124,7 +127,8 @@ def _check_version(running: Status) -> None:
     by_us = told.get("supervisor") == "none" and not (told.get("installed") or {}).get("changed")
     if by_us and versions.is_older(torpor.__version__, running["version"]):
         said = f"it goes on as it is: torpord {running['version']} runs, and this torpor {torpor.__version__} is older"
-        raise errors.Unreachable(f"{said}: use the other one, or upgrade this; or first `torpor stop`")
+        stop_it = homes.command("torpor stop", home)
+        raise errors.Unreachable(f"{said}: use the other one, or upgrade this; or first `{stop_it}`")
 
 
 def hibernate(args: argparse.Namespace) -> int:
@@ -155,7 +159,8 @@ def reload(args: argparse.Namespace) -> int:
             raise errors.BadHome(str(refusal)) from refusal
     said = f"changed: {', '.join(done['changed'])}" if done["changed"] else "nothing changed"
     if {**done}.get("leaving"):
-        said = "safe mode is left, and the next start tried: `torpor status` says how it goes"
+        status = homes.command("torpor status", client.home)
+        said = f"safe mode is left, and the next start tried: `{status}` says how it goes"
     show.say(args, said, done)
     return wire.EX_OK
 

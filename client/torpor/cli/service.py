@@ -124,9 +124,9 @@ def _json(found: looking.Installation) -> dict[str, Any]:
 def _lines(found: looking.Installation) -> Iterator[str]:
     if not found.is_there:
         of_system = found.place.manager == "systemd-system"
-        how = (
-            f"sudo torpor service install --system --for {found.place.user}" if of_system else "torpor service install"
-        )
+        how = homes.command("torpor service install", found.place.home)
+        if of_system:
+            how = f"sudo torpor service install --system --for {found.place.user}"
         yield f"not installed for {found.place.home}: {how}"
     wrong = {problem.unit: problem for problem in found.problems}
     rows = [(unit.name, _whose(unit), _state(found, unit)) for unit in found.units if _is_shown(found, unit)]
@@ -144,7 +144,7 @@ def _lines(found: looking.Installation) -> Iterator[str]:
     yield f"home         {found.place.home}" + (f"  -> {gone.found}: {gone.mend}" if gone is not None else "")
     yield f"interpreter  {found.interpreter}   {_interpreter(found)}"
     if found.is_stopped:
-        yield "stopped      torpor was told to stay down: torpor start"
+        yield f"stopped      torpor was told to stay down: {homes.command('torpor start', found.place.home)}"
     elif found.planned:
         armed = "whether that is armed, nobody says" if found.armed is None else "armed" if found.armed else "not armed"
         unarmed = wrong.get("planned")
@@ -164,7 +164,7 @@ def _is_shown(found: looking.Installation, unit: looking.Unit) -> bool:
 
 def _interpreter(found: looking.Installation) -> str:
     if not found.interpreter_there:
-        return "gone: torpor service install, with a torpor that is there"
+        return f"gone: {homes.command('torpor service install', found.place.home)}, with a torpor that is there"
     return "there, the one of this torpor" if found.interpreter == sys.executable else "there, not that of this torpor"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torpor import __version__
+from torpor import home as homes
 from torpor.cli import run_words, show
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def safe(found: Status) -> list[str]:
     if told.get("suspect"):
         lines.append(f"  suspect   {run_words.one_line(told['suspect'], _TEXT_CHARS)}")
     lines.append("  serves    status, log, doctor, reload and stop; files left in wake.d wait")
-    lines.append("  mend      `torpor doctor` says how, `torpor reload` tries again")
+    doctor, again = (homes.command(f"torpor {word}", found["home"]) for word in ("doctor", "reload"))
+    lines.append(f"  mend      `{doctor}` says how, `{again}` tries again")
     if found["since_ts"] is not None:
         lines.append(f"  before    {found['state']} since {show.moment(found['since_ts'])}")
     return [*lines, process(found), f"  home      {found['home']}", *version(found)]
@@ -47,10 +49,11 @@ def process(found: Status) -> str:
 def version(found: Status) -> list[str]:
     """Return a line where what runs is not what is installed, or not what this client is of."""
     runs, installed = found["version"], found.get("installed") or {"version": found["version"]}
+    restart = homes.command("torpor restart", found["home"])
     if installed["version"] is None:
-        return [f"  version   {runs} runs, and its package is gone: install it again, then `torpor restart`"]
+        return [f"  version   {runs} runs, and its package is gone: install it again, then `{restart}`"]
     if installed["version"] != runs:
-        return [f"  version   {runs} runs and {installed['version']} is installed: `torpor restart`"]
+        return [f"  version   {runs} runs and {installed['version']} is installed: `{restart}`"]
     if runs != __version__:
         return [f"  version   {runs} runs, and this client is {__version__}: two installations"]
     return []

@@ -184,7 +184,8 @@ class Wrapped:
         else:
             _, status = os.waitpid(pid, 0)  # whether it is up is for the next turn to see
             if status:
-                self._trouble = Unreachable(f"torpord of {self._place.home} does not start: `torpor start` says why")
+                start = homes.command("torpor start", self._place.home)
+                self._trouble = Unreachable(f"torpord of {self._place.home} does not start: `{start}` says why")
 
     def leave(self) -> None:
         """Say that the command has ended, within two seconds; then what was in the way."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,11 +68,11 @@ def examine(home: str, *, fix: bool, ask_s: float = subject.ASK_S, checks: Seque
 
 
 def _addressed(row: Row, home: str) -> Row:
-    """Have a command of torpor's own mean this home also in a shell where that is not the one that is meant."""
-    last = (row.mend or "").rpartition("&& ")[2]
-    if not last.startswith("torpor ") or "--home" in last or home == homes.home_dir():
+    """Have a command of torpor's own mean this home, also as the last one of several."""
+    before, and_then, last = (row.mend or "").rpartition("&& ")
+    if not last.startswith("torpor ") or "--home" in last:
         return row
-    return replace(row, mend=f"{row.mend} --home {shlex.quote(home)}")
+    return replace(row, mend=f"{before}{and_then}{homes.command(last, home)}")
 
 
 def _row(check: Check, found: Subject) -> Row:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from torpor import errors, presence, wire
+from torpor import home as homes
 from torpor.client import Client
 from torpor.deadline import Deadline
 from torpor.doctor import units
@@ -38,7 +39,7 @@ class TooLate(Exception):  # noqa: N818 - no error: the moment that it was to be
 def needs(status: Status, why: Why | None) -> list[str]:
     """Say who needs the daemon, and what keeps it from going down; empty: it may go."""
     if status["safe_mode"] or why is None:
-        return ["it is in safe mode: torpor doctor"]
+        return [f"it is in safe mode: {homes.command('torpor doctor', status['home'])}"]
     if status["shadow_run"]:
         return ["shadow_run is set: it never goes down"]
     reasons = [*why["awake_because"], *why["not_yet_because"]]

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from torpor import durations, errors, presence, spool, wire
+from torpor import home as homes
 from torpor.client import Client
 from torpor.doctor import trip
 from torpor.doctor.subject import is_ours
@@ -64,7 +65,8 @@ def ways(home: str, only: str | None) -> tuple[list[str], list[Proof]]:
         client.event("wake_signal")
         status = client.status()
         if "ways_back" not in status:
-            raise NotNow(f"torpord {status['version']} runs, which keeps no proof of it: torpor restart")
+            restart = homes.command("torpor restart", home)
+            raise NotNow(f"torpord {status['version']} runs, which keeps no proof of it: {restart}")
         needed = trip.needs(status, None if status["safe_mode"] else client.why())
         if not needed and (least_s := trip.least_up_s(client)) > trip.DOWN_S:
             needed = [f"it stays up for another {durations.show(least_s)} whoever asks (min_up)"]
@@ -147,7 +149,8 @@ def by_knock(home: str, way: str, back_s: float) -> Proof:
         came = trip.back(home, generation, back_s)
         took_s = time.monotonic() - begun_s
     except OSError as error:
-        return Proof(way, "failed", f"nothing can be left in {home}: {error.strerror}", mend="torpor doctor")
+        found, mend = f"nothing can be left in {home}: {error.strerror}", homes.command("torpor doctor", home)
+        return Proof(way, "failed", found, mend=mend)
     finally:
         if left:
             _take_away(home, left)
@@ -181,7 +184,8 @@ def _by_slot(home: str, margin_s: float, back_s: float) -> Proof:
             if not client.slot_add(AGENT, "work", at)["armed"]:
                 means = "a slot that is due while it is down waits until something else wakes it"
                 found = "the service manager takes no timer from it"
-                return Proof("timer", "failed", found, means=means, mend="torpor log --kind wake_not_armed -n 1")
+                mend = homes.command("torpor log --kind wake_not_armed -n 1", home)
+                return Proof("timer", "failed", found, means=means, mend=mend)
         generation = trip.down(home, by_wall_s=at_s)
         came = trip.back(home, generation, max(0.0, at_s - time.time()) + back_s)
         return judged(home, "timer", generation, max(0.0, time.time() - at_s) if came else None)
@@ -195,7 +199,7 @@ def judged(home: str, way: str, generation: int, took_s: float | None) -> Proof:
     if took_s is None:
         means = "nobody is woken by it; what was left for it was taken away again"
         log = shlex.quote(os.path.join(home, wire.LOG_NAME))
-        mend = "torpor service status" if way != "spawn" else f"tail -n 5 {log}"
+        mend = f"tail -n 5 {log}" if way == "spawn" else homes.command("torpor service status", home)
         return Proof(way, "failed", "no daemon came up in time", means=means, mend=mend)
     with Client(home) as client:
         status = client.status()
@@ -206,4 +210,5 @@ def judged(home: str, way: str, generation: int, took_s: float | None) -> Proof:
         means = "somebody connected first: try again when it is quiet"
         return Proof(way, "unclear", f"something else woke it: {cause}", means=means)
     means = "it came back, and not for what was left for it"
-    return Proof(way, "failed", f"something else woke it: {cause}", means=means, mend="torpor service status")
+    mend = homes.command("torpor service status", home)
+    return Proof(way, "failed", f"something else woke it: {cause}", means=means, mend=mend)

@@ -165,8 +165,8 @@ def judge_planned(facts: PlannedFacts) -> Row:
         return _judge_stale(facts, looked_at)
     when = _shown(facts.wanted)
     if facts.stopped:
-        found = f"{when}, and not before `torpor start`: it was told to stay down"
-        return Row("planned", looked_at, found, "note", "a slot that comes to be due before waits for that")
+        found, means = f"{when}, and it was told to stay down", "a slot that comes to be due waits for the next start"
+        return Row("planned", looked_at, found, "note", means, "torpor start")
     if not facts.managed:
         means = "nobody starts one that is down then; one that is up stays for what is near (planned_reach)"
         mend = "torpor service install" if facts.can_install else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from torpor import home as homes
 from torpor import presence, spool, wire
 from torpor.service import files, fitness, launchd, look, markers, own_daemon, record, systemd, texts
 from torpor.service.lines import Line, short
@@ -31,7 +32,8 @@ def install(place: Place, *, force: bool = False) -> list[Line]:
         systemd.reach(place)
     found = look.at(place)
     if found.unit != place.unit:
-        raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {found.unit} already: torpor service uninstall first")
+        uninstall = homes.command("torpor service uninstall", place.home)
+        raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {found.unit} already: {uninstall} first")
     place = found
     if other := look.elsewhere(place):
         raise Wrong(wire.EX_DATAERR, f"{place.home} is served by {other} already: uninstall that first")
@@ -138,7 +140,8 @@ def _started(place: Place, stale: list[str], *, astray: bool) -> list[Line]:
     if astray and is_up:
         told.append(Line("restarted", f"{place.files[0]}, which nobody could find at its socket"))
     elif stale and is_up:
-        told.append(Line("running", "as it was started: `torpor restart` makes it the one that was written now"))
+        restart = homes.command("torpor restart", place.home)
+        told.append(Line("running", f"as it was started: `{restart}` makes it the one that was written now"))
     return told
 
 
@@ -195,5 +198,7 @@ def _next(place: Place) -> list[Line]:
     if place.manager == "systemd-system":
         told.append(Line("clients", f"of {place.user} find it with: export TORPOR_HOME={place.home}"))
     if look.is_stopped(place):
-        return [*told, Line("next", "torpor start   (nothing else starts what was stopped)")]
-    return [*told, Line("next", "torpor wake    (or any `torpor send`, or a connection)")]
+        start = homes.command("torpor start", place.home)
+        return [*told, Line("next", f"{start}   (nothing else starts what was stopped)")]
+    wake = homes.command("torpor wake", place.home)
+    return [*told, Line("next", f"{wake}    (or any `torpor send`, or a connection)")]

@@ -17,6 +17,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
+from torpor import home as homes
 from torpor import presence, wire
 from torpor.deadline import Deadline
 from torpor.service.wrong import Wrong
@@ -96,7 +97,7 @@ def make_way(place: Place) -> str | None:
 
 def bring_back(place: Place) -> None:
     """Have the service manager start a daemon: nobody connects who only waits for another to come. Raises Wrong 75."""
-    with _connected(place, place.socket, "torpor start"):
+    with _connected(place, place.socket, homes.command("torpor start", place.home)):
         pass
 
 
@@ -119,7 +120,8 @@ def _listening(place: Place) -> tuple[int, str]:
     Who it is, is the kernel's word: root may be told anything.
     """
     wanted = pwd.getpwnam(place.user).pw_uid
-    with _connected(place, f"a daemon has {place.home} and", "`torpor restart`") as probe:
+    restart = homes.command("torpor restart", place.home)
+    with _connected(place, f"a daemon has {place.home} and", f"`{restart}`") as probe:
         had = _goes_on(probe)
         if sys.platform == "darwin":
             return int(probe.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)), had

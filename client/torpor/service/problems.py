@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def of(found: Installation) -> Iterator[tuple[str, str, str]]:
     """Yield what each problem is about (a unit's name mostly), what was found, and the command that mends it."""
-    # A command means the home of the shell that it is run in.
-    whose = "" if found.place.home == homes.home_dir() else f" --home {shlex.quote(found.place.home)}"
-    install = f"torpor service install{whose}"
+    install = homes.command("torpor service install", found.place.home)
     if found.place.manager == "systemd-system":
         install = f"sudo torpor service install --system --for {found.place.user}"
     if found.unasked and (found.place.manager != "systemd-system" or os.geteuid() == 0):
@@ -35,7 +33,7 @@ def of(found: Installation) -> Iterator[tuple[str, str, str]]:
     if not found.interpreter_there:
         yield "interpreter", f"{found.interpreter} is gone: no daemon can start", install
     if said := _unarmed(found):
-        yield "planned", said, f"torpor start{whose}"
+        yield "planned", said, homes.command("torpor start", found.place.home)
 
 
 def _wrong(found: Installation, unit: Unit) -> str:
