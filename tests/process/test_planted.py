@@ -13,6 +13,7 @@ import pytest
 from daemon_process import RunningDaemon, StartFailedError
 from process.reading import assert_whole, state_file
 from process.timers import settings
+from process.trap import Trap
 from process.wake_files import drop, left
 from waiting import until
 
@@ -139,3 +140,19 @@ def test_a_folder_for_backups_may_lie_elsewhere(home: Path, short_dir: Path) -> 
     assert daemon.wait_gone() == 0
     names = sorted(path.name for path in planted.target.iterdir())
     assert (names[0], len(names)) == ("precious", 2)
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed_by_a_daemon_that_is_up(home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.lookout:RETRY_S": 0.2})
+    daemon = RunningDaemon.start(home, settings(), launcher=trap.launcher)
+    (home / "wake.d").rmdir()
+    (home / "wake.d").symlink_to(home)
+    until(lambda: any(line.get("event") == "cannot_look" for line in daemon.log_lines()), what="a word of it")
+    assert list((home / "wake.rejected").iterdir()) == []
+    assert daemon.call("event", event="request_arrived")["state"] == "WAKE"
+    (home / "wake.d").unlink()
+    (home / "wake.d").mkdir(0o700)
+    drop(home, "after.json")
+    until(lambda: daemon.call("status")["wrapper_event_seq"] == 2, what="the file to be taken")
+    assert daemon.stop() == 0
+    assert_whole(home)

@@ -133,6 +133,9 @@ class Spool:
 
     def _names(self) -> list[str]:
         try:
+            if stat.S_ISLNK(self._folder.lstat().st_mode):
+                # Not even one's own: what it leads to (the home itself, say) was not left for the daemon.
+                raise OSError(errno.ELOOP, "it is a symlink")  # noqa: TRY301 - told as whatever else is in the way
             names = sorted(path.name for path in self._folder.iterdir())
             self._stuck.pop(_FOLDER_KEY, None)
             for name in self._stuck.keys() - {self._signal.name}:
