@@ -69,6 +69,17 @@ def test_the_newest_backup_that_is_good_is_taken(home: pathlib.Path, torpor: Tor
     assert status == 0
 
 
+def test_a_pipe_among_the_backups_is_none_and_is_not_waited_for(home: pathlib.Path, torpor: Torpor) -> None:
+    (home / "backups").mkdir()
+    _store(home / "backups" / "torpor-20260101T000000Z.db", 3)
+    os.utime(home / "backups" / "torpor-20260101T000000Z.db", (1, 1))
+    os.mkfifo(home / "backups" / "torpor-20260102T000000Z.db")
+    (home / "torpor.db").write_bytes(b"this is no store, and was never one")
+    _, told, rows = report(torpor, "--fix")
+    assert (told["fixed"], rows["store"]["severity"]) == (["store"], "ok")
+    assert "torpor-20260101T000000Z.db in its place" in rows["store"]["found"]
+
+
 def test_without_a_backup_a_damaged_store_is_put_aside_and_nothing_of_it_is_lost(
     home: pathlib.Path, torpor: Torpor
 ) -> None:

@@ -28,7 +28,15 @@ class Read(NamedTuple):
 
 
 def read(path: str) -> Read:
-    """Read a store that was closed. Opened as immutable: no lock is taken and no file made."""
+    """Read a store that was closed. Opened as immutable: no lock is taken and no file made.
+
+    Of a pipe in its place SQLite would wait for somebody to write: it is not opened.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return Read(None, "it is no regular file", damaged=False)
+    except OSError as error:
+        return Read(None, error.strerror or str(error), damaged=False)
     return _read(f"file:{urllib.parse.quote(path)}?mode=ro&immutable=1", time.monotonic() + CHECK_S)
 
 
@@ -78,7 +86,7 @@ def _read(uri: str, end_s: float) -> Read:
     except sqlite3.OperationalError as error:
         is_late = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
         return Read(None, None if is_late else str(error), damaged=False)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where a name in its schema is none
         return Read(None, str(error), damaged=True)
     finally:
         db.close()
