@@ -12,6 +12,7 @@ import pytest
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
 from torpor import wire
 from torpor.cli import table
+from torpor.doctor import subject, wake_test
 from torpor.errors import NotPermitted
 from waiting import until
 
@@ -170,6 +171,20 @@ def test_every_command_has_help_home_and_timeout(torpor: Torpor, row: table.Comm
     assert (status, err) == (0, "")
     assert {"--home", "--timeout"} <= set(out.split())
     assert ("--json" in out) == row.prints
+
+
+@pytest.mark.parametrize("row", table.COMMANDS, ids=lambda row: row.name)
+def test_what_is_said_of_the_time_limit_is_so(row: table.Command) -> None:
+    """Every command takes one; where no code asks for it, its help says that it does nothing."""
+    (said,) = (each.help for each in table.arguments_of(row) if "--timeout" in each.names)
+    code = pathlib.Path(table.__file__).with_name(f"{row.function.partition(':')[0]}.py").read_text()
+    assert said.startswith("without effect here") == ("args.timeout" not in code)
+
+
+def test_the_time_limits_of_doctor_are_those_of_its_help() -> None:
+    said = {row.name: each.help for row in table.COMMANDS for each in row.arguments if "--timeout" in each.names}
+    assert f", {subject.ASK_S:g}s at most" in said["doctor status"]
+    assert f", {wake_test.BACK_S:g}s at most" in said["doctor wake-test"]
 
 
 def test_the_overview_names_every_command(torpor: Torpor) -> None:

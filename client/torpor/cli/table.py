@@ -8,7 +8,7 @@ first of its rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torpor import wire
 from torpor.cli import typed
@@ -48,7 +48,12 @@ class Command:
 
 _HOME_HELP = "the daemon's home (TORPOR_HOME, else this platform's default)"
 HOME = Argument(("--home",), _HOME_HELP, typed.directory, "DIR")
-TIMEOUT = Argument(("--timeout",), "how long to wait for all of it, 30s by default", typed.duration, "T", default=30.0)
+TIMEOUT = Argument(("--timeout",), "how long to wait for an answer, 30s by default", typed.duration, "T", default=30.0)
+# The others' have the words for what they do: each command takes the option, so that scripts need not know which.
+_ASK_LIMIT = replace(TIMEOUT, help="how long to wait for each answer, 5s at most")
+_BACK_LIMIT = replace(TIMEOUT, help="how long to wait for it to come back by each way, 15s at most")
+_HOOK_LIMIT = replace(TIMEOUT, help="without effect here: it gives up within a second")
+_NO_LIMIT = replace(TIMEOUT, help="without effect here")
 JSON = Argument(("--json",), "print JSON", None)
 
 _EVENTS = "request_arrived (somebody needs it), heartbeat_refresh (still there), wake_signal, force_sleep"
@@ -200,7 +205,7 @@ COMMANDS = (
     Command("slot finish", "end one that was taken", "slots:finish", (_SLOT,)),
     Command("slot cancel", "take one back", "slots:cancel", (_SLOT, _REASON)),
     Command("hook", "tell torpor what an agent's hook says, on standard input; never fails", "hook:hook",
-            (_HARNESS, _PRINT_SETTINGS), prints=False),
+            (_HARNESS, _PRINT_SETTINGS, _HOOK_LIMIT), prints=False),
     Command("runs ls", "list runs, the newest first", "runs:ls", (_OF_STATUS, _OF_FLOW, _LIMIT)),
     Command("runs show", "show a run: where it stands, its steps, calls and errors", "run_page:show_run", (_RUN,)),
     Command("runs start", "begin a run of a flow", "runs:start",
@@ -220,17 +225,19 @@ COMMANDS = (
     Command("flows show", "show a flow's states, and what is wrong with it", "flows:show", (_FLOW,)),
     Command("flows graph", "draw a flow as a Mermaid diagram", "flows:graph", (_FLOW,), prints=False),
     Command("service status", "say what is installed; exit 1 where something is wrong, 3 where nothing is installed",
-            "service:status", (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME)),
+            "service:status", (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _NO_LIMIT)),
     Command("service install", "write, enable and start units for this installation and home", "service:install",
-            (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _OVERWRITE)),
+            (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _OVERWRITE, _NO_LIMIT)),
     Command("service uninstall", "take away exactly what install wrote; the home stays", "service:uninstall",
-            (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _REMOVE_EDITED)),
+            (_OWN_MANAGER, _SYSTEM, _WHOSE, _UNIT_NAME, _REMOVE_EDITED, _NO_LIMIT)),
     Command("doctor status", "look whether all is well: what was found, what it means, what mends it; --fix mends it",
-            "doctor:doctor", (_FIX,)),
-    Command("doctor wake-test", "have it hibernate and come back by each way there is, and record that; some 30 s",
-            "doctor:wake_test", (_ONLY,)),
-    Command("demo", "a tour: a real daemon in a home of its own, one whole life", "demo:demo", prints=False),
-    Command("completion", "print the completion for a shell", "completion:completion", (_SHELL,), prints=False),
+            "doctor:doctor", (_FIX, _ASK_LIMIT)),
+    Command("doctor wake-test", "have it hibernate and come back by each way there is, and record that; up to a minute",
+            "doctor:wake_test", (_ONLY, _BACK_LIMIT)),
+    Command("demo", "a tour: a real daemon in a home of its own, one whole life", "demo:demo", (_NO_LIMIT,),
+            prints=False),
+    Command("completion", "print the completion for a shell", "completion:completion", (_SHELL, _NO_LIMIT),
+            prints=False),
 )  # fmt: skip
 
 
