@@ -184,7 +184,7 @@ def test_in_the_systems_manager_it_runs_as_its_user_without_a_login(machine: Mac
         f"written   {SYSTEM_UNITS}/torpord@{USER}.service, {doors}, torpord-keeper@.service",
         f"enabled   {doors}: listening at /var/lib/torpor/{USER}/torpor.sock",
         f"clients   of {USER} find it with: export TORPOR_HOME=/var/lib/torpor/{USER}",
-        "next      torpor wake    (or any `torpor send`, or a connection)",
+        f"next      torpor wake --home /var/lib/torpor/{USER}    (or any `torpor send`, or a connection)",
     ]
     status = machine.caller(f"/var/lib/torpor/{USER}").look("status")
     assert (status["start_cause"], status["home"]) == ("connect", f"/var/lib/torpor/{USER}")

@@ -90,7 +90,8 @@ def test_a_bare_stop_shuts_the_door_until_torpor_start(seat: Seat) -> None:
     assert seat.read("stopped") == "stopped by `torpor stop`; `torpor start` starts it again\n"
     assert (seat.state_file()["reason"], seat.state_file()["pid"]) == ("stop", None)
     starts_nothing(seat)
-    assert torpor(seat, "send", "request_arrived") == "left in wake.d: torpor is stopped, run `torpor start`\n"
+    start = "torpor start" if seat.manager == "user" else f"torpor start --home {seat.home}"
+    assert torpor(seat, "send", "request_arrived") == f"left in wake.d: torpor is stopped, run `{start}`\n"
     assert torpor(seat, "stop") == "stopped already, in WAKE\n"
     assert torpor(seat, "start").startswith("torpord is up: WAKE, pid ")
     status = seat.caller.look("status")
@@ -106,7 +107,7 @@ def test_it_outlives_the_state_file(seat: Seat) -> None:
     manager, unit = UNITS[seat.manager]
     seat.place("service.json", json.dumps({"schema_version": 1, "manager": manager, "unit": unit}))
     seat.caller.event()
-    assert torpor(seat, "stop") == "stopped in WAKE: `torpor start` starts it again\n"
+    assert torpor(seat, "stop") == f"stopped in WAKE: `torpor start --home {seat.home}` starts it again\n"
     wait_closed(seat)
     seat.box.run("rm", f"{seat.home}/lifecycle_state.json")
     starts_nothing(seat)
