@@ -126,7 +126,7 @@ class Talks(RuleBasedStateMachine):
 
 TestTalks = Talks.TestCase
 TestTalks.settings = settings(
-    max_examples=2000 if SOAK else 15,
+    max_examples=300 if SOAK else 15,
     stateful_step_count=30 if SOAK else 10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
