@@ -1,4 +1,7 @@
-"""Everything at once for some seconds: all counts agree, before and after, and nothing grows. An hour: `make soak`."""
+"""Everything at once for some seconds: all counts agree, before and after, and no descriptor, child or file is left.
+
+An hour, and that the heap does not grow: `make soak PART=mixed`.
+"""
 
 from __future__ import annotations
 
