@@ -54,12 +54,12 @@ def socket_path(home: str, environ: "Mapping[str, str]" = os.environ) -> str:
     return path
 
 
-def command(words: str, home: str) -> str:
-    """Return a command of torpor's own so that it means `home` also in a shell whose own home is another.
+def command(words: str, home: str, environ: "Mapping[str, str]" = os.environ) -> str:
+    """Return a command of torpor's own so that it means `home` also in a shell, of `environ`, whose home is another.
 
     Each command that is suggested goes through here: without its home it would lead to another daemon.
     """
-    if home == home_dir():
+    if home == home_dir(None, environ):
         return words
     import shlex  # noqa: PLC0415 - it loads `re`, for the homes that are not the default one
 

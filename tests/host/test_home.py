@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import shlex
 import stat
 import subprocess
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from torpor import home as homes
 from torpord.host import home
 from torpord.host.faults import SetupError
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Iterator
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user for a moment")
@@ -208,3 +209,12 @@ def test_what_nobody_came_back_for_is_swept_and_nothing_else(tmp_path: pathlib.P
     assert home.sweep(tmp_path, now_s) == ["old"]
     assert sorted(each.name for each in left.iterdir()) == ["future", "link", "run-7", "young"]
     assert home.sweep(tmp_path, now_s) == []
+
+
+def test_a_command_for_people_names_the_home_also_where_the_units_do(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORPOR_HOME", str(tmp_path))
+    assert home.command("torpor reload", tmp_path) == f"torpor reload --home {tmp_path}"
+    monkeypatch.delenv("TORPOR_HOME")
+    assert home.command("torpor reload", pathlib.Path(homes.home_dir())) == "torpor reload"

@@ -158,7 +158,8 @@ def test_while_a_backup_is_being_put_in_its_place_no_new_store_is_made(home: Pat
         # Each step of the line that it names, with all the time there is between them.
         aside.mkdir()
         store.rename(aside / "torpor.db")
-        until(lambda: "was taken away" in daemon.log.read_text(), what="its look at that")
+        mend = f"was taken away: put one there, or have `torpor reload --home {home}` begin a new one"
+        until(lambda: mend in daemon.log.read_text(), what="its look at that")
         assert is_safe(daemon)
         store.write_bytes(whole)
         left(daemon)

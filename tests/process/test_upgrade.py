@@ -50,7 +50,7 @@ def test_a_run_goes_on_in_the_version_that_was_installed_meanwhile(
     assert daemon.call("status")["installed"] == {"version": NEW, "changed": True}
     run_id = start(daemon, "chain", short_dir / "outside", until=2)
     (told,) = until(lambda: upgraded(daemon), what="a word about the run")
-    why = f"torpor {NEW} is installed now, and this daemon is {torpor.__version__}: torpor restart"
+    why = f"torpor {NEW} is installed now, and this daemon is {torpor.__version__}: torpor restart --home {home}"
     assert (told["who"], told["why"]) == (f"chain ({run_id})", f"it goes on with the daemon's next start: {why}")
     run = daemon.call("run.get", run_id=run_id)["run"]
     assert (run["status"], run["reason"], run["steps"], run["worker_pid"]) == ("pending", why, 0, None)

@@ -43,3 +43,10 @@ def test_backups_that_cannot_be_seen_are_told_of(tmp_path: Path, monkeypatch: py
     with pytest.raises(SetupError, match=r"cannot be seen now .*Input/output error") as told:
         run(lambda: opened(path, new_store=False))
     assert told.value.exit_code == 65
+
+
+def test_without_a_backup_the_doctor_of_this_home_begins_afresh(tmp_path: Path) -> None:
+    path = tmp_path / "torpor.db"
+    path.write_bytes(b"this is no database at all " * 4000)
+    with pytest.raises(SetupError, match=f"start afresh with `torpor doctor --fix --home {tmp_path}`"):
+        run(lambda: opened(path, new_store=False))

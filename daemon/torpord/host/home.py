@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Iterator
 
+from torpor import home as homes
 from torpor import wire
 from torpord.host.faults import UNWRITABLE, SetupError
 
@@ -233,3 +234,9 @@ def _unescaped(field: str) -> str:
 
 def _me() -> str:
     return f"uid {os.geteuid()}"
+
+
+def command(words: str, home: pathlib.Path) -> str:
+    """Return a command for people so that it means `home`. TORPOR_HOME here is the units' word, and no shell's."""
+    environ = {name: value for name, value in os.environ.items() if name != "TORPOR_HOME"}
+    return homes.command(words, str(home), environ)

@@ -121,7 +121,7 @@ class Dialogue:
             self.progress.pop(str(message.get("branch")), None)
         elif message["t"] == "outdated":
             installed = self.around.installed
-            why = installed.differs(reports.version(message))
+            why = installed.differs(reports.version(message), self.around.home)
             log.warning("worker_outdated", run_id=self.run_id, why=why)
             return Report(None, re.WorkerOutdated(reports.CAUSE, self.run_id, self.number, why, installed.is_replaced))
         outcome = message.get("outcome")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torpor
+from torpord.host.home import command
 
 
 class Installed:
@@ -29,11 +30,12 @@ class Installed:
         """Whether another version than the one that runs is installed in its place, or none any more."""
         return bool(self.view()["version"] != torpor.__version__)
 
-    def differs(self, version: str | None) -> str:
-        """Say why this process begins nothing with the code of that version (None: there is none any more)."""
+    def differs(self, version: str | None, home: Path) -> str:
+        """Say why the process of `home` begins nothing with that version's code (None: there is none any more)."""
         found = f"torpor {version}" if version else "no torpor"
         if self.is_replaced:
-            return f"{found} is installed now, and this daemon is {torpor.__version__}: torpor restart"
+            restart = command("torpor restart", home)
+            return f"{found} is installed now, and this daemon is {torpor.__version__}: {restart}"
         return f"{sys.executable} finds {found}, and this daemon is {torpor.__version__}: remove one of the two"
 
 

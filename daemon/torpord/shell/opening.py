@@ -16,6 +16,7 @@ from torpord.core.report import iso
 from torpord.core.world import World
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
+from torpord.host.home import command
 from torpord.store import migrations
 from torpord.store.housekeeping import newest_backup
 from torpord.store.store import Store, StoreError, StoreTooNewError, StoreUnreadableError
@@ -154,7 +155,8 @@ def _way_out(path: Path) -> str:
     backup = newest_backup(path, SystemClock().now().wall_s)
     if backup is None:
         # A daemon in safe mode holds the lock, and is told of a new store by a reload: the doctor does either.
-        return ": there is no backup yet; start afresh with `torpor doctor --fix`, which keeps the old files"
+        fix = command("torpor doctor --fix", path.parent)
+        return f": there is no backup yet; start afresh with `{fix}`, which keeps the old files"
     return f": go back to the newest backup with `{_mend(path, backup)}`"
 
 

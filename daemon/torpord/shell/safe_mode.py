@@ -32,7 +32,7 @@ from torpord.core.report import iso
 from torpord.host import small_file
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
-from torpord.host.home import is_there
+from torpord.host.home import command, is_there
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
 from torpord.shell import opening, settings_look
@@ -319,7 +319,8 @@ class SafeMode:
         """
         if not self._had_store or is_there(self._store):
             return ""
-        return f"{self._store} was taken away: put one there, or have `torpor reload` begin a new one"
+        reload = command("torpor reload", self._home)
+        return f"{self._store} was taken away: put one there, or have `{reload}` begin a new one"
 
     async def _try_again(self) -> None:
         await anyio.sleep(TRY_EVERY_S)

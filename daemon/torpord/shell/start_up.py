@@ -180,7 +180,8 @@ def _astray(home: Path, listener: listen.Listener | None) -> SetupError | None:
     if listener is None or listener.inode is not None or homes.is_there(home / wire.STORE_NAME):
         return None
     found = f"nobody finds {listener.path}, the socket that the service manager holds, and there is no store beside it"
-    mend = "was the home moved? `torpor service install --home` with where it lies now, else `torpor service install`"
+    install = homes.command("torpor service install", home)
+    mend = f"was the home moved? `torpor service install --home` with where it lies now, else `{install}`"
     return SetupError(wire.EX_CONFIG, f"{found}: {mend}")
 
 

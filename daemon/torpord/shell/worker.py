@@ -109,7 +109,7 @@ class Worker:
         """Blame nobody for a worker that could not even load its flow, while its code was being replaced."""
         installed = self.around.installed
         if installed.is_replaced and self._talk is not None and not self._talk.loaded and not self._called_off:
-            why = installed.differs(installed.view()["version"])
+            why = installed.differs(installed.view()["version"], self.around.home)
             self.around.writer.owe(re.WorkerOutdated(reports.CAUSE, self.run_id, self.number, why))
 
     def _gone(self, exit_: Exit | None) -> re.WorkerGone:

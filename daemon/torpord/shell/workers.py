@@ -69,7 +69,7 @@ class Workers:
             raise AssertionError("a worker is wanted before there is a group for it")
         installed = self._around.installed
         if installed.is_replaced:  # its code would be that of another version, and so would what is imported for it
-            why = installed.differs(installed.view()["version"])
+            why = installed.differs(installed.view()["version"], self._around.home)
             log.warning("worker_outdated", run_id=effect.run_id, why=why)
             self._around.writer.owe(re.WorkerOutdated({"source": "worker"}, effect.run_id, effect.worker, why))
             return
