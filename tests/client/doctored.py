@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
+import sqlite3
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -52,3 +55,25 @@ def die(home: pathlib.Path, times: int = 5, version: str = "9.9", good: dict[str
     (home / "starts.json").write_text(
         json.dumps({"schema_version": 1, "good": good, "starts": [told, *[dead] * times]})
     )
+
+
+def store(path: pathlib.Path, version: int) -> None:
+    """Make what `torpor doctor` takes for a store of a version."""
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE t (x)")
+        db.executemany("INSERT INTO t VALUES (?)", [("y" * 500,) for _ in range(500)])
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+
+
+def killed_while_writing(home: pathlib.Path) -> None:
+    """Leave a store as a daemon that was killed does: what it wrote last is in the write-ahead log alone."""
+    store(home / "drafted.db", 2)
+    with contextlib.closing(sqlite3.connect(home / "drafted.db")) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA user_version = 3")
+        for suffix in ("", "-wal"):
+            shutil.copy(home / f"drafted.db{suffix}", home / f"torpor.db{suffix}")
+    for left in home.glob("drafted.db*"):
+        left.unlink()
+    (home / "tmp").mkdir(exist_ok=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import shlex
-import shutil
-import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client.doctored import mend, report
+from client.doctored import killed_while_writing, mend, report, store
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor
 
 if TYPE_CHECKING:
@@ -26,21 +23,13 @@ pytestmark = [
 ]
 
 
-def _store(path: pathlib.Path, version: int) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE t (x)")
-        db.executemany("INSERT INTO t VALUES (?)", [("y" * 500,) for _ in range(500)])
-        db.execute(f"PRAGMA user_version = {version}")
-    db.close()
-
-
 @pytest.mark.parametrize(
     "mend_store", [lambda _h, _t, row: mend(row), lambda _h, t, _r: t("doctor", "--fix")], ids=["line", "fix"]
 )
 def test_a_damaged_store_is_serious_and_both_ways_put_the_backup_there(
     home: pathlib.Path, torpor: Torpor, mend_store: Any
 ) -> None:
-    _store(home / "torpor.db", 3)
+    store(home / "torpor.db", 3)
     assert report(torpor)[2]["store"]["severity"] == "ok"
     (home / "backups").mkdir()
     (home / "backups" / "torpor-20260101T000000Z.db").write_bytes((home / "torpor.db").read_bytes())
@@ -59,7 +48,7 @@ def test_a_damaged_store_is_serious_and_both_ways_put_the_backup_there(
 def test_the_newest_backup_that_is_good_is_taken(home: pathlib.Path, torpor: Torpor) -> None:
     (home / "backups").mkdir()
     for number, version in (1, 3), (2, 3), (3, 99):
-        _store(home / "backups" / f"torpor-2026010{number}T000000Z.db", version)
+        store(home / "backups" / f"torpor-2026010{number}T000000Z.db", version)
         os.utime(home / "backups" / f"torpor-2026010{number}T000000Z.db", (number, number))
     (home / "backups" / "torpor-20260104T000000Z.db").write_bytes(b"cut short")
     (home / "torpor.db").write_bytes(b"this is no store, and was never one")
@@ -71,7 +60,7 @@ def test_the_newest_backup_that_is_good_is_taken(home: pathlib.Path, torpor: Tor
 
 def test_a_pipe_among_the_backups_is_none_and_is_not_waited_for(home: pathlib.Path, torpor: Torpor) -> None:
     (home / "backups").mkdir()
-    _store(home / "backups" / "torpor-20260101T000000Z.db", 3)
+    store(home / "backups" / "torpor-20260101T000000Z.db", 3)
     os.utime(home / "backups" / "torpor-20260101T000000Z.db", (1, 1))
     os.mkfifo(home / "backups" / "torpor-20260102T000000Z.db")
     (home / "torpor.db").write_bytes(b"this is no store, and was never one")
@@ -91,7 +80,7 @@ def test_without_a_backup_a_damaged_store_is_put_aside_and_nothing_of_it_is_lost
 
 
 def test_a_newer_store_is_never_touched(home: pathlib.Path, torpor: Torpor) -> None:
-    _store(home / "torpor.db", 99)
+    store(home / "torpor.db", 99)
     before = (home / "torpor.db").read_bytes()
     assert report(torpor, "--fix")[1]["fixed"] == []
     assert (home / "torpor.db").read_bytes() == before
@@ -99,7 +88,7 @@ def test_a_newer_store_is_never_touched(home: pathlib.Path, torpor: Torpor) -> N
 
 @pytest.mark.parametrize(("version", "severity"), [(99, "serious"), (2, "note"), (3, "ok")])
 def test_a_stores_version_is_told(home: pathlib.Path, torpor: Torpor, version: int, severity: str) -> None:
-    _store(home / "torpor.db", version)
+    store(home / "torpor.db", version)
     row = report(torpor)[2]["store"]
     assert row["severity"] == severity
     assert f"version {version}" in row["found"]
@@ -120,21 +109,8 @@ def test_a_store_in_use_is_not_opened(home: pathlib.Path, torpor: Torpor) -> Non
     assert sorted(path.name for path in home.glob("torpor.db*")) == ["torpor.db"]
 
 
-def _killed_while_writing(home: pathlib.Path) -> None:
-    """Leave a store as a daemon that was killed does: what it wrote last is in the write-ahead log alone."""
-    _store(home / "drafted.db", 2)
-    with contextlib.closing(sqlite3.connect(home / "drafted.db")) as db:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA user_version = 3")
-        for suffix in ("", "-wal"):
-            shutil.copy(home / f"drafted.db{suffix}", home / f"torpor.db{suffix}")
-    for left in home.glob("drafted.db*"):
-        left.unlink()
-    (home / "tmp").mkdir(exist_ok=True)
-
-
 def test_of_a_store_that_was_not_closed_a_copy_is_read(home: pathlib.Path, torpor: Torpor) -> None:
-    _killed_while_writing(home)
+    killed_while_writing(home)
     before = {path.name: path.read_bytes() for path in home.glob("torpor.db*")}
     row = report(torpor)[2]["store"]
     assert row["severity"] == "note"
@@ -145,8 +121,8 @@ def test_of_a_store_that_was_not_closed_a_copy_is_read(home: pathlib.Path, torpo
 
 def test_one_that_is_damaged_and_was_not_closed_is_put_aside_with_its_log(home: pathlib.Path, torpor: Torpor) -> None:
     """As after a power cut: a start is refused, and says that `torpor doctor --fix` is the way."""
-    _killed_while_writing(home)
-    _store(home / "good.db", 3)
+    killed_while_writing(home)
+    store(home / "good.db", 3)
     (home / "backups").mkdir()
     (home / "good.db").rename(home / "backups" / "torpor-20260101T000000Z.db")
     with (home / "torpor.db").open("r+b") as file:
@@ -163,7 +139,7 @@ def test_one_that_is_damaged_and_was_not_closed_is_put_aside_with_its_log(home: 
 
 @pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.name)])
 def test_a_log_that_is_no_file_is_named_and_not_waited_for(home: pathlib.Path, torpor: Torpor, made: Any) -> None:
-    _killed_while_writing(home)
+    killed_while_writing(home)
     (home / "torpor.db-wal").unlink()
     made(home / "torpor.db-wal")
     row = report(torpor)[2]["store"]
@@ -175,7 +151,7 @@ def test_a_log_that_is_no_file_is_named_and_not_waited_for(home: pathlib.Path, t
 
 @pytest.mark.parametrize("tmp", ["not there", "a link"])
 def test_where_no_copy_can_be_made_it_is_not_read(home: pathlib.Path, torpor: Torpor, tmp: str) -> None:
-    _killed_while_writing(home)
+    killed_while_writing(home)
     (home / "tmp").rmdir()
     if tmp == "a link":
         (home / "tmp").symlink_to(home)

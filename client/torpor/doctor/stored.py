@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shlex
@@ -50,7 +51,8 @@ def judge_settings(path: str, checked: tuple[int, str], own: Mapping[str, Any] |
 class StoreFacts:
     """The store. `checked`: "ok", what is wrong, or None where it was not read, and then `unread` says why.
 
-    `unclosed`: there is a write-ahead log of a daemon that died, or was killed.
+    `for_now`: it was not read, which says nothing about it. `unclosed`: there is a write-ahead log of a daemon that
+    died, or was killed.
     """
 
     path: str
@@ -63,6 +65,7 @@ class StoreFacts:
     cycle: dict[str, Any] | None = None
     backup: str = ""
     damaged: bool = False
+    for_now: bool = False
     in_safe_mode: bool = False
     unclosed: bool = False
 
@@ -97,14 +100,14 @@ def _look_inside(subject: Subject, facts: StoreFacts) -> StoreFacts:
         return replace(facts, unread=f"the last daemon did not close it, and {why}")
     draft = subject.path(os.path.join(wire.SPOOL_TMP_NAME, f"doctor-{os.getpid()}.db"))
     try:
-        version, checked, damaged = read_unclosed(path, draft) if facts.unclosed else read(path)
+        found = read_unclosed(path, draft) if facts.unclosed else read(path)
     except OSError as error:
         why = f"no copy can be made to look into: {error.filename or draft}: {error.strerror}"
         return replace(facts, unread=f"the last daemon did not close it, and {why}")
     if _identities(path) != before or not (facts.in_safe_mode or is_down(subject.home)):
         return replace(facts, unread="a daemon came up meanwhile")
-    unread = "" if checked is not None else f"reading all of it takes longer than {CHECK_S:g} s"
-    return replace(facts, version=version, checked=checked, damaged=damaged, unread=unread)
+    unread = "" if found.checked is not None else f"reading all of it takes longer than {CHECK_S:g} s"
+    return replace(facts, unread=unread, **found._asdict())
 
 
 def _identities(path: str) -> list[tuple[int, int, int] | None]:
@@ -141,6 +144,11 @@ def judge_store(facts: StoreFacts) -> Row:
         told += f", version {facts.version}" if facts.version is not None else ""
         row = _judge_cycle(facts, told)
         return row or Row("store", looked_at, f"{told}, not looked at: {facts.unread}", "note")
+    if facts.for_now:
+        found = f"{told}, cannot be read now: {facts.checked}"
+        whose = "the disk fails, or the machine is short of something, which says nothing against the store: keep it"
+        means = f"{whose}; no daemon can start before it can be read: see the kernel's log (`dmesg`), then look again"
+        return Row("store", looked_at, found, "serious", means)
     if facts.checked != "ok":
         found = f"{told}, cannot be read: {facts.checked}"
         fix: Literal["would"] | None = "would" if facts.damaged else None
@@ -204,7 +212,7 @@ def _mend_store(subject: Subject) -> str:
             held.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         reads = subject.installed.store
-        good = next((each for each in backups(path) if _is_good(each, reads)), "")
+        good = _good_backup(path, reads)
         draft = subject.path(f"{wire.STORE_NAME}.draft")
         if good:
             shutil.copyfile(good, draft)
@@ -225,9 +233,21 @@ def _mend_store(subject: Subject) -> str:
     return f"put the store aside in {aside}, and {good} in its place: what came after {made} is lost"
 
 
-def _is_good(backup: str, reads: int | None) -> bool:
-    version, checked, _ = read(backup)
-    return checked == "ok" and version is not None and (reads is None or version <= reads)
+def _good_backup(store: str, reads: int | None) -> str:
+    """Return the newest backup that is whole, and of no newer version; "" where there is none.
+
+    Raises OSError where there may be one that cannot be read now: a new store is nothing to begin with then.
+    """
+    unread = ""
+    for each in backups(store):
+        found = read(each)
+        if found.checked == "ok" and found.version is not None and (reads is None or found.version <= reads):
+            return each
+        if found.for_now or found.checked is None:
+            unread = unread or f"backup {each} cannot be read now ({found.checked or 'it takes too long'})"
+    if unread:
+        raise OSError(errno.EIO, f"{unread}, and no other is good: nothing was put aside, mend that first")
+    return ""
 
 
 def backups(store: str) -> list[str]:
