@@ -8,6 +8,7 @@ disk takes nothing now ends with 75, too: the next one may find it mended.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -33,6 +34,7 @@ _LOOK_EVERY_S = 0.01
 _QUEUE_EVERY_S = 0.02
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 3
+_SOMETHING_ELSE = (errno.EISDIR, errno.ENXIO)  # a folder; a socket, or a pipe without a reader
 _MOST_LOG_BYTES = 8 * 1024 * 1024
 
 
@@ -53,8 +55,18 @@ def start(place: Place, deadline: Deadline) -> str:
     except PermissionError as error:
         raise NotPermitted(f"may not start torpord in {place.home}: {error.strerror} at {error.filename}") from error
     except OSError as error:
-        raise Unreachable(f"cannot start torpord in {place.home}: {error.strerror or error}") from error
+        raise Unreachable(f"cannot start torpord in {place.home}: {_obstacle(error)}") from error
     return ""
+
+
+def _obstacle(error: OSError) -> str:
+    """Say which file is in the way, and what to do about it."""
+    said, path = error.strerror or str(error), error.filename
+    if error.errno == errno.ELOOP and os.path.islink(path):
+        return f"{path} is a symlink, which is not followed here: remove it"
+    if error.errno in _SOMETHING_ELSE:
+        return f"{path} is no file ({said}): remove what lies there"
+    return said if path is None else f"{said} at {path}"
 
 
 def accepts(path: str) -> bool:
@@ -96,7 +108,9 @@ def _spawn(place: Place, deadline: Deadline) -> str:
         raise Unreachable("this Python does not know its own executable: start torpord by hand, `torpord run`")
     log_path = os.path.join(place.home, wire.LOG_NAME)
     _turn_over(log_path)
-    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    # O_NONBLOCK: at a pipe in its place the open would wait for a reader for ever.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    log = os.open(log_path, flags, 0o600)
     try:
         begin = os.fstat(log).st_size
         child = subprocess.Popen(

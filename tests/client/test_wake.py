@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,34 @@ def test_nobody_is_started_beside_one_that_has_the_lock(home: pathlib.Path, stub
     assert presence.is_up(str(home))
     wake.start(place, Deadline(5))
     assert len(_starts(home)) == 1
+
+
+@pytest.mark.parametrize("name", ["torpord.log", "torpor.spawn.lock"])
+@pytest.mark.parametrize(
+    ("lay", "said"),
+    [
+        (lambda path: path.symlink_to("/dev/null"), "is a symlink, which is not followed here: remove it"),
+        (lambda path: path.mkdir(), r"is no file \(.+\): remove what lies there"),
+        (lambda path: os.mknod(path, stat.S_IFSOCK), r"is no file \(.+\): remove what lies there"),
+    ],
+    ids=["a symlink", "a folder", "a socket"],
+)
+def test_what_lies_in_the_place_of_its_files_is_named_with_the_mend(
+    home: pathlib.Path, ask: Ask, stub: Callable[[str], None], name: str, lay: Callable[[pathlib.Path], None], said: str
+) -> None:
+    stub("1")
+    lay(home / name)
+    with pytest.raises(Unreachable, match=rf"cannot start torpord in {home}: {home}/{name} {said}$"):
+        ask(home, "event", "wake_signal")
+
+
+def test_a_pipe_in_the_place_of_the_log_is_not_waited_at(
+    home: pathlib.Path, ask: Ask, stub: Callable[[str], None]
+) -> None:
+    stub("1")
+    os.mkfifo(home / "torpord.log")
+    with pytest.raises(Unreachable, match=f"{home}/torpord.log is no file"):
+        ask(home, "event", "wake_signal")
 
 
 def test_a_home_that_is_not_there_is_made_private(short_dir: pathlib.Path, stub: Callable[[str], None]) -> None:
