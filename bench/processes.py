@@ -118,17 +118,18 @@ def resting(rounds: int, idle_s: float) -> list[Row]:
             time.sleep(SETTLED_S)
             before, agent = torpor.switches() + other.switches(), gpg_switches(at, idle_s)
             idle.ours.append(torpor.switches() + other.switches() - before)
-            idle.theirs.append(agent)
+            if agent is not None:
+                idle.theirs.append(agent)
     idle.note = "of two daemons at rest, one in WAKE and one in DROWSY: all threads' voluntary context switches"
     return [wake, drowsy, idle]
 
 
-def gpg_switches(at: pathlib.Path, idle_s: float) -> int:
-    """Count the wake-ups of a gpg-agent that nobody asks, over that time; 0 where there is none."""
+def gpg_switches(at: pathlib.Path, idle_s: float) -> int | None:
+    """Count the wake-ups of a gpg-agent that nobody asks, over that time; None, after it, where there is none."""
     program = shutil.which("gpg-agent")
     if program is None:
         time.sleep(idle_s)
-        return 0
+        return None
     home = at / "g"
     home.mkdir(mode=0o700)
     env = {**os.environ, "GNUPGHOME": str(home)}

@@ -12,7 +12,10 @@ AT_LEAST, AT_MOST = "at least", "at most"
 
 @dataclass(slots=True)
 class Row:
-    """`ours` and `theirs` have a figure a round, taken in turns; the ratio is that of their medians."""
+    """`ours` and `theirs` have a figure a round, taken in turns; the ratio is that of their medians.
+
+    No `theirs`: what would be beside is not on this machine, and the bound is a count.
+    """
 
     what: str
     beside: str
@@ -25,8 +28,8 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Ours as a multiple of theirs. Where theirs is 0 the bound is a count and not a multiple: ours itself."""
-        theirs = statistics.median(self.theirs)
+        """Ours as a multiple of theirs. Where theirs is 0, or none, the bound is a count: ours itself."""
+        theirs = statistics.median(self.theirs) if self.theirs else 0
         return statistics.median(self.ours) / theirs if theirs else statistics.median(self.ours)
 
     @property
@@ -48,7 +51,7 @@ class Row:
             "beside": self.beside,
             "unit": self.unit,
             "ours": {"median": statistics.median(self.ours), "rounds": self.ours},
-            "theirs": {"median": statistics.median(self.theirs), "rounds": self.theirs},
+            "theirs": {"median": statistics.median(self.theirs) if self.theirs else None, "rounds": self.theirs},
             "ratio": round(self.ratio, 3),
             "promised": f"{self.sense} {self.bound:g}",
             "met": self.is_met,
@@ -68,7 +71,7 @@ def table(rows: Sequence[Row]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        ours, theirs = (number(statistics.median(each)) for each in (row.ours, row.theirs))
+        ours, theirs = (number(statistics.median(each)) if each else "not measured" for each in (row.ours, row.theirs))
         met = "met" if row.is_met else "**not met**"
         promised = f"{row.sense} {row.bound:g}"
         cells = (row.what, ours, theirs, row.beside, row.unit, number(row.ratio), promised, met)
