@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -17,12 +18,17 @@ from process.timers import settings
 from process.trap import Trap
 from process.wake_files import drop, left
 from torpord.core.runs import MOST_CRASHES
+from torpord.shell import lookout
 from waiting import until
 
 pytestmark = pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
 
 # All by which lstat(2) and fstat(2) are made, by the age of the C library.
 LOOKS = "?lstat,?newfstatat,?statx"
+FLOW = '[flows.one]\n[[flows.one.steps]]\nname = "only"\ncommand = "true"'
+# What is imported when the first worker is wanted: absolute paths, whatever the home's is.
+_WORKER = str(Path(lookout.__file__).with_name("worker.py"))
+CODE = [_WORKER, importlib.util.cache_from_source(_WORKER)]
 
 
 @pytest.mark.parametrize("name", ["torpor.lock", "torpor.sock"])
@@ -139,9 +145,8 @@ def test_who_came_to_a_start_that_cannot_be_stored_is_told(home: Path, short_dir
 
 
 def test_a_worker_that_finds_no_room_to_start_fails_no_run(home: Path, short_dir: Path) -> None:
-    trap = Trap(short_dir / "trap", constants={"torpord.shell.worker:LAST_PAUSE_S": 0.2})
-    flow = '[flows.one]\n[[flows.one.steps]]\nname = "only"\ncommand = "true"'
-    daemon = RunningDaemon.start(home, settings(flow), launcher=trap.launcher)
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.shortage:LAST_PAUSE_S": 0.2})
+    daemon = RunningDaemon.start(home, settings(FLOW), launcher=trap.launcher)
     with failing(daemon.pid, home, [], "ENOSPC", "mkdir"):  # its folder, whatever its name
         run_id = daemon.call("run.start", flow="one")["run_id"]
         until(lambda: tries(daemon) > MOST_CRASHES + 1, what="some attempts")
@@ -149,6 +154,30 @@ def test_a_worker_that_finds_no_room_to_start_fails_no_run(home: Path, short_dir
     daemon.call("wait", run_id=run_id, status="completed", timeout_s=9)
     assert daemon.stop() == 0
     assert_whole(home)
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "EIO"])
+def test_nor_does_one_whose_code_cannot_be_read_just_then(error: str, home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.shortage:LAST_PAUSE_S": 0.2})
+    daemon = RunningDaemon.start(home, settings(FLOW), launcher=trap.launcher)
+    with failing(daemon.pid, home, CODE, error, "openat"):
+        run_id = daemon.call("run.start", flow="one")["run_id"]
+        until(lambda: tries(daemon) > MOST_CRASHES + 1, what="some attempts")
+        assert daemon.call("run.get", run_id=run_id)["run"]["status"] == "running"
+    daemon.call("wait", run_id=run_id, status="completed", timeout_s=9)
+    assert daemon.stop() == 0
+    assert_whole(home)
+
+
+def test_who_cancels_a_run_does_not_wait_for_its_next_worker(home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.shortage:FIRST_PAUSE_S": 60})
+    daemon = RunningDaemon.start(home, settings(FLOW), launcher=trap.launcher)
+    with failing(daemon.pid, home, CODE, "EMFILE", "openat"):
+        run_id = daemon.call("run.start", flow="one")["run_id"]
+        until(lambda: tries(daemon) == 1, what="an attempt")
+        daemon.call("run.cancel", run_id=run_id)
+        daemon.call("wait", run_id=run_id, status="cancelled", timeout_s=9)
+    assert daemon.stop() == 0
 
 
 def tries(daemon: RunningDaemon) -> int:

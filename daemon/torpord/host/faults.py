@@ -6,6 +6,8 @@ import errno
 
 # What a file system says that takes no change now and may take it later: mounted read-only, full, over a quota.
 UNWRITABLE = frozenset((errno.EROFS, errno.ENOSPC, errno.EDQUOT))
+# What says nothing about a file: the disk fails, or the machine is short of something. It may pass.
+MACHINE = frozenset((errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 # What it says of a path that leads nowhere. Any other error is the disk's, or a matter of rights, and tells nothing.
 NOT_THERE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 

@@ -23,13 +23,12 @@ import orjson
 
 from torpor import wire
 from torpord.host import small_file
-from torpord.host.faults import NOT_THERE, UNWRITABLE, SetupError
+from torpord.host.faults import MACHINE, NOT_THERE, UNWRITABLE, SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _TRY_EVERY_S = 0.05
-_MACHINE = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _MAY_YET_BE_READ = UNWRITABLE | {errno.EACCES, errno.EPERM}
 
 
@@ -120,7 +119,7 @@ def _open(path: Path, *, or_read_only: bool) -> tuple[int, str]:
     except FileNotFoundError:
         return -1, unwritable
     except OSError as error:
-        if error.errno in _MACHINE:
+        if error.errno in MACHINE:
             raise _machines(path, error) from error
         code = 77 if isinstance(error, PermissionError) else 78
         what = "is a symlink" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +14,8 @@ import structlog
 from anyio.abc import TaskGroup
 
 from torpord.core import run_events as re
-from torpord.host.faults import UNWRITABLE
 from torpord.host.worker_process import Exit, WorkerProcess
-from torpord.shell import reports
+from torpord.shell import reports, shortage
 from torpord.shell.dialogue import RETRY_REPORT_S, Dialogue, output_of
 from torpord.shell.greeting import TooMuchError, greeting
 from torpord.shell.surroundings import Surroundings
@@ -33,9 +31,6 @@ CANCEL_S = 1.0
 LAST_S = 0.3
 # What a process that has ended had still sent is taken, as long as the store takes it.
 LAST_WORDS_S = 5.0
-# Between two attempts to start one where the machine is short of something: from RETRY_REPORT_S, doubling, to this.
-LAST_PAUSE_S = 60.0
-_SHORT = UNWRITABLE | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
 @dataclass(slots=True)
@@ -92,16 +87,10 @@ class Worker:
         self.around.writer.owe(self._gone(exit_))
 
     async def _wait_for_room(self, error: OSError) -> None:
-        """Wait before the next worker is tried: what is missing is not there at once, and it may take an hour.
-
-        What the machine is short of is nobody's fault, and fails no run. But for the sleep cycle: that begins anew by
-        itself, and the daemon is to go down without it. Who ends this worker does not wait for the next one.
-        """
-        run = self.around.writer.world.runs.live.get(self.run_id)
-        is_short = error.errno in _SHORT and run is not None and not run.cycle
+        """Wait before the next worker is tried. Who ends this one does not wait for that."""
+        is_short = shortage.is_shortage(error, self.around.writer.world.runs.live.get(self.run_id))
         self._blameless = self._blameless or is_short
-        pause_s = min(LAST_PAUSE_S, RETRY_REPORT_S * 2 ** min(self.shortages, 16)) if is_short else RETRY_REPORT_S
-        with anyio.move_on_after(pause_s):
+        with anyio.move_on_after(shortage.pause_s(self.shortages) if is_short else RETRY_REPORT_S):
             await self._off.wait()
         self.short = is_short and not self._off.is_set()
 

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from torpord.core import effects as fx
 from torpord.core import run_events as re
 from torpord.core.moment import Now
+from torpord.shell import shortage
 from torpord.shell.installed import of_this_process
 from torpord.shell.surroundings import Surroundings
 from torpord.store.store import Store
@@ -52,6 +53,7 @@ class Workers:
         self._tasks: TaskGroup | None = None
         self._by_run: dict[str, Worker] = {}
         self._shortages: dict[str, int] = {}  # by run: how often in a row its worker could not be started
+        self._not_begun: dict[tuple[str, int], anyio.Event] = {}  # which could not: set by who ends one
         self._none_left = anyio.Event()
         self._none_left.set()
 
@@ -63,7 +65,7 @@ class Workers:
     def start(self, effect: fx.StartWorker) -> None:
         """Start a worker; behind the run's one before it, where that is not quite gone. Asked again, it goes on."""
         before = self._by_run.get(effect.run_id)
-        if before is not None and before.number == effect.worker:
+        if (before is not None and before.number == effect.worker) or (effect.run_id, effect.worker) in self._not_begun:
             return
         if self._tasks is None:
             raise AssertionError("a worker is wanted before there is a group for it")
@@ -77,16 +79,28 @@ class Workers:
             from torpord.shell.worker import Worker  # noqa: PLC0415 - a daemon without runs does without
         except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
             log.warning("worker_not_started", run_id=effect.run_id, error=str(error))
-            self._tasks.start_soon(self._not_started, effect, f"it cannot be started: {error}")
+            self._tasks.start_soon(self._not_started, effect, error)
             return
         worker = Worker(effect.run_id, effect.worker, self._around, shortages=self._shortages.get(effect.run_id, 0))
         self._by_run[effect.run_id] = worker
         self._none_left = anyio.Event() if self._none_left.is_set() else self._none_left
         self._tasks.start_soon(self._live, worker, before)
 
-    async def _not_started(self, effect: fx.StartWorker, how: str) -> None:
-        await anyio.sleep(RETRY_S)  # what is missing is not there at once
-        self._around.writer.owe(re.WorkerGone({"source": "worker"}, effect.run_id, effect.worker, how))
+    async def _not_started(self, effect: fx.StartWorker, error: Exception) -> None:
+        """Wait, as what is missing is not there at once, and say that the worker has ended."""
+        run_id, key, off = effect.run_id, (effect.run_id, effect.worker), anyio.Event()
+        before = self._shortages.pop(run_id, 0)
+        is_short = shortage.is_shortage(error, self._around.writer.world.runs.live.get(run_id))
+        self._not_begun[key] = off
+        try:
+            with anyio.move_on_after(shortage.pause_s(before) if is_short else RETRY_S):
+                await off.wait()
+        finally:
+            del self._not_begun[key]
+        if is_short and not off.is_set():
+            self._shortages[run_id] = before + 1
+        how = f"it cannot be started: {error}"
+        self._around.writer.owe(re.WorkerGone({"source": "worker"}, run_id, effect.worker, how, blame=not is_short))
 
     async def _live(self, worker: Worker, before: Worker | None) -> None:
         try:
@@ -113,15 +127,23 @@ class Workers:
 
     def warn(self, effect: fx.YieldWorker) -> None:
         """Tell a worker to end its steps, and end it if it does not."""
+        self._call_off(effect.run_id, effect.worker)
         worker = self._of(effect.run_id, effect.worker)
         if worker is not None:
             worker.warn(effect.within_s)
 
     def stop(self, effect: fx.StopWorker) -> None:
         """End a worker."""
+        self._call_off(effect.run_id, effect.worker)
         worker = self._of(effect.run_id, effect.worker)
         if worker is not None:
             worker.stop(broken_off=effect.broken_off)
+
+    def _call_off(self, run_id: str, number: int) -> None:
+        """Have nobody wait for what could not be started."""
+        off = self._not_begun.get((run_id, number))
+        if off is not None:
+            off.set()
 
     def _of(self, run_id: str, number: int) -> Worker | None:
         worker = self._by_run.get(run_id)
