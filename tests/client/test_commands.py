@@ -266,6 +266,29 @@ def test_waiting_goes_on_through_a_daemon_that_is_down(home: pathlib.Path, torpo
     assert found[0][:2] == (0, "WAKE\n")
 
 
+@pytest.mark.parametrize(
+    ("following", "said"),
+    [
+        ({"state": None, "at": None, "blocked_by": []}, "nothing"),
+        ({"state": "HIBERNATION", "at": None, "blocked_by": []}, "HIBERNATION not by itself"),
+        (
+            {"state": "HIBERNATION", "at": None, "blocked_by": ["the sleep cycle is at its beginning"]},
+            "HIBERNATION by itself, once nothing is in the way: the sleep cycle is at its beginning",
+        ),
+        ({"state": "SLEEP", "at": "2026-01-02T03:04:05+00:00", "blocked_by": []}, "SLEEP due now"),
+        ({"state": "SLEEP", "at": "2026-01-02T03:04:05+00:00", "blocked_by": ["a"]}, "SLEEP due now; in the way: a"),
+    ],
+)
+def test_why_says_what_comes_next_and_whether_by_itself(
+    home: pathlib.Path, torpor: Torpor, following: dict[str, object], said: str
+) -> None:
+    def told(visitor: Visitor) -> None:
+        visitor.answer(visitor.request(), RESULTS["why"] | {"not_yet_because": [], "next": following})
+
+    with FakeDaemon(home, told):
+        assert torpor("why")[1].splitlines()[0] == f"WAKE, next {said}"
+
+
 @pytest.mark.parametrize("limit", ["0", "0.3"])
 def test_waiting_that_runs_out_is_75(home: pathlib.Path, torpor: Torpor, limit: str) -> None:
     write_state(home, current_state="HIBERNATION")

@@ -137,9 +137,10 @@ def _next(found: Mapping[str, Any] | None) -> str:
     if found is None or not found.get("state"):
         return "nothing"
     # `at`, not `in_s`: what is shown may have been asked for a while ago (`watch`).
-    when = f"in {show.until(found['at'])}" if found.get("at") else "not by itself"
-    when = "due now" if show.is_past(found.get("at")) else when
     blocked = ", ".join(map(_blocking, found.get("blocked_by") or ()))
+    if not found.get("at"):
+        return f"{found['state']} {f'by itself, once nothing is in the way: {blocked}' if blocked else 'not by itself'}"
+    when = "due now" if show.is_past(found["at"]) else f"in {show.until(found['at'])}"
     return f"{found['state']} {when}" + (f"; in the way: {blocked}" if blocked else "")
 
 
