@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+from dataclasses import replace
+
+import pytest
+
 from torpor.cli import service
 from torpor.service import look, names
 
@@ -14,3 +20,28 @@ def test_of_a_manager_that_could_not_be_asked_nothing_is_said() -> None:
     said = {name: rest.split() for name, _, rest in (line.partition(" ") for line in lines[: len(units)])}
     assert said == {name: ["ours,", "version", "1.0", "not", "asked"] for name in place.files}
     assert lines[-1].startswith("manager      no ")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (None, "inactive (it has not run yet), 0 restarts"),
+        ({"current_state": "HIBERNATION", "pid": None}, "inactive (it hibernates), 0 restarts"),
+        ({"current_state": "WAKE", "pid": None}, "inactive (it went down in WAKE), 0 restarts"),
+        ({"current_state": "\x1b[2J", "pid": None}, "inactive, 0 restarts"),
+    ],
+)
+def test_of_one_that_is_down_it_is_said_how_it_came_to_be(
+    known: dict[str, object] | None, said: str, tmp_path: pathlib.Path
+) -> None:
+    home = str(tmp_path)
+    place = names.Place("systemd-user", "torpord", home, f"{home}/torpor.sock", f"{home}/units", "ann")
+    unit = look.Unit(
+        "torpord.service", f"{home}/units/torpord.service", "ours", "1.0", active="inactive", result="success"
+    )
+    found = look.Installation(place, (unit,), "/bin/sh", interpreter_there=True, lingers=True, unasked="", problems=())
+    if known is not None:
+        (tmp_path / "lifecycle_state.json").write_text(json.dumps(known))
+    assert next(iter(service._lines(found))) == f"torpord.service  ours, version 1.0  {said}"
+    stopped = replace(found, is_stopped=True)
+    assert "inactive (stopped), 0 restarts" in next(iter(service._lines(stopped)))

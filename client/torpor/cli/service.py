@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from torpor import home as homes
-from torpor import wire
+from torpor import presence, wire
 from torpor.cli import show
 from torpor.cli.parsing import UsageError
 from torpor.service import install as installing
@@ -182,8 +182,8 @@ def _state(found: looking.Installation, unit: looking.Unit) -> str:
     if not unit.active:
         return "not asked"
     if unit.name == place.files[0]:
-        rests = f" ({'stopped' if found.is_stopped else 'it hibernates'})" if _rests(unit) else ""
-        return f"{unit.active}{rests}, {unit.restarts} restarts"
+        resting = _resting(found) if unit.active == "inactive" and unit.result == "success" else ""
+        return f"{unit.active}{resting and f' ({resting})'}, {unit.restarts} restarts"
     if unit.name == place.boot_timer and unit.active in ("active", "inactive"):
         waits = found.planned and not found.is_stopped
         state = "starts it after a boot" if waits else "nothing planned"
@@ -194,5 +194,24 @@ def _state(found: looking.Installation, unit: looking.Unit) -> str:
     return f"{state}, {unit.enabled or 'not enabled'}"
 
 
-def _rests(unit: looking.Unit) -> bool:
-    return unit.active == "inactive" and unit.result == "success"
+def _resting(found: looking.Installation) -> str:
+    """Say how a daemon came to be down that its manager calls inactive; "" where that cannot be seen."""
+    if found.is_stopped:
+        return "stopped"
+    known = presence.last_known(found.place.home)
+    if known is None:
+        return "it has not run yet" if _is_missing(os.path.join(found.place.home, wire.STATE_NAME)) else ""
+    state = known.get("current_state")
+    if state == "HIBERNATION":
+        return "it hibernates"
+    return f"it went down in {state}" if state in wire.STATES else ""
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # somebody else's home
+        return False
+    return False
