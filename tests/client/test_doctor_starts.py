@@ -107,6 +107,7 @@ def test_safe_mode_is_told_with_its_reason_and_left_by_reload(home: pathlib.Path
         assert "five died (suspect: hook on_wake)" in rows["safe_mode"]["found"]
         _, told, rows = report(torpor, "--fix")
         assert (told["fixed"], rows["safe_mode"]["severity"]) == (["safe_mode"], "ok")
+        assert rows["safe_mode"]["found"].endswith("not in safe mode")
 
 
 @pytest.mark.parametrize("by", ["line", "fix"])

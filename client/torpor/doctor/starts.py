@@ -154,7 +154,7 @@ def judge_safe_mode(safe_mode: object, *, up: bool, poison: str = "", home: str 
     """Tell the daemon's own reason; what mends that is said there. `poison`: the event that starts died over."""
     looked_at = "whether the daemon serves safe mode"
     if not isinstance(safe_mode, dict):
-        return Row("safe_mode", looked_at, "it does not" if up else "no daemon is up")
+        return Row("safe_mode", looked_at, "not in safe mode" if up else "no daemon is up")
     reason, suspect = str(safe_mode.get("reason")), safe_mode.get("suspect")
     more = f" (suspect: {suspect})" if suspect and str(suspect) not in reason else ""
     found = f"since {safe_mode.get('since_ts')}: {reason}{more}"
