@@ -10,7 +10,7 @@ BIN     = $(VENV)/bin
 .PHONY: help demo test soak lint format bench bench-agents bench-runs bench-send clean
 
 help:
-	@echo "make demo   a tour: a real daemon, one whole life; some 10 seconds"
+	@echo "make demo   a tour: a real daemon, one whole life; some 10 seconds, on a busy machine 25"
 	@echo "make test   all tests, in a virtual environment of their own (.venv)"
 	@echo "make soak   what takes hours to show: make soak PART=hammer FOR=10m for one part (soak/run.py has the list)"
 	@echo "make lint   formatting, lint and types"
