@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from daemon_process import RunningDaemon, StartFailedError
+from process.handed import manager
 from process.reading import assert_whole, state_file
 from process.timers import settings
 from process.trap import Trap
-from process.wake_files import drop, left
+from process.wake_files import drop, drop_text, left
 from waiting import until
 
 PRECIOUS = b"precious\n"
@@ -156,3 +157,47 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed_by_a_daemon_that_is_u
     until(lambda: daemon.call("status")["wrapper_event_seq"] == 2, what="the file to be taken")
     assert daemon.stop() == 0
     assert_whole(home)
+
+
+def test_nor_is_one_in_the_place_of_the_folder_of_what_was_refused(home: Path, short_dir: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    (home / "wake.rejected").rmdir()
+    planted = plant(home / "wake.rejected", "symlink to a folder", short_dir / "outside")
+    drop_text(home, "x.json", "no request")
+    drop(home, "good.json")
+    until(lambda: daemon.call("status")["wrapper_event_seq"] == 1, what="the good one to be taken")
+    told = [line for line in daemon.log_lines() if line.get("event") == "file_stuck"]
+    assert "wake.rejected is a symlink" in told[0]["error"]
+    assert planted.is_as_it_was()
+    (home / "wake.rejected").unlink()
+    assert daemon.stop() == 0
+    assert_whole(home)
+
+
+def test_nor_one_in_the_place_of_its_reason(home: Path, short_dir: Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    planted = plant(home / "wake.rejected" / "x.json.why", "symlink", short_dir / "outside")
+    drop_text(home, "x.json", "no request")
+    until((home / "wake.rejected" / "x.json").exists, what="the file to be put aside")
+    assert daemon.stop() == 0
+    assert planted.is_as_it_was()
+    assert "it is not JSON" in (home / "wake.rejected" / "x.json.why").read_text()
+
+
+def test_nor_one_in_the_place_of_the_folder_of_drafts(home: Path, short_dir: Path) -> None:
+    """Neither by what is written there, nor by a worker, nor by what sweeps it at a start that is refused."""
+    flow = '[flows.one]\n[[flows.one.steps]]\nname = "only"\ncommand = "true"'
+    daemon = RunningDaemon.start(home, settings(flow))
+    (home / "tmp").rmdir()
+    planted = plant(home / "tmp", "symlink to a folder", short_dir / "outside")
+    os.utime(planted.target / "precious", (1, 1))
+    (home / "lifecycle_state.json").unlink()
+    run_id = daemon.call("run.start", flow="one")["run_id"]
+    daemon.call("wait", run_id=run_id, status="failed", timeout_s=20)
+    assert "tmp is a symlink" in str(daemon.call("run.get", run_id=run_id)["run"])
+    assert daemon.stop() == 0
+    assert planted.is_as_it_was()
+    with manager(home) as holds, holds.start(settings(flow)) as again:
+        assert again.call("status")["safe_mode"]["reason"].count("is a symlink")
+    assert planted.is_as_it_was()
+    assert not (home / "lifecycle_state.json").exists()

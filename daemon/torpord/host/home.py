@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import shlex
@@ -84,6 +85,7 @@ def sweep(path: pathlib.Path, wall_s: float) -> list[str]:
     gone: list[str] = []
     found_there: list[pathlib.Path] = []
     with contextlib.suppress(OSError):  # what cannot be listed is told by whoever needs it
+        refuse_link(path / wire.SPOOL_TMP_NAME)
         found_there = sorted((path / wire.SPOOL_TMP_NAME).iterdir())
     for left in found_there:
         with contextlib.suppress(OSError):
@@ -106,6 +108,15 @@ def inspect(path: pathlib.Path) -> bool:
     except OSError as error:
         raise SetupError(78, f"home {path}: {error.strerror} at {error.filename}: mend that") from error
     return True
+
+
+def refuse_link(folder: pathlib.Path) -> None:
+    """Raise OSError where a folder of the home is a symlink by now: at a start `furnish` refuses it.
+
+    Not even one's own is followed: what it leads to (the home itself, say) was not meant for the daemon.
+    """
+    if stat.S_ISLNK(folder.lstat().st_mode):
+        raise OSError(errno.ELOOP, f"{folder.name} is a symlink", str(folder))
 
 
 def is_there(path: pathlib.Path) -> bool:

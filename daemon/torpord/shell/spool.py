@@ -24,6 +24,8 @@ from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import ClientTrigger, FileRejected
 from torpord.core.lifecycle import Trigger
+from torpord.host.draft import open_draft
+from torpord.host.home import refuse_link
 from torpord.points import reached
 from torpord.writer import Change
 
@@ -133,9 +135,7 @@ class Spool:
 
     def _names(self) -> list[str]:
         try:
-            if stat.S_ISLNK(self._folder.lstat().st_mode):
-                # Not even one's own: what it leads to (the home itself, say) was not left for the daemon.
-                raise OSError(errno.ELOOP, "it is a symlink")  # noqa: TRY301 - told as whatever else is in the way
+            refuse_link(self._folder)
             names = sorted(path.name for path in self._folder.iterdir())
             self._stuck.pop(_FOLDER_KEY, None)
             for name in self._stuck.keys() - {self._signal.name}:
@@ -278,6 +278,7 @@ class Spool:
                 number += 1
                 target = self._rejected / f"{kept}.{number}"
             self._rejected.mkdir(mode=0o700, exist_ok=True)
+            refuse_link(self._rejected)
             (self._folder / name).rename(target)
         except FileNotFoundError:
             return
@@ -285,7 +286,8 @@ class Spool:
             self._is_stuck(self._folder / name, error, lambda: self._reject(name, why))
             return
         try:
-            target.with_name(f"{target.name}.why").write_text(f"{why}\n", encoding="utf-8")
+            with os.fdopen(open_draft(target.with_name(f"{target.name}.why")), "w", encoding="utf-8") as file:
+                file.write(f"{why}\n")
         except OSError as error:
             log.warning("why_not_written", name=printable(name), error=str(error))
         shown = printable(name)

@@ -14,6 +14,7 @@ import structlog
 
 from torpor import wire
 from torpord.core.moment import Now
+from torpord.host.home import refuse_link
 from torpord.shell.installed import Installed
 from torpord.store.store import Store
 from torpord.store.thread import Runner
@@ -76,6 +77,7 @@ class Surroundings:
     async def clear(self) -> None:
         """Remove what the workers of an earlier daemon left."""
         try:
+            refuse_link(self.places)
             left = list(self.places.glob(f"{_WORK_DIR_PREFIX}*"))
         except OSError as error:  # in nobody's way: a run that goes on has its own folder made, and removed
             log.warning("leftovers_not_seen", path=str(self.places), error=str(error))

@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from torpord.core import run_events as re
+from torpord.host.home import refuse_link
 from torpord.host.worker_process import Exit, WorkerProcess
 from torpord.shell import reports, shortage
 from torpord.shell.dialogue import RETRY_REPORT_S, Dialogue, output_of
@@ -143,7 +144,9 @@ class Worker:
         self.around.writer.owe(re.WorkerCannotLoad(reports.CAUSE, self.run_id, self.number, error))
 
     async def _serve(self, hello: bytes) -> Exit:
-        self._work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.around.places.mkdir(mode=0o700, exist_ok=True)
+        refuse_link(self.around.places)
+        self._work_dir.mkdir(mode=0o700, exist_ok=True)
         # -P: the working directory is no place for modules.
         argv = [sys.executable, "-P", "-m", "torpord.flows.worker"]
         self._process = process = await WorkerProcess.spawn(argv, self.around.environment())
