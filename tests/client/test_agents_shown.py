@@ -52,14 +52,17 @@ def test_the_table(home: pathlib.Path, torpor: Torpor) -> None:
             strict=True,
         ):
             assert all(part in row for part in parts), row
-        assert gone.startswith("1 more offline for over an hour")
+        assert gone == (
+            f"1 more offline for over an hour: `torpor agent ls --all --home {home}` lists them,"
+            f" `torpor agent forget NAME --home {home}` ends that"
+        )
         assert "old" in torpor("agent", "ls", "--all")[1]
         assert torpor("agent", "ls", "--status", "on_call")[1] == "no agent is on_call\n"
         found = json.loads(torpor("agent", "ls", "--json")[1])
         assert [len(found["agents"]), found["long_offline"]] == [4, 1]
         assert torpor("agent", "ls", "--status", "busy")[1].count("\n") == 2
     with FakeDaemon(home, Room()):
-        assert torpor("agent")[1] == "no agents yet: `torpor agent beat NAME` makes one known\n"
+        assert torpor("agent")[1] == f"no agents yet: `torpor agent beat NAME --home {home}` makes one known\n"
 
 
 ID = "claude-code:3f2a1b2c-0d4e-4f6a-8b9c-0123456789ab"
@@ -83,7 +86,7 @@ def test_who_is_out_of_quota_is_seen_also_while_it_is_offline(home: pathlib.Path
             assert f"offline, exhausted  2h 46m  {back} (message)" in told
             assert "gone" not in out.split()
         assert f"  quota     2 used up, the next is back {back}" in out.splitlines()
-        assert "more: `torpor agent`" not in out
+        assert "more: `torpor agent" not in out
         found = json.loads(torpor("agent", "ls", "--status", "exhausted", "--json")[1])["agents"]
         assert [each["agent_id"] for each in found] == ["codex", "late"]
         assert torpor("agent", "show", "codex")[1].startswith("codex: offline, exhausted since")
@@ -210,7 +213,7 @@ def test_status_shows_ten_at_most_and_asks_no_more_than_it_must(home: pathlib.Pa
     many = [agent(f"a{number:02}", "busy") for number in range(30)]
     with FakeDaemon(home, *[Room(*many)] * 1) as daemon:
         out = torpor("status")[1]
-    assert "    and 20 more: `torpor agent` lists them" in out.splitlines()
+    assert "    and 20 more: `torpor agent --home /somewhere` lists them" in out.splitlines()
     assert daemon.methods() == ["status", "agent.list"]
     with FakeDaemon(home, Room(*[agent(f"a{number:02}", "offline") for number in range(30)])) as daemon:
         assert "  agents    30 offline" in torpor("status")[1].splitlines()
@@ -224,5 +227,5 @@ def test_a_status_among_very_many_gives_up_looking_for_the_few(home: pathlib.Pat
     away = [agent(f"a{number}", "offline") for number in range(60)]
     with FakeDaemon(home, Room(*away, agent("z", "busy"), a_page=1)) as daemon:
         out = torpor("status")[1]
-    assert "    and 1 more: `torpor agent` lists them" in out.splitlines()
+    assert "    and 1 more: `torpor agent --home /somewhere` lists them" in out.splitlines()
     assert daemon.methods().count("agent.list") == 50

@@ -29,7 +29,7 @@ _PROGRESS = {"phase": "ended", "run_id": "4f1c2d3e", "step": "count", "done": 1,
         ({"skipped": "not due yet", "due_ts": _THEN}, None,
          f"SLEEP: no cycle now, not due yet until {_AT} ([sleep] min_interval)"),
         ({"skipped": "it failed lately", "due_ts": _THEN}, _PROGRESS,
-         f"SLEEP: no cycle now, it failed lately until {_AT}: `torpor runs retry 4f1c2d3e` tries at once"),
+         f"SLEEP: no cycle now, it failed lately until {_AT}: `torpor runs retry 4f1c2d3e --home HOME` tries at once"),
         ({"skipped": "quarantine", "due_ts": _THEN}, None, f"SLEEP: no cycle now, in quarantine until {_AT}"),
         ({"skipped": "its run 4f1c2d3e is paused: asked", "due_ts": None}, None,
          "SLEEP: no cycle now, its run 4f1c2d3e is paused: asked"),
@@ -43,7 +43,7 @@ def test_a_sleep_without_a_cycle_says_why(
         visitor.answer(visitor.request(), {**RESULTS["status"], "sleep": {"progress": progress}})
 
     with FakeDaemon(home, asleep) as daemon:
-        assert torpor("sleep") == (0, f"{said}\n", "")
+        assert torpor("sleep") == (0, f"{said.replace('HOME', str(home))}\n", "")
     assert ("status" in daemon.methods()) == (cycle is not None and cycles.has_failed(cycle["skipped"]))
 
 

@@ -137,7 +137,8 @@ def test_waiting_tells_of_a_pause_and_of_the_end_and_asks_only_when_something_ha
         status, out, err = following.end()
     assert (status, out) == (0, "nightly 4f1c2d3e completed: 3 steps, 3.5s\n")
     assert err == (
-        "torpor: run 4f1c2d3e is paused (its state is gone): waiting until it goes on, `torpor runs resume`\n"
+        "torpor: run 4f1c2d3e is paused (its state is gone): waiting until it goes on,"
+        f" `torpor runs resume 4f1c2d3e --home {home}`\n"
     )
     assert daemon.methods().count("run.list") == 1
 
@@ -237,9 +238,8 @@ def test_on_a_terminal_it_is_drawn_in_place(home: pathlib.Path) -> None:
         work.becomes(run(status="failed", error={"type": "E", "message": "m"}))
         work.records("run_failed", error={})
         assert terminal.status() == 1
-    assert terminal.said.endswith(
-        b"\x1b[?7hnightly 4f1c2d3e failed: E: m: `torpor runs retry 4f1c2d3e` goes on from there\r\n"
-    )
+    retry = f"`torpor runs retry 4f1c2d3e --home {home}`"
+    assert terminal.said.endswith(f"\x1b[?7hnightly 4f1c2d3e failed: E: m: {retry} goes on from there\r\n".encode())
 
 
 def test_on_a_terminal_nothing_is_asked_where_nothing_happens(home: pathlib.Path) -> None:

@@ -45,7 +45,8 @@ def test_ls_asks_for_what_is_wanted_and_says_that_there_is_more(home: pathlib.Pa
     shelf = Shelf(*[run(f"run-{number:04}") for number in range(70)], a_page=25)
     with FakeDaemon(home, *[shelf] * 4) as daemon:
         assert len(torpor("runs", "ls")[1].splitlines()) == 31
-        assert torpor("runs", "ls")[1].splitlines()[-1] == "there are older ones: `torpor runs ls --limit 0` lists all"
+        older = f"there are older ones: `torpor runs ls --limit 0 --home {home}` lists all"
+        assert torpor("runs", "ls")[1].splitlines()[-1] == older
         assert len(torpor("runs", "ls", "-n", "0")[1].splitlines()) == 70
         found = json.loads(torpor("runs", "--limit", "2", "--status", "running", "--flow", "nightly", "--json")[1])
     assert [each["run_id"] for each in found["runs"]] == ["run-0000", "run-0001"]
@@ -55,7 +56,7 @@ def test_ls_asks_for_what_is_wanted_and_says_that_there_is_more(home: pathlib.Pa
 
 def test_no_runs_are_said_to_be_none(home: pathlib.Path, torpor: Torpor) -> None:
     with FakeDaemon(home):
-        assert torpor("runs")[:2] == (0, "no runs yet: `torpor runs start FLOW` begins one\n")
+        assert torpor("runs")[:2] == (0, f"no runs yet: `torpor runs start FLOW --home {home}` begins one\n")
         assert torpor("runs", "--status", "failed")[1] == "no runs\n"
 
 
@@ -86,21 +87,21 @@ def test_an_order_that_is_still_being_carried_out_says_so(home: pathlib.Path, to
     [
         ("4f1c", "2 runs begin with '4f1c': 4f1c2d3e, 4f1caaaa: write more of the id"),
         ("4f1", "there is no run '4f1': write 4 or more characters of its id"),
-        ("abcd", "there is no run whose id begins with 'abcd': `torpor runs` lists them"),
-        ("../x", "there is no run whose id begins with '../x': `torpor runs` lists them"),
+        ("abcd", "there is no run whose id begins with 'abcd': `torpor runs --home HOME` lists them"),
+        ("../x", "there is no run whose id begins with '../x': `torpor runs --home HOME` lists them"),
     ],
 )
 def test_a_name_that_means_no_run_or_several_is_65(home: pathlib.Path, torpor: Torpor, name: str, said: str) -> None:
     shelf = Shelf(run(_A), run(_B), a_page=1)
     with FakeDaemon(home, shelf, shelf):
         for line in (["runs", "cancel", name], ["runs", "show", name]):
-            assert torpor(*line) == (65, "", f"torpor: {said}\n")
+            assert torpor(*line) == (65, "", f"torpor: {said.replace('HOME', str(home))}\n")
 
 
 def test_last_where_there_are_none(home: pathlib.Path, torpor: Torpor) -> None:
     with FakeDaemon(home, Shelf()):
         status, _, err = torpor("runs", "show", "last")
-    assert (status, err) == (65, "torpor: there are no runs yet: `torpor runs start FLOW` begins one\n")
+    assert (status, err) == (65, f"torpor: there are no runs yet: `torpor runs start FLOW --home {home}` begins one\n")
 
 
 def test_a_refusal_about_something_else_is_passed_on(home: pathlib.Path, torpor: Torpor) -> None:
@@ -205,7 +206,8 @@ def test_what_cannot_be_started_with_is_one_line(
         (run(status="completed"), 0, "nightly 4f1c2d3e completed: 3 steps, 3.5s\n"),
         (run(status="cancelled", reason="by torpor"), 1, "nightly 4f1c2d3e cancelled: by torpor\n"),
         (run(status="failed", error={"type": "OSError", "message": "a\x1b[2J b", "state": "read", "branch": ""}),
-         1, "nightly 4f1c2d3e failed in read: OSError: a [2J b: `torpor runs retry 4f1c2d3e` goes on from there\n"),
+         1, ("nightly 4f1c2d3e failed in read: OSError: a [2J b:"
+             " `torpor runs retry 4f1c2d3e --home HOME` goes on from there\n")),
     ],
 )  # fmt: skip
 def test_waiting_for_the_end_of_what_was_started(
@@ -213,7 +215,7 @@ def test_waiting_for_the_end_of_what_was_started(
 ) -> None:
     shelf = Shelf(ended)
     with FakeDaemon(home, *[shelf] * 9) as daemon:
-        assert torpor("runs", "start", "nightly", "--wait") == (status, said, "")
+        assert torpor("runs", "start", "nightly", "--wait") == (status, said.replace("HOME", str(home)), "")
         assert daemon.methods()[0] == "run.start"
         found, out, _ = torpor("runs", "start", "nightly", "--wait", "--json")
     assert found == status
@@ -230,7 +232,7 @@ def test_export_and_import_by_file(home: pathlib.Path, torpor: Torpor, short_dir
         assert torpor("runs", "export", "4f1c2d3e", "-")[1] == '{"run_id": "4f1c2d3e"}\n'
         status, out, err = torpor("runs", "import", str(file))
     assert (status, err) == (0, "")
-    assert out == "4f1c2d3e: paused: `torpor runs resume 4f1c2d3e` lets it go on\n"
+    assert out == f"4f1c2d3e: paused: `torpor runs resume 4f1c2d3e --home {home}` lets it go on\n"
     assert json.loads(daemon.requests[-1]["params"]["text"]) == {"run_id": "4f1c2d3e"}
     assert [path.name for path in short_dir.iterdir() if path.suffix == ".part"] == []
 

@@ -10,6 +10,7 @@ import pytest
 
 from client.fake_daemon import FakeDaemon, Visitor
 from client.some_runs import call, place, run, step, whole
+from torpor import home as homes
 from torpor.cli import run_words, streams
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def test_show_is_a_page_of_all_there_is(home: pathlib.Path, torpor: Torpor) -> N
     for said in (
         "  merge  waits for its next attempt", "  purpose   tidy", "  session   s1", "  worker    pid 12",
         '  metadata  {"m": 1}', '  result    {"ok": true}', "  error     in read: E: m", "  data      n = 3",
-        "  data      huge: 99000 bytes, `torpor runs export` has them", "  flow      version 2 of nightly",
+        f"  data      huge: 99000 bytes, `torpor runs export 4f1c2d3e --home {home}` has them",
+        "  flow      version 2 of nightly",
         "  read              failed  0.250s, cpu 0.12s, peak 31 MB", "      E: no", "      net", "        T",
         "  read (attempt 2)  parallel -> a, b  1m 15s, cpu 0.12s, peak 31 MB",
         "  a                 next -> merge  0.250s", '  fetch {"url": "u"} in read: 7',
@@ -116,7 +118,7 @@ def test_a_message_without_an_end_has_one(home: pathlib.Path, torpor: Torpor) ->
 def test_what_is_to_be_done_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "columns", lambda: 140)
     failed: Any = run(status="failed", error={"type": "E", "message": "word " * 90, "state": "read", "branch": ""})
-    line = run_words.ended(failed)
+    line = run_words.ended(failed, homes.home_dir())
     assert len(line) == 140
     assert line.endswith("…: `torpor runs retry 4f1c2d3e` goes on from there")
 

@@ -132,7 +132,7 @@ def test_the_list_has_the_next_one_first(home: pathlib.Path, torpor: Torpor) -> 
         assert only["slot_id"] == "b2"
         assert torpor("slot", "ls", "--agent", "nobody")[1] == "no slots of nobody\n"
     with FakeDaemon(home, Room()):
-        assert torpor("slot")[1] == "no slots: `torpor slot add NAME --at T` plans one\n"
+        assert torpor("slot")[1] == f"no slots: `torpor slot add NAME --at T --home {home}` plans one\n"
 
 
 @pytest.mark.parametrize(

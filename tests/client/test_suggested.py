@@ -13,13 +13,15 @@ import torpor as package
 from torpor import home as homes
 
 CLIENT = pathlib.Path(package.__file__).parent
-SUGGESTED = re.compile(r"(?<!sudo )\btorpor (start|restart|wake|status|reload|service|doctor)\b")
+SUGGESTED = re.compile(
+    r"(?<!sudo )\btorpor (start|restart|wake|status|reload|service|doctor|log|agent|slot|runs|flows)\b"
+)
 # A row's mend: `report` has it name the home.
 ROWS = {
     f"doctor/{room}.py" for room in ("answering", "clocks", "leftovers", "places", "starts", "stored", "units", "ways")
 }
 # What is run, told of, or read again, and suggested to nobody.
-TOLD_OF = {"cli/demo.py", "cli/table.py", "service/markers.py", "service/texts.py"}
+TOLD_OF = {"cli/completion.py", "cli/demo.py", "cli/table.py", "service/markers.py", "service/texts.py"}
 
 
 def test_the_home_is_named_where_it_is_not_the_shells_own(monkeypatch: pytest.MonkeyPatch) -> None:

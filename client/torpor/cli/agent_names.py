@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from torpor import home as homes
 from torpor.errors import Refused
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def ask_of(client: Client, name: str, ask: Callable[[str], T]) -> T:
             raise
     found = _beginning(client, name)
     if not found:
-        raise Refused("not_found", f"there is no agent {name[:80]!r}: `torpor agent ls --all` lists them")
+        list_all = homes.command("torpor agent ls --all", client.home)
+        raise Refused("not_found", f"there is no agent {name[:80]!r}: `{list_all}` lists them")
     return ask(_only(name, found))
 
 
@@ -95,7 +97,8 @@ def say_of(client: Client, name: str, say: Callable[[str], T]) -> T:
             raise
     found = [each for each in _beginning(client, name) if _is_short_for(name, each)]
     if found:
-        return say(_only(name, found, ", or `torpor agent register` makes known one of just that name"))
+        register = homes.command("torpor agent register NAME", client.home)
+        return say(_only(name, found, f", or `{register}` makes known one of just that name"))
     client.agent_register(name)
     return say(name)
 

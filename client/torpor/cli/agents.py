@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from torpor import durations, wire
+from torpor import home as homes
 from torpor.cli import agent_names, agent_words, run_words, show, streams, typed_json, waiting
 from torpor.cli.parsing import UsageError
 from torpor.client import Client
@@ -37,13 +38,11 @@ def ls(args: argparse.Namespace) -> int:
         among = [agent["agent_id"] for agent in found]
         print(*map(streams.fitted, agent_words.table(agents, holds, folders, among=among)), sep="\n")
     elif not gone:
-        print(
-            f"no agent is {args.status}" if args.status else "no agents yet: `torpor agent beat NAME` makes one known"
-        )
+        beat_one = homes.command("torpor agent beat NAME", client.home)
+        print(f"no agent is {args.status}" if args.status else f"no agents yet: `{beat_one}` makes one known")
     if gone:
-        print(
-            f"{gone} more offline for over an hour: `torpor agent ls --all` lists them, `torpor agent forget` ends that"
-        )
+        list_all, end = (homes.command(f"torpor agent {words}", client.home) for words in ("ls --all", "forget NAME"))
+        print(f"{gone} more offline for over an hour: `{list_all}` lists them, `{end}` ends that")
     return wire.EX_OK
 
 

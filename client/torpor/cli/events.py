@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from torpor import delivery, presence, wire
+from torpor import home as homes
 from torpor.cli import cycles, show, streams
 from torpor.client import Client
 from torpor.errors import Down, Error
@@ -58,4 +59,5 @@ def _no_cycle(client: Client, done: Event) -> str:
         run_id = (client.status()["sleep"].get("progress") or {}).get("run_id")
     except Error:  # it was sent to sleep, and that is what was asked
         run_id = None
-    return f"{told}: `torpor runs retry {run_id}` tries at once" if run_id else told
+    retry = homes.command(f"torpor runs retry {run_id}", client.home)
+    return f"{told}: `{retry}` tries at once" if run_id else told

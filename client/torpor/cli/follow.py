@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from torpor import durations, presence, wire
+from torpor import home as homes
 from torpor.aio import AsyncClient
 from torpor.cli import exits, run_names, run_views, waiting
 from torpor.cli.run_views import JsonLines, Lines, Quiet, Screen
@@ -60,12 +61,13 @@ def until_ended(args: argparse.Namespace, run_id: str, *, is_shown: bool = True)
     With `is_shown` False only its end is told.
     """
     view: View
+    home = homes.home_dir(args.home)
     if not is_shown:
-        view = Quiet(as_json=args.json)
+        view = Quiet(home, as_json=args.json)
     elif not args.json and sys.stdout.isatty():
-        view = Screen()
+        view = Screen(home)
     else:
-        view = JsonLines() if args.json else Lines()
+        view = JsonLines() if args.json else Lines(home)
     follower = _Follower(args.home, run_id, view, asks=is_shown)
     try:
         run = asyncio.run(follower.until_ended(args.timeout))

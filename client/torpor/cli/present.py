@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from torpor import home as homes
 from torpor.cli import agent_names, agent_words, look, show, standing, streams
 from torpor.errors import Refused
 
@@ -109,7 +110,7 @@ def lines(found: Status, present: Present) -> list[str]:
     shown = _shown_counts(found)
     more = sum(shown.get(status, 0) for status in _THERE) - len(present.agents)
     if more > 0:
-        told.append(f"    and {more} more: `torpor agent` lists them")
+        told.append(f"    and {more} more: `{homes.command('torpor agent', found['home'])}` lists them")
     told += look.quota(found)
     if found.get("next_wake_ts"):
         slot = present.slot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from torpor import home as homes
 from torpor import presence
 from torpor.errors import Refused
 
@@ -55,14 +56,16 @@ def _meant(client: Client, name: str) -> str:
     if name == _LAST:
         newest = next(every(client), None)
         if newest is None:
-            raise Refused("not_found", "there are no runs yet: `torpor runs start FLOW` begins one")
+            begin = homes.command("torpor runs start FLOW", client.home)
+            raise Refused("not_found", f"there are no runs yet: `{begin}` begins one")
         return newest["run_id"]
     shown = repr(name[:_SHOWN_CHARS])
     if len(name) < _FEWEST_CHARS:
         raise Refused("not_found", f"there is no run {shown}: write {_FEWEST_CHARS} or more characters of its id")
     found = [run["run_id"] for run in every(client) if run["run_id"].startswith(name)]
     if not found:
-        raise Refused("not_found", f"there is no run whose id begins with {shown}: `torpor runs` lists them")
+        list_all = homes.command("torpor runs", client.home)
+        raise Refused("not_found", f"there is no run whose id begins with {shown}: `{list_all}` lists them")
     if len(found) > 1:
         first = ", ".join(found[:_SHOWN_MATCHES]) + (", ..." if len(found) > _SHOWN_MATCHES else "")
         raise Refused("invalid_params", f"{len(found)} runs begin with {shown}: {first}: write more of the id")

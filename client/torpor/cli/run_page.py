@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from torpor import home as homes
 from torpor import wire
 from torpor.cli import bars, failures, run_names, run_words, show
 from torpor.client import Client
@@ -29,11 +30,11 @@ def show_run(args: argparse.Namespace) -> int:
             steps += page["steps"]
             calls += page["calls"]
     whole: RunPage = {"run": page["run"], "steps": steps, "calls": calls, "cursor": None}
-    show.say(args, "\n".join(_page(whole)), {"run": page["run"], "steps": steps, "calls": calls})
+    show.say(args, "\n".join(_page(whole, client.home)), {"run": page["run"], "steps": steps, "calls": calls})
     return wire.EX_OK
 
 
-def _page(found: RunPage) -> Iterator[str]:
+def _page(found: RunPage, home: str) -> Iterator[str]:
     run = found["run"]
     yield from bars.lines(run)
     for name, told in _about(run).items():
@@ -44,7 +45,8 @@ def _page(found: RunPage) -> Iterator[str]:
     for name, each in run["data"].items():
         yield f"  data      {run_words.one_line(name)} = {run_words.value(each)}"
     for name, size in run["data_omitted"].items():
-        yield f"  data      {run_words.one_line(name)}: {size} bytes, `torpor runs export` has them"
+        export = homes.command(f"torpor runs export {run['run_id']}", home)
+        yield f"  data      {run_words.one_line(name)}: {size} bytes, `{export}` has them"
     if found["steps"]:
         yield "steps"
         yield from _steps(found["steps"])

@@ -6,6 +6,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from torpor import home as homes
 from torpor.cli import bars, run_words, show, streams
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class View(Protocol):
 class Screen:
     """A drawing that is replaced by the next, below whatever the terminal showed before."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: str) -> None:
+        self._home = home
         self._drawn = 0
 
     def show(self, run: Run) -> None:
@@ -54,7 +56,7 @@ class Screen:
     def end(self, run: Run) -> None:
         """Leave one line."""
         self._draw([])
-        print(run_words.ended(run), flush=True)
+        print(run_words.ended(run, self._home), flush=True)
 
     def _draw(self, lines: list[str]) -> None:
         columns, rows = shutil.get_terminal_size()
@@ -71,7 +73,8 @@ class Screen:
 class Lines:
     """A line a change: the ledger's records, and each tenth of a step's way."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: str) -> None:
+        self._home = home
         self._is_first = True
         self._tenths: dict[tuple[str, str, int, int], int] = {}
         self._is_down = False
@@ -108,7 +111,7 @@ class Lines:
 
     def end(self, run: Run) -> None:
         """Print how it ended."""
-        print(run_words.ended(run), flush=True)
+        print(run_words.ended(run, self._home), flush=True)
 
 
 class JsonLines:
@@ -143,7 +146,8 @@ class JsonLines:
 class Quiet:
     """Nothing until the end, but for what would keep that from coming: a pause, and its reason, on standard error."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, home: str, *, as_json: bool) -> None:
+        self._home = home
         self._as_json = as_json
         self._told = ""
 
@@ -152,7 +156,8 @@ class Quiet:
         told = ""
         if run["status"] == "paused":
             why = run_words.one_line(run["reason"] or "no reason given")
-            told = f"run {run['run_id']} is paused ({why}): waiting until it goes on, `torpor runs resume`"
+            resume = homes.command(f"torpor runs resume {run['run_id']}", self._home)
+            told = f"run {run['run_id']} is paused ({why}): waiting until it goes on, `{resume}`"
         if told and told != self._told:
             streams.complain(told)
         self._told = told
@@ -165,7 +170,7 @@ class Quiet:
 
     def end(self, run: Run) -> None:
         """Print how it ended."""
-        show.print_json(_brief(run)) if self._as_json else print(run_words.ended(run), flush=True)
+        show.print_json(_brief(run)) if self._as_json else print(run_words.ended(run, self._home), flush=True)
 
 
 def say_down(text: str) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from torpor import durations
+from torpor import home as homes
 from torpor.cli import streams
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def goes_on(following: Sequence[Any], among: Sequence[Mapping[str, Any]] = ()) -
     return ", ".join(place(each, among) if isinstance(each, dict) else one_line(each) for each in following)
 
 
-def ended(run: Run) -> str:
-    """Return how a run ended, and what there is to do about it."""
+def ended(run: Run, home: str) -> str:
+    """Return how a run ended, and what there is to do about it with the daemon of `home`."""
     name = f"{run['flow'] or 'a run without a flow'} {run['run_id']}"
     told, lived_s = steps(run["steps"]), lived(run)
     if lived_s is not None:
@@ -87,7 +88,8 @@ def ended(run: Run) -> str:
         case "failed":
             found = run["error"] or {"type": "", "message": run["reason"] or "no reason given"}
             where = f" in {place(found)}" if found.get("state") else ""
-            told, then = f"{name} failed{where}", f"`torpor runs retry {run['run_id']}` goes on from there"
+            retry = homes.command(f"torpor runs retry {run['run_id']}", home)
+            told, then = f"{name} failed{where}", f"`{retry}` goes on from there"
             # What is to be done next is never cut off: what the error says gets the room beside it.
             room = (streams.columns() or _TEXT_CHARS * 2) - len(f"{told}: : {then}")
             return f"{told}: {error(found, min(max(room, _FEWEST_CHARS), _TEXT_CHARS))}: {then}"

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from torpor import home as homes
 from torpor import wire
 from torpor.cli import bars, run_names, run_words, show, streams
 from torpor.cli.parsing import UsageError
@@ -37,9 +38,10 @@ def ls(args: argparse.Namespace) -> int:
         line = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         print(streams.fitted(line))
     if is_more:
-        print("there are older ones: `torpor runs ls --limit 0` lists all")
+        print(f"there are older ones: `{homes.command('torpor runs ls --limit 0', client.home)}` lists all")
     if not rows:
-        print("no runs" if args.status or args.flow else "no runs yet: `torpor runs start FLOW` begins one")
+        begin = homes.command("torpor runs start FLOW", client.home)
+        print("no runs" if args.status or args.flow else f"no runs yet: `{begin}` begins one")
     return wire.EX_OK
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from torpor import durations, wire
+from torpor import home as homes
 from torpor.cli import agent_names, agent_words, show, streams, typed_json
 from torpor.client import Client
 from torpor.errors import Refused
@@ -35,7 +36,8 @@ def ls(args: argparse.Namespace) -> int:
         rows = [_HEADINGS, *(_row(slot, called[slot["agent_id"]]) for slot in slots)]
         print(*map(streams.fitted, agent_words.columns(rows)), sep="\n")
     else:
-        print(f"no slots of {args.agent}" if args.agent else "no slots: `torpor slot add NAME --at T` plans one")
+        add_one = homes.command("torpor slot add NAME --at T", client.home)
+        print(f"no slots of {args.agent}" if args.agent else f"no slots: `{add_one}` plans one")
     return wire.EX_OK
 
 

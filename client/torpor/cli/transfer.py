@@ -7,6 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from torpor import home as homes
 from torpor import wire
 from torpor.cli import run_names, runs, show
 from torpor.cli.parsing import UsageError
@@ -35,7 +36,8 @@ def import_(args: argparse.Namespace) -> int:
     document = runs.json_object(runs.read_text(args.file), "standard input" if args.file == "-" else args.file)
     with Client(args.home, timeout=args.timeout) as client:
         taken = client.run_import(document)
-    then = f": `torpor runs resume {taken['run_id']}` lets it go on" if taken["status"] == "paused" else ""
+    resume = homes.command(f"torpor runs resume {taken['run_id']}", client.home)
+    then = f": `{resume}` lets it go on" if taken["status"] == "paused" else ""
     show.say(args, f"{taken['run_id']}: {taken['status']}{then}", taken)
     return wire.EX_OK
 
