@@ -13,6 +13,7 @@ import pytest
 
 from client.doctored import killed_while_writing, store
 from power import recorded
+from torpor.doctor.stored import judge_settings
 
 pytestmark = pytest.mark.skipif(bool(recorded.missing()), reason=recorded.missing())
 
@@ -78,3 +79,12 @@ def test_a_backup_that_the_disk_does_not_read_now_is_no_reason_to_begin_anew(hom
     assert (row["severity"], row["fix"]) == ("serious", None)
     assert f"--fix failed: [Errno 5] backup {home}/{backup} cannot be read now" in row["found"]
     assert_untouched(home, before)
+
+
+def test_settings_that_cannot_be_read_now_are_not_to_be_edited(home: pathlib.Path) -> None:
+    path = home / "torpor.toml"
+    path.touch()
+    said = f"torpord: settings {path} cannot be read now (Input/output error): the disk fails"
+    row = judge_settings(str(path), (75, said))
+    assert (row.severity, row.mend) == ("finding", None)
+    assert judge_settings(str(path), (78, said)).mend == f"{os.environ.get('EDITOR', 'vi')} {path}"

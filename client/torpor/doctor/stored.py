@@ -43,7 +43,8 @@ def judge_settings(path: str, checked: tuple[int, str], own: Mapping[str, Any] |
     if words.startswith("torpord: home"):
         return Row("settings", looked_at, "not looked at: the home is not fit for it", "note")
     said = " ".join(words.removeprefix("torpord: ").split())
-    mend = f"{os.environ.get('EDITOR', 'vi')} {shlex.quote(path)}" if os.path.exists(path) else None
+    is_the_files = status != wire.EX_TEMPFAIL and os.path.exists(path)  # else nothing in it is to be mended
+    mend = f"{os.environ.get('EDITOR', 'vi')} {shlex.quote(path)}" if is_the_files else None
     return Row("settings", looked_at, said, "finding", "the next start fails, and `torpor reload` is refused", mend)
 
 

@@ -12,7 +12,7 @@ from torpord.config import values
 from torpord.config.values import Command, FaultError
 from torpord.core.policy import Policy
 from torpord.host import small_file
-from torpord.host.faults import SetupError
+from torpord.host.faults import MACHINE, SetupError
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "json", "text")
@@ -73,7 +73,7 @@ KEYS: Mapping[tuple[str, str], Key] = {
 def load(path: Path, *, required: bool = False) -> Settings:
     """Read the settings; a missing file means the defaults, unless it is `required`: somebody has named it.
 
-    Raises SetupError 78, naming key, value and line.
+    Raises SetupError: 78, naming key, value and line; 75 where the disk or the machine fails, and not the settings.
     """
     try:
         text = small_file.read(path).decode()
@@ -84,6 +84,9 @@ def load(path: Path, *, required: bool = False) -> Settings:
             ) from error
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno in MACHINE:
+            whose = "the disk fails, or the machine is short of something: mend that, and leave the file as it is"
+            raise SetupError(75, f"settings {path} cannot be read now ({error.strerror}): {whose}") from error
         raise SetupError(78, f"settings {path} cannot be read ({error}): mend or remove the file") from error
     import tomllib  # noqa: PLC0415 - a megabyte and 12 ms that a home without settings does not pay
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from torpor import home as homes
 from torpor import wire
-from torpord.host.faults import UNWRITABLE, SetupError
+from torpord.host.faults import MACHINE, UNWRITABLE, SetupError
 
 # File systems of other machines: flock and the store's shared memory are not kept between two machines, so two daemons
 # could own one home. FUSE is judged by its name: fuse-overlayfs and gocryptfs are as local as the disk below them.
@@ -38,7 +38,8 @@ _INSIDE = (wire.SPOOL_NAME, wire.SPOOL_TMP_NAME, wire.REJECTED_NAME)
 def prepare(path: pathlib.Path) -> None:
     """Make the home, or find it fit for use.
 
-    Raises SetupError: 77 where it is another user's or may not be made, 78 where it is not a private local directory.
+    Raises SetupError: 75 where the disk or the machine fails, or there is no room, 77 where it is another user's or may
+    not be made, 78 where it is not a private local directory.
     """
     _refuse_unspeakable(path)
     with _told(path):
@@ -51,7 +52,7 @@ def prepare(path: pathlib.Path) -> None:
 
 
 def furnish(path: pathlib.Path) -> None:
-    """Make the folders in a home, or find them fit for use. Raises SetupError: 75 where there is no room, 77, 78."""
+    """Make the folders in a home, or find them fit for use. Raises SetupError as `prepare` does."""
     with _told(path):
         for name in _INSIDE:
             inner = path / name
@@ -70,6 +71,8 @@ def _told(path: pathlib.Path) -> Iterator[None]:
             " or choose another home with TORPOR_HOME",
         ) from error
     except OSError as error:
+        if error.errno in MACHINE:
+            raise _machines(path, error) from error
         raise SetupError(
             75 if error.errno in UNWRITABLE else 78,
             f"home {path}: {error.strerror} at {error.filename}: mend that, or choose another home with TORPOR_HOME",
@@ -106,8 +109,20 @@ def inspect(path: pathlib.Path) -> bool:
     except PermissionError as error:
         raise SetupError(77, f"home {path}: {error.strerror} at {error.filename}: give {_me()} access to it") from error
     except OSError as error:
+        if error.errno in MACHINE:
+            raise _machines(path, error) from error
         raise SetupError(78, f"home {path}: {error.strerror} at {error.filename}: mend that") from error
     return True
+
+
+def _machines(path: pathlib.Path, error: OSError) -> SetupError:
+    """Tell what says nothing about the home."""
+    where = f" at {error.filename}" if error.filename else ""
+    return SetupError(
+        75,
+        f"home {path} cannot be looked at now: {error.strerror}{where}: the disk fails, or the machine is short of"
+        " something, and nothing is wrong with the home: mend that, and start again",
+    )
 
 
 def refuse_link(folder: pathlib.Path) -> None:
