@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from daemon_process import RunningDaemon
+from process import failing_disk
 from process.handed import handed_over
+from process.trap import Trap
 from waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LISTEN_FDS is systemd's")
@@ -292,3 +294,29 @@ def test_one_that_nobody_finds_any_more_ends(home: Path, what: str, status: int)
     else:
         (home / what).unlink()
     assert daemon.wait_gone() == status
+
+
+@pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
+@pytest.mark.parametrize(("what", "status"), [("home", 78), ("torpor.sock", 0)])
+def test_also_where_the_home_cannot_be_watched(what: str, status: int, home: Path, short_dir: Path) -> None:
+    trap = Trap(short_dir / "trap", constants={"torpord.shell.safe_mode:WATCH_AGAIN_S": 0.2})
+    strace = ["strace", "-f", "-e", "inject=inotify_init1:error=EMFILE", "-o", os.devnull]
+    daemon = RunningDaemon.start(home, args=("--safe",), launcher=[*strace, *trap.launcher])
+    assert is_safe(daemon)
+    if what == "home":
+        shutil.rmtree(home, ignore_errors=True)
+    else:
+        (home / what).unlink()
+    assert daemon.wait_gone() == status
+
+
+@pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
+def test_a_watch_that_is_lost_comes_back_and_sees_what_was_mended_meanwhile(home: Path) -> None:
+    bad_settings(home)
+    with handed_over(home) as daemon:
+        assert is_safe(daemon)
+        with failing_disk.failing(daemon.pid, home, [], calls="read"):  # of all it reads only the watch this way
+            (home / "moved").touch()
+            until(lambda: any(line.get("event") == "cannot_watch" for line in daemon.log_lines()), what="a word of it")
+            (home / "torpor.toml").write_text("")
+        left(daemon)

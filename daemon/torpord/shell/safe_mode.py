@@ -7,6 +7,7 @@ the next start, which is this very process again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -53,6 +54,8 @@ log = structlog.get_logger("torpord.safe_mode")
 TRY_EVERY_S = 60.0
 # Who edits writes often, and each look reads the whole store.
 LOOK_EVERY_S = 1.0
+# A home that cannot be watched now is looked at so often.
+WATCH_AGAIN_S = 5.0
 DEFAULT_LOG_LINES = 1000
 
 
@@ -283,24 +286,31 @@ class SafeMode:
         """Try the next start when what could not be read was changed, and can be read; end where nobody finds it."""
         settings, store = self._ground.options.settings, wire.STORE_NAME
         wanted = {settings.name, store, f"{store}-wal", LOOK_AGAIN}
-        try:
-            watch = DirectoryWatch(list({self._home, settings.parent}))
-        except OSError as error:
-            log.warning("cannot_watch", error=str(error), otherwise="torpor reload, when it is mended")
-            return
-        try:
-            async for changes in watch.changes():
+        told = ""
+        while not self._leaving:
+            try:
+                with contextlib.closing(DirectoryWatch(list({self._home, settings.parent}))) as watch:
+                    names = {LOOK_AGAIN} if told else set()  # for what came while there was none
+                    while not self._leaving:
+                        await self._look(listener, is_changed=bool(wanted & names))
+                        names, told = {name for _, name in await anext(watch.changes())}, ""
+            except OSError as error:  # as in the lookout: it may pass, and meanwhile nobody else looks at the places
+                if told != str(error):
+                    log.warning("cannot_watch", error=str(error), otherwise="torpor reload, when it is mended")
+                told = str(error)
                 self._check_places(listener)
-                # With no exit code nothing that can be read is wrong: somebody has to say that it is mended.
-                if self._reason.exit_code and wanted & {name for _, name in changes}:
-                    problem = self._gone() or self._problem()
-                    if not problem:
-                        self._leave(AGAIN)
-                        return
-                    log.info("still_in_safe_mode", why=problem)
-                    await anyio.sleep(LOOK_EVERY_S)
-        finally:
-            watch.close()
+                await anyio.sleep(WATCH_AGAIN_S)
+
+    async def _look(self, listener: Listener, *, is_changed: bool) -> None:
+        self._check_places(listener)
+        # With no exit code nothing that can be read is wrong: somebody has to say that it is mended.
+        if self._reason.exit_code and is_changed:
+            problem = self._gone() or self._problem()
+            if not problem:
+                self._leave(AGAIN)
+                return
+            log.info("still_in_safe_mode", why=problem)
+            await anyio.sleep(LOOK_EVERY_S)
 
     def _check_places(self, listener: Listener) -> None:
         """Make sure that others still find the home and the socket here, as in a life without fault."""
