@@ -183,7 +183,7 @@ class DamagedHome:
         assert len(found.rows) == len(report.CHECKS)
         for row in found.rows:
             assert row.found
-            assert all(line.isprintable() for line in lines(row)), row
+            assert all(line.isprintable() for line in lines(row, found.subject.home)), row
             if "cannot be looked at: " in row.found:  # an error that nobody had thought of: of the file system, or ours
                 kind = row.found.partition("cannot be looked at: ")[2].partition(":")[0]
                 assert issubclass(getattr(builtins, kind, getattr(errors, kind, Exception)), OSError | errors.Error), (
