@@ -23,7 +23,7 @@ from torpord.control.methods import METHODS, change
 from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import ClientTrigger, FileRejected
-from torpord.core.lifecycle import Trigger
+from torpord.core.lifecycle import State, Trigger
 from torpord.host.draft import open_draft
 from torpord.host.home import refuse_link
 from torpord.points import reached
@@ -119,19 +119,21 @@ class Spool:
             log.error("cannot_look", path=str(path), error=str(error))
 
     async def _take_signal(self) -> None:
-        identity = self._signal_identity()
-        if identity in (None, self._seen_signal):
-            return
-        cause = {"source": "file", "name": self._signal.name}
-        outcome = await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
-        if isinstance(outcome, Refusal):
-            self.postponed = True
-            return
-        reached("spool.applied")
-        # Touched again during the commit, it is the same signal: touch(1) itself makes the file first and sets its time
-        # then, and what it asked for, the daemon awake, is true.
-        self._seen_signal = self._signal_identity()
-        self._remove(self._signal)
+        while (identity := self._signal_identity()) not in (None, self._seen_signal):
+            cause = {"source": "file", "name": self._signal.name}
+            outcome = await self._desk.writer.apply(ClientTrigger(cause, Trigger.WAKE_SIGNAL))
+            if isinstance(outcome, Refusal):
+                self.postponed = True
+                return
+            reached("spool.applied")
+            # Touched again during the commit, it is the same signal: touch(1) itself makes the file first and sets its
+            # time then, and what it asked for, the daemon awake, is true. Where somebody sent it to sleep in between,
+            # in the same batch, it is not: that is another signal.
+            touched = self._signal_identity()
+            if touched == identity or self._desk.world.lifecycle.state is State.WAKE:
+                self._seen_signal = touched
+                self._remove(self._signal)
+                return
 
     def _names(self) -> list[str]:
         try:
