@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PROCESSES ?= 3
+# Compiled once, whatever the caller's shell says: the tests start Python some thousand times, and without what the first
+# start has written each compiles all of its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 BIN     = $(VENV)/bin
 
 .DEFAULT_GOAL := help
