@@ -147,8 +147,7 @@ class Daemon:
         for duty in duties:
             tasks.start_soon(duty)
         tasks.start_soon(self._hear, signals)
-        if self._notifier.watchdog_interval_s is not None:
-            tasks.start_soon(self._pat, self._notifier.watchdog_interval_s)
+        tasks.start_soon(self._notifier.keep_watchdog)
         await self._spool.take()
         self._notifier.ready(self._told())
         if self._desk.trial is not None:
@@ -363,11 +362,6 @@ class Daemon:
         world = self._writer.world
         self._notifier.stopping(f"{world.lifecycle.state}, {world.process.leaving}")
         await self._keeper.write(document(world, None))
-
-    async def _pat(self, interval_s: float) -> None:
-        while True:
-            self._notifier.watchdog()
-            await anyio.sleep(interval_s)
 
     async def _hear(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:

@@ -10,6 +10,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, Self
 
+import anyio
+
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
@@ -77,6 +79,12 @@ class Notifier:
     def watchdog(self) -> bool:
         """Say that the loop still turns."""
         return self._send("WATCHDOG=1\n")
+
+    async def keep_watchdog(self) -> None:
+        """Say so for as long as this runs; return at once where nobody watches."""
+        while self.watchdog_interval_s is not None:
+            self.watchdog()
+            await anyio.sleep(self.watchdog_interval_s)
 
     def close(self) -> None:
         """Close the socket; later calls do nothing."""

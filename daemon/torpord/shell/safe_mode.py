@@ -106,8 +106,7 @@ class SafeMode:
                 tasks.start_soon(self._watch, listener)
                 if self._reason.exit_code == wire.EX_TEMPFAIL:
                     tasks.start_soon(self._try_again)
-                if notifier.watchdog_interval_s is not None:
-                    tasks.start_soon(self._pat, notifier.watchdog_interval_s)
+                tasks.start_soon(notifier.keep_watchdog)
                 notifier.ready(f"safe mode: {self._reason.text}")
                 await self._left.wait()
                 if not listener.is_inherited:
@@ -335,11 +334,6 @@ class SafeMode:
     async def _try_again(self) -> None:
         await anyio.sleep(TRY_EVERY_S)
         self._leave(AGAIN)
-
-    async def _pat(self, interval_s: float) -> None:
-        while True:
-            self._ground.notifier.watchdog()
-            await anyio.sleep(interval_s)
 
     def _write_state(self, pid: int | None, reason: str) -> None:
         safe_mode = self._view() if pid else None
