@@ -79,24 +79,25 @@ class Workers:
             from torpord.shell.worker import Worker  # noqa: PLC0415 - a daemon without runs does without
         except (ImportError, OSError) as error:  # no descriptor is left to read it with, say
             log.warning("worker_not_started", run_id=effect.run_id, error=str(error))
-            self._tasks.start_soon(self._not_started, effect, error)
+            # From this moment on it can be called off, and is not asked for twice.
+            off = self._not_begun[effect.run_id, effect.worker] = anyio.Event()
+            self._tasks.start_soon(self._not_started, effect, error, off)
             return
         worker = Worker(effect.run_id, effect.worker, self._around, shortages=self._shortages.get(effect.run_id, 0))
         self._by_run[effect.run_id] = worker
         self._none_left = anyio.Event() if self._none_left.is_set() else self._none_left
         self._tasks.start_soon(self._live, worker, before)
 
-    async def _not_started(self, effect: fx.StartWorker, error: Exception) -> None:
+    async def _not_started(self, effect: fx.StartWorker, error: Exception, off: anyio.Event) -> None:
         """Wait, as what is missing is not there at once, and say that the worker has ended."""
-        run_id, key, off = effect.run_id, (effect.run_id, effect.worker), anyio.Event()
+        run_id = effect.run_id
         before = self._shortages.pop(run_id, 0)
         is_short = shortage.is_shortage(error, self._around.writer.world.runs.live.get(run_id))
-        self._not_begun[key] = off
         try:
             with anyio.move_on_after(shortage.pause_s(before) if is_short else RETRY_S):
                 await off.wait()
         finally:
-            del self._not_begun[key]
+            del self._not_begun[run_id, effect.worker]
         if is_short and not off.is_set():
             self._shortages[run_id] = before + 1
         how = f"it cannot be started: {error}"
