@@ -76,6 +76,7 @@ async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s:
                 watcher.seen = anyio.Event()
                 # Seen without a status: the store was read anew, and has what nobody was told of.
                 status = watcher.status or (await found_run(desk, run_id)).status
+        status = watcher.status or status  # what it came to in the instant in which the time was over
     finally:
         desk.run_watchers.remove(watcher)
     if status in wanted:
