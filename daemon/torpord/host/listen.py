@@ -53,13 +53,13 @@ class Listener:
 
         One that cannot be looked at now (a disk that fails) may yet be found by others.
         """
-        if self.is_still_ours():
-            return False
+        if self.inode is None or self.sock.fileno() < 0:
+            return True
         try:
-            os.lstat(self.path)
+            found = os.lstat(self.path)
         except OSError as error:
             return error.errno in NOT_THERE
-        return not self.is_still_ours()  # a disk that was back in between
+        return (found.st_dev, found.st_ino) != self.inode
 
     def unlink(self) -> bool:
         """Remove the path if it is our own and still leads here: True when it is gone by our hand.
