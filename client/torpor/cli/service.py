@@ -123,11 +123,7 @@ def _json(found: looking.Installation) -> dict[str, Any]:
 
 def _lines(found: looking.Installation) -> Iterator[str]:
     if not found.is_there:
-        of_system = found.place.manager == "systemd-system"
-        how = homes.command("torpor service install", found.place.home)
-        if of_system:
-            how = f"sudo torpor service install --system --for {found.place.user}"
-        yield f"not installed for {found.place.home}: {how}"
+        yield f"not installed for {found.place.home}: {names.install_command(found.place)}"
     wrong = {problem.unit: problem for problem in found.problems}
     rows = [(unit.name, _whose(unit), _state(found, unit)) for unit in found.units if _is_shown(found, unit)]
     of_name, of_whose, of_state = (max((len(row[at]) for row in rows), default=0) for at in range(3))
@@ -164,7 +160,7 @@ def _is_shown(found: looking.Installation, unit: looking.Unit) -> bool:
 
 def _interpreter(found: looking.Installation) -> str:
     if not found.interpreter_there:
-        return f"gone: {homes.command('torpor service install', found.place.home)}, with a torpor that is there"
+        return f"gone: {names.install_command(found.place)}, with a torpor that is there"
     return "there, the one of this torpor" if found.interpreter == sys.executable else "there, not that of this torpor"
 
 

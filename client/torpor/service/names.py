@@ -131,6 +131,13 @@ def _of_system(
     )
 
 
+def install_command(place: Place) -> str:
+    """Return the command that installs, or installs anew, for this place: root's word where the system serves it."""
+    if place.manager == "systemd-system":
+        return f"sudo torpor service install --system --for {place.user}"
+    return homes.command("torpor service install", place.home)
+
+
 def own_name() -> str:
     """Return the name of who asks; "" where the machine knows none, as for a number that a container was started as."""
     try:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from torpor import home as homes
+from torpor.service import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 def of(found: Installation) -> Iterator[tuple[str, str, str]]:
     """Yield what each problem is about (a unit's name mostly), what was found, and the command that mends it."""
-    install = homes.command("torpor service install", found.place.home)
-    if found.place.manager == "systemd-system":
-        install = f"sudo torpor service install --system --for {found.place.user}"
+    install = names.install_command(found.place)
     if found.unasked and (found.place.manager != "systemd-system" or os.geteuid() == 0):
         yield "manager", found.unasked, f"loginctl enable-linger {shlex.quote(found.place.user)}"
     if not os.path.isdir(found.place.home):
