@@ -112,7 +112,8 @@ class SafeMode:
                 if not listener.is_inherited:
                     listener.unlink()
                     listener.shut()
-                    server.accept_waiting()
+                    with contextlib.suppress(OSError):  # no descriptors are left: who waits is turned away
+                        server.accept_waiting()
                 server.stop_accepting()
                 await server.drain()
             tasks.cancel_scope.cancel()
