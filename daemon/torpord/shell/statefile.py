@@ -68,6 +68,7 @@ class StateFile:
         self._stopped = home / wire.STOPPED_NAME
         self._draft = home / wire.SPOOL_TMP_NAME / wire.STATE_NAME
         self._written: tuple[int, ...] | None = None
+        self._left_by = ""  # why `stopped` could not be removed: told once, however often it is tried
         self._turn = threading.Lock()  # the last words of a `stop` are written by another thread
 
     def is_ours(self) -> bool:
@@ -96,10 +97,12 @@ class StateFile:
         try:
             self._stopped.unlink(missing_ok=True)
         except OSError as error:
-            log.warning(
-                "stop_not_taken_back", error=str(error), then="no service manager opens the door at the next boot"
-            )
+            if self._left_by != str(error):
+                then = "no service manager opens the door at the next boot"
+                log.warning("stop_not_taken_back", error=str(error), then=then)
+            self._left_by = str(error)
             return False
+        self._left_by = ""
         return True
 
     def write(self, body: Mapping[str, Any]) -> None:
@@ -153,6 +156,7 @@ class StateKeeper:
         self._stale = anyio.Event()
         self._urgent = anyio.Event()
         self._is_unsaid = True  # nobody is told that it is stopped
+        self._failing = ""  # what the disk said of it last: told once, and not each 5 s for as long as it lasts
 
     def mark(self, *, urgent: bool) -> None:
         """Say that the file is no longer true."""
@@ -198,6 +202,9 @@ class StateKeeper:
         try:
             await self._runner.run(lambda: self._file.write(text))
         except OSError as error:
-            log.warning("state_file_not_written", error=str(error))
+            if self._failing != str(error):
+                log.warning("state_file_not_written", error=str(error))
+            self._failing = str(error)
             return False
+        self._failing = ""
         return True
