@@ -51,7 +51,8 @@ class HomeLock:
 
         Tries for `patience_s`: somebody who only looks whether a daemon is there may hold it for an instant.
         `or_read_only`: where the home cannot be written, a lock with `unwritable` is better than none.
-        Raises SetupError: 75 where another daemon holds it, 77 or 78 where the file cannot be used.
+        Raises SetupError: 75 where another daemon holds it, or the disk or the machine fails; 77 or 78 where the file
+        cannot be used.
         """
         path = home / wire.LOCK_NAME
         tries = max(1, round(patience_s / _TRY_EVERY_S))
