@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -121,10 +123,7 @@ def test_as_the_sleep_cycle_it_gives_way_in_the_middle_and_goes_on_there_through
     daemon = RunningDaemon.start(home, memory_sleep_settings(), env={"HOME": str(user)})
     daemon.call("event", event="force_sleep")
     with reading(store) as db:
-        until(lambda: has_begun(db), what="the first duplicate")
-        db.execute("PRAGMA busy_timeout = 10000")
-        db.execute("BEGIN IMMEDIATE")  # somebody writes: both branches wait in the middle of their work
-        (set_aside,) = db.execute("SELECT count(*) FROM duplicates").fetchone()
+        set_aside = locked_at_the_first_duplicate(db)  # somebody writes: both branches wait in the middle of their work
         assert daemon.call("event", event="request_arrived")["state"] == "WAKE"  # and not when the lock is free
         db.execute("COMMIT")
     run_id = daemon.call("status")["sleep"]["progress"]["run_id"]
@@ -149,3 +148,18 @@ def has_begun(db: sqlite3.Connection) -> bool:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'duplicates'").fetchone():
         return False
     return bool(db.execute("SELECT 1 FROM duplicates LIMIT 1").fetchone())
+
+
+def locked_at_the_first_duplicate(db: sqlite3.Connection) -> int:
+    """Take the store's lock as soon as there is a duplicate; returns how many there are.
+
+    Without a rest: the branches let go of it for some milliseconds at a time, and SQLite's own patience sleeps longer.
+    """
+    db.execute("PRAGMA busy_timeout = 0")
+    end_at = time.monotonic() + 30
+    while time.monotonic() < end_at:
+        with contextlib.suppress(sqlite3.OperationalError):  # somebody else has it
+            if has_begun(db):
+                db.execute("BEGIN IMMEDIATE")
+                return int(db.execute("SELECT count(*) FROM duplicates").fetchone()[0])
+    raise AssertionError("no duplicate, or never the lock")
