@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
+
+import pytest
 
 from daemon_process import RunningDaemon
+from process import failing_disk
 from process.timers import settings
 
 
-def torpor(home: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "torpor", *words, "--home", str(home)]
+def torpor(home: pathlib.Path, *words: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*under, sys.executable, "-P", "-m", "torpor", *words, "--home", str(home)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -22,6 +27,19 @@ def test_a_restart_that_could_not_start_again_stops_nothing(home: pathlib.Path) 
     done = torpor(home, "restart")
     assert done.returncode == 78
     assert "drowsy_afterr" in done.stderr
+    assert daemon.call("status")["pid"] == daemon.pid
+
+
+@pytest.mark.skipif(bool(failing_disk.missing()), reason=failing_disk.missing())
+@pytest.mark.parametrize("error", ["EIO", "EMFILE"])
+def test_a_restart_that_cannot_look_whether_it_could_start_again_stops_nothing(error: str, home: pathlib.Path) -> None:
+    daemon = RunningDaemon.start(home, settings())
+    path = str(home / "torpor.toml")
+    strace = ["strace", "-f", "-P", path, "-e", f"inject=openat:error={error}", "-o", os.devnull]
+    done = torpor(home, "restart", under=strace)
+    assert done.returncode == 69
+    assert "it goes on as it is, as it cannot be told whether it could start again" in done.stderr
+    assert path in done.stderr
     assert daemon.call("status")["pid"] == daemon.pid
 
 

@@ -107,7 +107,10 @@ def restart(args: argparse.Namespace) -> int:
 
 
 def _check(home: str, limit_s: float) -> None:
-    """Make sure that what is stopped can start again. Raises BadHome with the daemon's own words, and Timeout."""
+    """Make sure that what is stopped can start again.
+
+    Raises BadHome with the daemon's own words, Unreachable where the machine does not let it look, and Timeout.
+    """
     command = [sys.executable, "-P", "-m", "torpord", "check", "--home", home]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False)
@@ -116,6 +119,9 @@ def _check(home: str, limit_s: float) -> None:
         raise errors.Timeout(f"{said}, and a start may not either") from None
     if done.returncode == wire.EX_CONFIG:
         raise errors.BadHome(f"it goes on as it is, as it could not start again: {done.stderr.strip()}")
+    if done.returncode == wire.EX_TEMPFAIL:
+        said = "it goes on as it is, as it cannot be told whether it could start again"
+        raise errors.Unreachable(f"{said}: {done.stderr.strip()}")
 
 
 def _check_version(home: str, running: Status) -> None:
