@@ -163,7 +163,7 @@ class Examined(TypedDict):
     """What only the daemon knows of how well it is.
 
     `settings`: their `file`, and the `problem` for which `reload` would refuse them, or None. `stuck`: left files that
-    cannot be taken away, and why. `environ`: what decides which programs and places it finds.
+    cannot be read or taken away, and why. `environ`: what decides which programs and places it finds.
     """
 
     store: StoreFigures

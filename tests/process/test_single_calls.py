@@ -114,6 +114,24 @@ def test_what_could_not_be_removed_for_a_moment_forbids_hibernation_no_longer(
     assert len([line for line in daemon.log_lines() if line.get("event") == "file_stuck"]) == 1
 
 
+def test_what_cannot_be_read_for_a_moment_forbids_hibernation_until_it_is(home: Path, short_dir: Path) -> None:
+    constants = {"torpord.core.descent:RECHECK_S": 0.3, "torpord.shell.lookout:RETRY_S": 0.2}
+    daemon = RunningDaemon.start(home, settings(), launcher=Trap(short_dir / "trap", constants=constants).launcher)
+    with failing(daemon.pid, home, ["wake.d/one.json"], calls="read"):
+        drop(home, "one.json")
+        until(lambda: told(daemon, "file_not_read_yet"), what="a try")
+        assert "one.json cannot be read now" in daemon.call("doctor")["stuck"]["one.json"]
+        quick = settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s")
+        (home / "torpor.toml").write_text(quick)  # from here on it goes as soon as it may
+        daemon.call("reload")
+        until(lambda: daemon.call("why")["state"] == "SLEEP", what="SLEEP")
+        until(lambda: any("one.json" in each["why"] for each in daemon.call("why")["not_yet_because"]), what="why")
+    assert daemon.wait_gone() == 0
+    assert left(home) == []
+    assert not list((home / "wake.rejected").iterdir())
+    assert assert_whole(home).lifecycle.state.value == "HIBERNATION"
+
+
 def test_leftovers_that_cannot_be_seen_keep_no_daemon_from_starting(home: Path) -> None:
     RunningDaemon.start(home, settings()).stop()
     (home / "tmp" / "run-left").mkdir()

@@ -124,7 +124,7 @@ class Desk:
         self.workers: Workers | None = None
         self.imports = Imports()
         self.trial: Trial | None = None
-        self.stuck: Callable[[], Mapping[str, str]] = dict  # what left files cannot be taken away, and why
+        self.stuck: Callable[[], Mapping[str, str]] = dict  # what left files are in the way, and why
         self.look_at_settings: Callable[[], Mapping[str, Any]] = dict
         self.draining = ""  # why the daemon is on its way out, once it cannot turn back
         self.drained = anyio.Event()  # set with it: whoever still waits is told

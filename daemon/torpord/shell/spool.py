@@ -38,8 +38,9 @@ _FOR_NOW = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 # A disk that fails for a moment says nothing about it either. One that cannot read this file alone says the same, so
 # for so long a file is tried, by the awake clock, before it is put aside: the others wait behind it meanwhile.
 READ_LIMIT_S = 20.0
-# No file's name holds a slash: the folder itself is not taken for one of its files.
+# No file's name holds a slash: neither the folder itself nor the signal beside it is taken for one of its files.
 _FOLDER_KEY = f"{wire.SPOOL_NAME}/"
+_SIGNAL_KEY = f"./{wire.WAKE_SIGNAL_NAME}"
 
 
 class _BadFileError(Exception):
@@ -72,18 +73,18 @@ class Spool:
         self._stuck: dict[str, str] = {}
         self._stuck_identity: dict[str, tuple[int, int] | None] = {}
         self._again: dict[str, Callable[[], None]] = {}  # by file: how what is in the way of it is tried again
-        self._unread = ""
+        self._unread: dict[str, str] = {}  # by file: why it cannot be read for now
         self._failing_from_s: dict[str, float] = {}  # by file: since when the disk would not read it
         self.postponed = False  # something could not be read or stored: to be tried again
 
     @property
     def stuck(self) -> Mapping[str, str]:
-        """Name what cannot be removed or looked at, and why. Looked at anew: what was in the way may be gone."""
-        if self._stuck:
+        """Name what cannot be removed, read or looked at, and why. Looked at anew: what was in the way may be gone."""
+        if self._stuck or self._unread:
             self._try_again()
             self._signal_identity()
             self._names()
-        return dict(self._stuck)
+        return {printable(key): text for key, text in (self._unread | self._stuck).items()}
 
     def waiting(self) -> bool:
         """Whether something lies there that was not taken yet."""
@@ -103,11 +104,11 @@ class Spool:
         try:
             identity = _identity(self._signal)
         except OSError as error:
-            self._unseen(self._signal.name, self._signal, error)
+            self._unseen(_SIGNAL_KEY, self._signal, error)
             return self._seen_signal
         if identity is None:
             self._seen_signal = None
-            self._stuck.pop(self._signal.name, None)
+            self._stuck.pop(_SIGNAL_KEY, None)
         return identity
 
     def _unseen(self, key: str, path: Path, error: OSError) -> None:
@@ -140,12 +141,15 @@ class Spool:
             refuse_link(self._folder)
             names = sorted(path.name for path in self._folder.iterdir())
             self._stuck.pop(_FOLDER_KEY, None)
-            for name in self._stuck.keys() - {self._signal.name}:
+            for name in self._unread.keys() - set(names):
+                del self._unread[name]  # its owner took it back
+            for name in self._stuck.keys() - {_SIGNAL_KEY}:
                 # Gone at last, or another file was renamed over it: that one has not been tried.
                 if _identity(self._folder / name) != self._stuck_identity.get(name):
                     del self._stuck[name]
         except (FileNotFoundError, NotADirectoryError):
             self._stuck.pop(_FOLDER_KEY, None)
+            self._unread.clear()
             return []
         except OSError as error:
             self._unseen(_FOLDER_KEY, self._folder, error)
@@ -164,14 +168,16 @@ class Spool:
             except FileNotFoundError:
                 continue  # its owner took it back
             except (_BadFileError, RefusedError) as bad:
+                self._unread.pop(name, None)
                 self._reject(name, str(bad))
                 await checkpoint()  # ten thousand of them are nobody else's wait
             except _NotNowError as error:
-                if name != self._unread:  # told once, not at each attempt
+                if name not in self._unread:  # told once, not at each attempt
                     log.warning("file_not_read_yet", name=printable(name), why=str(error))
-                self._unread = name
+                self._unread[name] = f"{printable(name)} cannot be read now ({error}): it is tried again"
                 all_read = False
                 break
+            self._unread.pop(name, None)
         if all_read:
             self._failing_from_s.clear()
         ticket = self._desk.writer.submit([entry.change for entry in entries])
@@ -232,11 +238,11 @@ class Spool:
     def _unreadable(self, name: str, error: OSError) -> _BadFileError | _NotNowError:
         """Tell a file that is to be tried again from one that never will be read."""
         if error.errno in _FOR_NOW:
-            return _NotNowError(str(error))
+            return _NotNowError(error.strerror)
         if error.errno == errno.EIO:
             now_s = self._desk.now().awake_s
             if now_s < self._failing_from_s.setdefault(name, now_s) + READ_LIMIT_S:
-                return _NotNowError(str(error))
+                return _NotNowError(error.strerror)
         self._failing_from_s.pop(name, None)
         return _BadFileError(f"it cannot be read: {error.strerror}")
 
@@ -251,7 +257,7 @@ class Spool:
     def _try_again(self) -> None:
         """Take away what could not be, as long as it is the same: a disk that failed only then has no other healer."""
         for name, again in list(self._again.items()):
-            path = self._signal if name == self._signal.name else self._folder / name
+            path = self._signal if name == _SIGNAL_KEY else self._folder / name
             with contextlib.suppress(OSError):  # it cannot be looked at, and stays as it is told
                 is_same = name in self._stuck and _identity(path) == self._stuck_identity.get(name)
                 del self._again[name]
@@ -259,16 +265,16 @@ class Spool:
                     again()
 
     def _is_stuck(self, path: Path, error: OSError, again: Callable[[], None]) -> None:
-        name = path.name
-        what = f"{printable(name)} cannot be removed ({error.strerror})"
+        key = _SIGNAL_KEY if path == self._signal else path.name
+        what = f"{printable(path.name)} cannot be removed ({error.strerror})"
         text = f"{what}: remove it, or what started the daemon starts it for ever"
-        told, self._stuck[name], self._again[name] = self._stuck.get(name), text, again
+        told, self._stuck[key], self._again[key] = self._stuck.get(key), text, again
         try:
-            self._stuck_identity[name] = _identity(path)
+            self._stuck_identity[key] = _identity(path)
         except OSError:  # the same that is told here: once it can be seen, it is another
-            self._stuck_identity[name] = None
+            self._stuck_identity[key] = None
         if told != text:
-            log.error("file_stuck", name=printable(name), error=str(error))
+            log.error("file_stuck", name=printable(path.name), error=str(error))
 
     def _reject(self, name: str, why: str) -> None:
         """Put a file aside with its reason. The ledger hears of it when it has been moved."""
