@@ -38,3 +38,18 @@ def test_settings_are_in_force_that_were_stored(home: Path, short_dir: Path) -> 
         unsure.has_read_anew()
         line.call("event", event="force_sleep")
     until(said.exists, what="the hook of the new settings")
+
+
+def test_settings_that_the_world_has_nothing_of_are_in_force_too(home: Path, short_dir: Path) -> None:
+    unsure = Unsure(home, short_dir, HOURS)
+    daemon, said = unsure.daemon, short_dir / "said"
+    with daemon.connect() as line:
+        line.call("event", event="force_sleep")
+        (home / "torpor.toml").write_text(f'{HOURS}[hooks]\non_drowsy = ["touch {said}"]\n')
+        unsure.at("state_transition")  # the reload wakes it
+        assert line.ask("reload", key="once")["error"]["data"]["name"] == "storage_unavailable"
+        unsure.has_read_anew()
+        assert line.call("reload", key="once")["changed"] == ["hooks.on_drowsy"]
+        assert not said.exists()
+        line.call("event", event="force_sleep")
+    until(said.exists, what="the hook of the new settings")
