@@ -15,6 +15,9 @@ from torpord.core.draft import Refusal
 from torpord.core.lifecycle import State
 from torpord.core.runs import ENDED, RunStatus
 
+# What could not be read when the store had been read anew is read again: that the disk is mended, nobody tells.
+_LOOK_AGAIN_S = 1.0
+
 
 def waits_for_one(call: Call) -> None:
     """Refuse a `wait` for nothing, or for two things at once."""
@@ -70,12 +73,18 @@ async def _run(desk: Desk, run_id: str, wanted: frozenset[RunStatus], timeout_s:
     desk.run_watchers.append(watcher)
     try:
         status = (await found_run(desk, run_id)).status
+        look_again_s: float | None = None
         with anyio.move_on_after(timeout_s):
             while status not in wanted and status not in ENDED and not desk.draining:
-                await _seen(desk, watcher.seen, None)
-                watcher.seen = anyio.Event()
-                # Seen without a status: the store was read anew, and has what nobody was told of.
-                status = watcher.status or (await found_run(desk, run_id)).status
+                await _seen(desk, watcher.seen, look_again_s)
+                watcher.seen, look_again_s = anyio.Event(), None
+                try:
+                    # Seen without a status: the store was read anew, and has what nobody was told of.
+                    status = watcher.status or (await found_run(desk, run_id)).status
+                except RefusedError as refused:
+                    if refused.refusal.name != "storage_unavailable":
+                        raise
+                    look_again_s = _LOOK_AGAIN_S
         status = watcher.status or status  # what it came to in the instant in which the time was over
     finally:
         desk.run_watchers.remove(watcher)
