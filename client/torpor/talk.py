@@ -254,6 +254,7 @@ class Talk:
                 raise
             if result is not None:
                 self._pause_s = _FIRST_PAUSE_S
+                self._last_words = ""
                 return result
 
     def _not_connected(self, error: OSError, *, looks: bool) -> Generator[Step, Any, None]:

@@ -2,7 +2,7 @@
 
 `torpor.spawn.lock` is held from the decision to spawn until the daemon accepts. The lock of the daemon itself,
 `torpor.lock`, still decides: one that finds it taken ends with 75, and then there is another to connect to. One whose
-disk takes nothing now ends with 75, too: the next one may find it mended.
+disk or machine fails it now ends with 75, too: the next one may find it mended.
 """
 
 from __future__ import annotations
@@ -62,11 +62,13 @@ def start(place: Place, deadline: Deadline) -> str:
 def _obstacle(error: OSError) -> str:
     """Say which file is in the way, and what to do about it."""
     said, path = error.strerror or str(error), error.filename
+    if path is None:
+        return said
     if error.errno == errno.ELOOP and os.path.islink(path):
         return f"{path} is a symlink, which is not followed here: remove it"
     if error.errno in _SOMETHING_ELSE:
         return f"{path} is no file ({said}): remove what lies there"
-    return said if path is None else f"{said} at {path}"
+    return f"{said} at {path}"
 
 
 def accepts(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.fake_daemon import RESULTS, FakeDaemon, Visitor, write_state
-from torpor import Client, wake
+from torpor import Client, calls, talk, wake
 from torpor.errors import BadHome, Down, NotPermitted, ProtocolError, Refused, Timeout, Unreachable
 from waiting import until
 
@@ -354,3 +354,23 @@ def test_something_else_in_the_way_is_said(home: pathlib.Path, ask: Ask) -> None
             datagrams.bind(str(home / "torpor.sock"))
             with pytest.raises(Unreachable, match="cannot connect to"):
                 ask(home, "status")
+
+
+def test_the_last_words_of_one_that_ended_are_not_told_of_the_next(home: pathlib.Path) -> None:
+    talker = talk.Talk(talk.Place(str(home), str(home / "torpor.sock")))
+    nobody = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    asking = talker.ask(calls.Call("status", {}, looks=False))
+    next(asking)
+    assert isinstance(asking.throw(nobody), talk.Start)
+    assert isinstance(asking.send("the disk is full"), talk.Disconnect)
+    assert "the disk is full" in talker.obstacle
+    assert isinstance(asking.send(None), talk.Pause)
+    assert isinstance(asking.send(None), talk.Connect)
+    assert isinstance(asking.send(None), talk.Send)
+    assert isinstance(asking.send(None), talk.Receive)
+    with pytest.raises(StopIteration):
+        asking.send(b'{"jsonrpc":"2.0","id":1,"result":{}}')
+    again = talker.reach()
+    next(again)
+    assert isinstance(again.throw(nobody), talk.Start)
+    assert "the disk is full" not in talker.obstacle

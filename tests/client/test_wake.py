@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -180,6 +181,17 @@ def test_what_lies_in_the_place_of_its_files_is_named_with_the_mend(
     stub("1")
     lay(home / name)
     with pytest.raises(Unreachable, match=rf"cannot start torpord in {home}: {home}/{name} {said}$"):
+        ask(home, "event", "wake_signal")
+
+
+def test_what_has_no_path_is_told_without(
+    home: pathlib.Path, ask: Ask, monkeypatch: pytest.MonkeyPatch, stub: Callable[[str], None]
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    monkeypatch.setattr(wake, "_spawn", fails)
+    with pytest.raises(Unreachable, match=rf"cannot start torpord in {home}: {os.strerror(errno.ELOOP)}$"):
         ask(home, "event", "wake_signal")
 
 
