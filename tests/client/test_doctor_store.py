@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import shlex
@@ -135,6 +136,39 @@ def test_one_that_is_damaged_and_was_not_closed_is_put_aside_with_its_log(home: 
     assert {path.name for path in (home / "unreadable.1").iterdir()} == {"torpor.db", "torpor.db-wal"}
     assert sorted(path.name for path in home.glob("torpor.db*")) == ["torpor.db"]
     assert list((home / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("backup", [True, False])
+def test_broken_off_while_it_is_put_aside_what_is_left_is_no_store_and_is_mended(
+    backup: bool, home: pathlib.Path, torpor: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its log a damaged store may open all the same, and what the log had be lost untold."""
+    killed_while_writing(home)
+    with (home / "torpor.db").open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 60_000)
+    rename, renamed = os.rename, list[str]()
+
+    def breaks_off(path: str, to: str) -> None:
+        if renamed:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        renamed.append(path)
+        rename(path, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", breaks_off)
+        torpor("doctor", "--fix")
+    assert renamed == [str(home / "torpor.db")]
+    assert sorted(path.name for path in home.glob("torpor.db*")) == ["torpor.db-wal"]
+    if backup:  # one that has come since
+        (home / "backups").mkdir()
+        store(home / "backups" / "torpor-20260101T000000Z.db", 3)
+    row = report(torpor)[2]["store"]
+    assert (row["severity"], row["fix"]) == ("serious", "would")
+    assert "it is gone, but torpor.db-wal with its newest changes is there" in row["found"]
+    assert report(torpor, "--fix")[1]["fixed"] == ["store"]
+    assert [path.name for path in (home / "unreadable.2").iterdir()] == ["torpor.db-wal"]
+    assert report(torpor)[2]["store"]["severity"] == ("ok" if backup else "note")
 
 
 @pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.name)])

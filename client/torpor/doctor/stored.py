@@ -75,11 +75,15 @@ def look_at_store(subject: Subject) -> StoreFacts:
     """Read a store that nobody uses; of one in use its daemon's last sleep cycle tells."""
     path = subject.path(wire.STORE_NAME)
     backup = next(iter(backups(path)), "")
+    is_safe = bool(subject.status and subject.status.get("safe_mode"))  # then it has the store not open
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
+        # The log first: a daemon that comes up makes its store before.
+        if (not subject.up or is_safe) and os.path.lexists(f"{path}-wal") and not os.path.lexists(path):
+            why = f"it is gone, but {wire.STORE_NAME}-wal with its newest changes is there"
+            return StoreFacts(path, there=True, checked=why, backup=backup, damaged=True, in_safe_mode=is_safe)
         return StoreFacts(path, there=False, backup=backup)
-    is_safe = bool(subject.status and subject.status.get("safe_mode"))  # then it has the store not open
     reads, size_bytes = subject.installed.store, found.st_size
     facts = StoreFacts(path, there=True, size_bytes=size_bytes, reads=reads, backup=backup, in_safe_mode=is_safe)
     if subject.up and not is_safe:
@@ -222,13 +226,15 @@ def _mend_store(subject: Subject) -> str:
                 os.fsync(file.fileno())
         aside = _aside(subject.home)
         os.mkdir(aside, 0o700)
-        for suffix in ("-wal", "-shm"):
+        # Where nothing comes in its place the store goes first: broken off behind it, what is left is no store to any
+        # opening. Where a backup does, never: broken off behind the last, a start would find nothing, and begin anew.
+        for suffix in ("-wal", "-shm") if good else ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):  # mostly they are not there
                 os.rename(f"{path}{suffix}", os.path.join(aside, f"{wire.STORE_NAME}{suffix}"))
         if not good:
-            os.rename(path, os.path.join(aside, wire.STORE_NAME))
             return f"put the store aside in {aside}: there is no good backup, the next start begins a new one"
-        os.link(path, os.path.join(aside, wire.STORE_NAME))
+        with contextlib.suppress(FileNotFoundError):  # gone, and its log is all there was
+            os.link(path, os.path.join(aside, wire.STORE_NAME))
         os.replace(draft, path)
     made = datetime.fromtimestamp(os.stat(good).st_mtime).astimezone().isoformat(timespec="seconds")
     return f"put the store aside in {aside}, and {good} in its place: what came after {made} is lost"
