@@ -132,6 +132,22 @@ def test_what_cannot_be_read_for_a_moment_forbids_hibernation_until_it_is(home: 
     assert assert_whole(home).lifecycle.state.value == "HIBERNATION"
 
 
+def test_what_cannot_be_read_at_the_last_look_takes_the_exit_back(home: Path, short_dir: Path) -> None:
+    constants = {"torpord.shell.lookout:RETRY_S": 0.2}
+    trap = Trap(short_dir / "trap", {"exit.decided": "wait"}, constants=constants)
+    quick = settings(drowsy_after="0.1s", sleep_after="0.2s", hibernate_grace="0.1s")
+    daemon = RunningDaemon.start(home, quick, launcher=trap.launcher)
+    trap.reached("exit.decided", daemon)
+    with failing(daemon.pid, home, ["wake.d/one.json"], calls="read"):
+        drop(home, "one.json")
+        trap.let_go("exit.decided")
+        until(lambda: told(daemon, "hibernation_cancelled"), what="the exit to be taken back")
+    assert daemon.wait_gone() == 0
+    assert left(home) == []
+    assert not list((home / "wake.rejected").iterdir())
+    assert_whole(home)
+
+
 def test_leftovers_that_cannot_be_seen_keep_no_daemon_from_starting(home: Path) -> None:
     RunningDaemon.start(home, settings()).stop()
     (home / "tmp" / "run-left").mkdir()
