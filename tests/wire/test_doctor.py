@@ -40,7 +40,7 @@ def test_what_was_left_and_cannot_be_taken_away_is_named_with_the_reason(daemon:
     (daemon.home / "wake.signal" / "inner").touch()  # a folder with something in it: no file to be removed
     stuck = until(lambda: daemon.call("doctor")["stuck"], what="what is stuck")
     assert list(stuck) == ["./wake.signal"]
-    assert "wake.signal" in stuck["wake.signal"]
+    assert "wake.signal" in stuck["./wake.signal"]
     (daemon.home / "wake.signal" / "inner").unlink()
     (daemon.home / "wake.signal").rmdir()
     assert daemon.call("doctor")["stuck"] == {}
