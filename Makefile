@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-PROCESSES ?= 4
+PROCESSES ?= 3
 # Compiled once, whatever the caller's shell says: the tests start Python some thousand times, and without what the first
 # start has written each compiles all of its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -51,7 +51,7 @@ $(VENV)-bench/.made: pyproject.toml client/bin/torpor
 demo: $(VENV)/.run
 	@$(BIN)/torpor demo
 
-# Four processes for two cores: half of the time goes into waiting for real daemons.
+# Three processes for two cores: half of the time goes into waiting for real daemons. A fourth makes it no faster.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
