@@ -94,9 +94,9 @@ PASSED_ON = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, sign
 
 @pytest.mark.parametrize("number", PASSED_ON)
 def test_a_signal_sent_to_it_reaches_the_command(home: pathlib.Path, number: signal.Signals) -> None:
-    waits = (
-        "import signal, sys; signal.signal(int(sys.argv[1]), lambda n, _: (print('got', n), sys.exit(5)));"
-        "print('ready', flush=True); signal.pause()"
+    waits = (  # not in signal.pause(): what comes just before it would be seen behind it
+        "import signal, sys, time; signal.signal(int(sys.argv[1]), lambda n, _: (print('got', n), sys.exit(5)));"
+        "print('ready', flush=True); [time.sleep(0.02) for _ in range(3000)]"
     )
     with FakeDaemon(home, *_always(_daemon())):
         process = _begin(home, "editor", "--", sys.executable, "-c", waits, str(int(number)))
@@ -223,9 +223,9 @@ def test_the_command_runs_also_where_there_is_no_thread_to_be_had(home: pathlib.
 def test_a_terminal_that_goes_away_is_told_to_a_shell_with_a_group_of_its_own(home: pathlib.Path) -> None:
     marker = home / "hung-up"
     waits = (
-        "import os, pathlib, signal, sys; os.setpgid(0, 0);"
+        "import os, pathlib, signal, sys, time; os.setpgid(0, 0);"
         "signal.signal(signal.SIGHUP, lambda *_: (pathlib.Path(sys.argv[1]).touch(), os._exit(0)));"
-        "os.write(1, b'ready'); signal.pause()"
+        "os.write(1, b'ready'); [time.sleep(0.02) for _ in range(3000)]"
     )
     command = _command(home, "editor", "--", sys.executable, "-c", waits, str(marker))
     with FakeDaemon(home, *_always(_daemon())), Terminal(command) as terminal:
