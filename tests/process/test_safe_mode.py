@@ -285,14 +285,18 @@ def test_the_commands_say_so(home: Path) -> None:
         assert torpor("reload").returncode == 78
 
 
-@pytest.mark.parametrize(("what", "status"), [("home", 78), ("torpor.sock", 0)])
-def test_one_that_nobody_finds_any_more_ends(home: Path, what: str, status: int) -> None:
-    daemon = RunningDaemon.start(home, args=("--safe",))
-    assert is_safe(daemon)
+def take_away(home: Path, what: str) -> None:
     if what == "home":
         shutil.rmtree(home, ignore_errors=True)
     else:
         (home / what).unlink()
+
+
+@pytest.mark.parametrize(("what", "status"), [("home", 78), ("torpor.sock", 0)])
+def test_one_that_nobody_finds_any_more_ends(home: Path, what: str, status: int) -> None:
+    daemon = RunningDaemon.start(home, args=("--safe",))
+    assert is_safe(daemon)
+    take_away(home, what)
     assert daemon.wait_gone() == status
 
 
@@ -303,10 +307,7 @@ def test_also_where_the_home_cannot_be_watched(what: str, status: int, home: Pat
     strace = ["strace", "-f", "-e", "inject=inotify_init1:error=EMFILE", "-o", os.devnull]
     daemon = RunningDaemon.start(home, args=("--safe",), launcher=[*strace, *trap.launcher])
     assert is_safe(daemon)
-    if what == "home":
-        shutil.rmtree(home, ignore_errors=True)
-    else:
-        (home / what).unlink()
+    take_away(home, what)
     assert daemon.wait_gone() == status
 
 

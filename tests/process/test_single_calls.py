@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -178,23 +179,17 @@ def test_who_came_to_a_start_that_cannot_be_stored_is_told(home: Path, short_dir
     assert following.call("status")["wrapper_event_seq"] == 0
 
 
-def test_a_worker_that_finds_no_room_to_start_fails_no_run(home: Path, short_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "error", "call"),
+    [([], "ENOSPC", "mkdir"), (CODE, "EMFILE", "openat"), (CODE, "EIO", "openat")],
+    ids=["no room for its folder", "no descriptor to read its code with", "a disk that does not show its code"],
+)
+def test_a_worker_that_cannot_start_just_then_fails_no_run(
+    names: Sequence[str], error: str, call: str, home: Path, short_dir: Path
+) -> None:
     trap = Trap(short_dir / "trap", constants={"torpord.shell.shortage:LAST_PAUSE_S": 0.2})
     daemon = RunningDaemon.start(home, settings(FLOW), launcher=trap.launcher)
-    with failing(daemon.pid, home, [], "ENOSPC", "mkdir"):  # its folder, whatever its name
-        run_id = daemon.call("run.start", flow="one")["run_id"]
-        until(lambda: tries(daemon) > MOST_CRASHES + 1, what="some attempts")
-        assert daemon.call("run.get", run_id=run_id)["run"]["status"] == "running"
-    daemon.call("wait", run_id=run_id, status="completed", timeout_s=9)
-    assert daemon.stop() == 0
-    assert_whole(home)
-
-
-@pytest.mark.parametrize("error", ["EMFILE", "EIO"])
-def test_nor_does_one_whose_code_cannot_be_read_just_then(error: str, home: Path, short_dir: Path) -> None:
-    trap = Trap(short_dir / "trap", constants={"torpord.shell.shortage:LAST_PAUSE_S": 0.2})
-    daemon = RunningDaemon.start(home, settings(FLOW), launcher=trap.launcher)
-    with failing(daemon.pid, home, CODE, error, "openat"):
+    with failing(daemon.pid, home, names, error, call):  # of no names: whatever the file
         run_id = daemon.call("run.start", flow="one")["run_id"]
         until(lambda: tries(daemon) > MOST_CRASHES + 1, what="some attempts")
         assert daemon.call("run.get", run_id=run_id)["run"]["status"] == "running"
