@@ -66,12 +66,15 @@ class Surroundings:
         return environment(self.extra)
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Read from the store, however long the disk takes."""
+        """Read from the store, however long the disk takes; what is in the way is told once."""
+        told = ""
         while True:
             try:
                 return await self.runner.run(lambda: read(self.store.connection))
             except sqlite3.Error as error:
-                log.warning("run_not_read", error=str(error))
+                if told != str(error):
+                    told = str(error)
+                    log.warning("run_not_read", error=told, retry_s=RETRY_READ_S)
                 await anyio.sleep(RETRY_READ_S)
 
     async def clear(self) -> None:
