@@ -57,7 +57,8 @@ def socket_path(home: str, environ: "Mapping[str, str]" = os.environ) -> str:
 def command(words: str, home: str, environ: "Mapping[str, str]" = os.environ) -> str:
     """Return a command of torpor's own so that it means `home` also in a shell, of `environ`, whose home is another.
 
-    Each command that is suggested goes through here: without its home it would lead to another daemon.
+    What the client suggests goes through here: without its home a command would lead to another daemon. The daemon's
+    refusals and the file `stopped` name none: they are told beside the home they mean.
     """
     if home == home_dir(None, environ):
         return words

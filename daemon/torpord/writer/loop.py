@@ -353,7 +353,7 @@ class Writer:
         return [UNAVAILABLE] * len(changes)
 
     def _mistaken(self, on: str, changes: Sequence[Change], error: Exception) -> list[Outcome]:
-        """Let a mistake of ours cost this batch, and not the daemon: nothing of it is in the store."""
+        """Let a mistake of ours cost this batch, what was owed in it as well, and not the daemon."""
         log.error("internal_error", on=on, refused=len(changes), deferred=len(self._deferred), exc_info=error)
         message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
         return [Refusal("internal_error", message[:1000])] * len(changes)
