@@ -19,58 +19,75 @@ from waiting import until
 CLIENT = pathlib.Path(torpor.__file__).parents[1]
 
 PROMPT = "$\n@2,"
-# What is done: `$` types a line, `^` presses keys, `#` makes the window another size. And what is to be seen then.
-Deed = tuple[str, str]
+# What is done: `$` types a line, `^` presses keys, `#` makes the window another size. And what is to be seen then, one
+# thing after the other: all that comes of the deed, because a screen that only rests for a moment is another each time.
+Deed = tuple[str, tuple[str, ...]]
 PLAYS: dict[str, list[Deed]] = {
     "a pager": [
-        ("$run less pages", "pages"), ("^Space", "line 24"), ("^C-z", "Stopped"), ("$jobs", "$ jobs"),
-        ("$fg", "line 24"), ("#60x15", "line 30"), ("^G", "(END)"), ("^C-z", "Stopped"), ("$fg %1", "(END)"),
-        ("^q", PROMPT), ("$echo status $?", "status 0"),
+        ("$run less pages", ("line 23", "pages")), ("^Space", ("line 46", ":")), ("^C-z", ("Stopped", PROMPT)),
+        ("$jobs", ("$ jobs", "Stopped", PROMPT)), ("$fg", ("line 24", "line 46", ":")),
+        ("#60x15", ("line 24", "line 37", ":")), ("^G", ("(END)",)), ("^C-z", ("Stopped", PROMPT)),
+        ("$fg %1", ("line 199", "(END)")), ("^q", (PROMPT,)), ("$echo status $?", ("status 0", PROMPT)),
     ],
     "one that reads lines": [
-        ("$run sh -c 'echo on; exec cat'", "\non"), ("$said", "said\nsaid"), ("^C-z", "Stopped"), ("$fg", "fg"),
-        ("$again", "again\nagain"), ("^C-d", PROMPT), ("$echo status $?", "status 0"),
+        ("$run sh -c 'echo on; exec cat'", ("\non",)), ("$said", ("said\nsaid",)), ("^C-z", ("Stopped", PROMPT)),
+        ("$fg", ("$ fg\nrun sh",)), ("$again", ("again\nagain",)), ("^C-d", (PROMPT,)),
+        ("$echo status $?", ("status 0", PROMPT)),
     ],
     "interrupted, quit, killed": [
-        ("$run sh -c 'echo one; exec sleep 100'", "\none"), ("^C-c", "^C"), ("$echo status $?", "status 130"),
-        ("$run sh -c 'echo two; exec sleep 100'", "\ntwo"), ("^C-\\", "Quit"), ("$echo status $?", "status 131"),
-        ("$run sh -c 'kill -KILL $$'", "Killed"), ("$echo status $?", "status 137"),
-        ("$for each in 1 2 3; do run sh -c 'echo in the loop; sleep 5'; done", "in the loop\n"), ("^C-c", "^C"),
+        ("$run sh -c 'echo one; exec sleep 100'", ("\none",)), ("^C-c", ("^C", PROMPT)),
+        ("$echo status $?", ("status 130", PROMPT)),
+        ("$run sh -c 'echo two; exec sleep 100'", ("\ntwo",)), ("^C-\\", ("Quit", PROMPT)),
+        ("$echo status $?", ("status 131", PROMPT)),
+        ("$run sh -c 'kill -KILL $$'", ("Killed", PROMPT)), ("$echo status $?", ("status 137", PROMPT)),
+        ("$for each in 1 2 3; do run sh -c 'echo in the loop; sleep 100'; done", ("in the loop\n",)),
+        ("^C-c", ("^C", PROMPT)),
     ],
     "in the background and back": [
-        ("$run sh -c 'echo on; exec sleep 100'", "\non"), ("^C-z", "Stopped"), ("$bg", "[1]+"), ("$jobs", "Running"),
-        ("$kill %1; wait %1; echo waited $?", "waited"), ("$run cat &", "[1]"),
-        ("$until grep -q '(stopped)' /proc/$!/status; do :; done", "Stopped"),
-        ("$jobs", "$ jobs\n[1]+  Stopped"), ("$fg", "fg"), ("$typed", "typed\ntyped"), ("^C-d", PROMPT),
+        ("$run sh -c 'echo on; exec sleep 100'", ("\non",)), ("^C-z", ("Stopped", PROMPT)),
+        ("$bg", ("$ bg\n[1]+", PROMPT)),
+        ("$jobs", ("$ jobs\n[1]+  Running", PROMPT)), ("$kill %1; wait %1; echo waited $?", ("waited 143", PROMPT)),
+        # In one line: between two a shell tells of the stop before its prompt or after it, as it happens.
+        ("$run cat & until grep -q '(stopped)' /proc/$!/status; do :; done", ("Stopped", "cat\n", PROMPT)),
+        ("$jobs", ("$ jobs\n[1]+  Stopped", PROMPT)), ("$fg", ("$ fg\nrun cat",)), ("$typed", ("typed\ntyped",)),
+        ("^C-d", (PROMPT,)),
     ],
     "stopped by others": [
-        ("$run sh -c 'kill -STOP $$; echo goes on'", "Stopped"), ("$fg", "goes on"), ("$echo status $?", "status 0"),
-        ("$run sh -c 'trap \"\" TSTP; echo stays; read x; echo got $x'", "stays"), ("^C-z", "^Z"), ("$it", "got it"),
-        ("$run sh -c 'kill -TSTP $$; echo second'", "Stopped"), ("$kill -CONT %1; sleep 0.3", "second"),
+        ("$run sh -c 'kill -STOP $$; echo goes on'", ("Stopped", PROMPT)), ("$fg", ("$ fg", "\ngoes on", PROMPT)),
+        ("$echo status $?", ("status 0", PROMPT)),
+        ("$run sh -c 'trap \"\" TSTP; echo stays; read x; echo got $x'", ("\nstays",)), ("^C-z", ("^Z",)),
+        ("$it", ("\ngot it", PROMPT)), ("$run sh -c 'kill -TSTP $$; echo second'", ("Stopped", PROMPT)),
+        ("$kill -CONT %1; wait %1", ("\nsecond", PROMPT)),
     ],
     "one that looks at the size": [
-        ("$run python3 sizes.py", "80 24"), ("#70x20", "70 20"), ("#90x30", "90 30"), ("^C-c", "bye"),
-        ("$echo status $?", "status 3"),
+        ("$run python3 sizes.py", ("80 24",)), ("#70x20", ("70 20",)), ("#90x30", ("90 30",)),
+        ("^C-c", ("bye", PROMPT)), ("$echo status $?", ("status 3", PROMPT)),
     ],
     "one that cleans up before it stops": [
-        ("$run python3 tidy.py", "works"), ("^C-z", "tidied"), ("$echo in between", "between"), ("$fg", "went on 1"),
-        ("^C-z", "Stopped"), ("$fg", "went on 2"), ("^C-d", PROMPT), ("$stty -a | grep -c ' icanon'", "1"),
+        ("$run python3 tidy.py", ("works",)), ("^C-z", ("tidied", "Stopped", PROMPT)),
+        ("$echo in between", ("\nin between", PROMPT)), ("$fg", ("went on 1",)),
+        ("^C-z", ("went on 1", "tidied", "Stopped", PROMPT)), ("$fg", ("went on 2",)), ("^C-d", (PROMPT,)),
+        ("$stty -a | grep -c ' icanon'", ("\n1", PROMPT)),
     ],
     "a shell in it": [
-        ("$PS1='% ' run bash --norc -i", "%\n@2,"), ("$cat", "cat"), ("^C-z", "Stopped"), ("$jobs", "cat"),
-        ("$suspend", "[1]+"), ("$echo outside", "outside"), ("$fg", "fg"), ("$echo inside", "inside"), ("$fg", "cat"),
-        ("^C-c", "^C"), ("$exit 7", PROMPT), ("$echo status $?", "status 7"),
+        ("$PS1='% ' run bash --norc -i", ("%\n@2,",)), ("$cat", ("% cat\n@0,",)), ("^C-z", ("Stopped", "%\n@2,")),
+        ("$jobs", ("% jobs\n[1]+  Stopped", "%\n@2,")), ("$suspend", ("% suspend", "Stopped", PROMPT)),
+        ("$echo outside", ("\noutside", PROMPT)), ("$fg", ("$ fg", "%\n@2,")), ("$echo inside", ("\ninside", "%\n@2,")),
+        ("$fg", ("% fg\ncat\n@0,",)), ("^C-c", ("^C", "%\n@2,")), ("$exit 7", ("% exit 7\nexit", PROMPT)),
+        ("$echo status $?", ("status 7", PROMPT)),
     ],
 }  # fmt: skip
 
+# A signal that comes between a handler and signal.pause() would be waited for in vain: both are only waited for.
 SIZES = """
 import os, signal, sys
-def say(*_): print(*os.get_terminal_size(), flush=True)
-signal.signal(signal.SIGWINCH, say)
-def bye(*_): print("bye", flush=True); sys.exit(3)
-signal.signal(signal.SIGINT, bye)
+awaited = signal.SIGWINCH, signal.SIGINT
+for each in awaited: signal.signal(each, lambda *_: None)
+signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+def say(): print(*os.get_terminal_size(), flush=True)
 say()
-while True: signal.pause()
+while signal.sigwait(awaited) == signal.SIGWINCH: say()
+print("bye", flush=True); sys.exit(3)
 """
 # As editors do: the key is caught, the terminal put back, and only then it stops; what continues it is counted.
 TIDY = """
@@ -114,8 +131,8 @@ def _shown(folder: pathlib.Path, runner: str, play: list[Deed], expected: list[s
     for name in ("pages", "sizes.py", "tidy.py"):
         (folder / name).write_text((folder.parent / name).read_text())
     with Pane(folder, {"PYTHONPATH": str(CLIENT)}, f"PATH={folder}:$PATH") as pane:
-        before = pane.settled(PROMPT)
-        for number, (deed, word) in enumerate(play):
+        before = pane.settled((PROMPT,))
+        for number, (deed, words) in enumerate(play):
             match deed[0]:
                 case "$":
                     pane.type(deed[1:])
@@ -124,7 +141,7 @@ def _shown(folder: pathlib.Path, runner: str, play: list[Deed], expected: list[s
                 case _:
                     pane.resize(*map(int, deed[1:].split("x")))
             if expected is None:
-                before = pane.settled(word, before)
+                before = pane.settled(words, before)
                 screens.append(before)
                 continue
             wanted = expected[number]

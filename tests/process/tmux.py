@@ -17,7 +17,7 @@ import pytest
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SHELL = "bash"
 # Two screens that are equal this often in a row are a screen on which nothing moves any more.
@@ -81,15 +81,16 @@ class Pane:
         seen = _PID.sub(r"\1", self._tmux("capture-pane", "-p").rstrip())
         return f"{seen}\n@{self._tmux('display-message', '-p', '#{cursor_x},#{cursor_y}').strip()}"
 
-    def settled(self, word: str, before: str = "") -> str:
-        """Return the screen once `word` is on it, it is not what it was before, and nothing moves any more."""
+    def settled(self, words: Sequence[str], before: str = "") -> str:
+        """Return the screen once `words` are on it in their order, it is another than before, and nothing moves."""
         seen = [""] * _STILL
+        awaited = re.compile(".*".join(map(re.escape, words)), re.DOTALL)
 
         def still() -> str:
             seen[:] = [*seen[1:], self.screen()]
-            return seen[0] if word in seen[0] and {seen[0]} == set(seen) - {before} else ""
+            return seen[0] if awaited.search(seen[0]) and {seen[0]} == set(seen) - {before} else ""
 
-        return until(still, what=f"a screen with {word!r}, not\n{self.screen()}")
+        return until(still, what=f"a screen with {words!r}, not\n{self.screen()}")
 
 
 def _killed(session: int) -> int:
