@@ -43,6 +43,7 @@ REFUSED = {
     ("torpor.db", "symlink"): (65, "file is not a database"),
     ("torpor.db", "hard link"): (65, "file is not a database"),
     ("torpor.db", "symlink to a folder"): (65, "is not a file"),
+    ("torpor.db", "symlink to nothing"): (65, "is not a file"),  # yet: on a disk that is not mounted, say
     ("torpor.db", "named pipe"): (65, "is not a file"),
     ("torpor.db-wal", "symlink"): (65, "torpor.db is gone"),
 }
@@ -73,6 +74,8 @@ def plant(path: Path, how: str, outside: Path) -> Planted:
     target.write_bytes(PRECIOUS)
     target.chmod(0o640)
     match how:
+        case "symlink to nothing":
+            path.symlink_to(outside / "not there")
         case "symlink":
             path.symlink_to(target)
         case "hard link":

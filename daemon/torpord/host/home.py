@@ -134,8 +134,8 @@ def refuse_link(folder: pathlib.Path) -> None:
         raise OSError(errno.ELOOP, f"{folder.name} is a symlink", str(folder))
 
 
-def is_there(path: pathlib.Path) -> bool:
-    """Return whether there is a file; one that cannot be looked at now is not gone."""
+def may_be_there(path: pathlib.Path) -> bool:
+    """Return whether there is a file, or none can say: one that cannot be looked at now is not gone."""
     try:
         path.lstat()
     except FileNotFoundError:

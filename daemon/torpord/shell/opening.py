@@ -18,6 +18,7 @@ from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
 from torpord.host.home import command
 from torpord.store import migrations
+from torpord.store.existence import is_there
 from torpord.store.housekeeping import newest_backup
 from torpord.store.store import Store, StoreError, StoreTooNewError, StoreUnreadableError
 from torpord.store.thread import StoreThread
@@ -103,7 +104,7 @@ def _loaded_once(path: Path) -> tuple[Store, World]:
 def _put_aside(path: Path) -> Path:
     """Keep an unreadable store under another name: somebody may yet get something out of it."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.unreadable.{number}")).exists():
+    while is_there(aside := path.with_name(f"{path.name}.unreadable.{number}")):
         number += 1
     for suffix in ("", "-wal", "-shm"):  # broken off behind the first, what is left is no store to any opening
         with contextlib.suppress(FileNotFoundError):
@@ -112,10 +113,13 @@ def _put_aside(path: Path) -> Path:
 
 
 def problem(path: Path) -> str:
-    """Look whether a store could be opened, and change nothing. Returns what is in the way, "" where nothing is."""
-    if not path.exists():
+    """Look whether a store could be opened, and change nothing. Returns what is in the way, "" where nothing is.
+
+    Raises OSError where it cannot be seen now whether there is one.
+    """
+    if not is_there(path):
         left = path.with_name(f"{path.name}-wal")
-        return f"{path} is gone, but {left.name} with its newest changes is there" if left.exists() else ""
+        return f"{path} is gone, but {left.name} with its newest changes is there" if is_there(left) else ""
     try:
         _surely(path, lambda: _look(path))
     except StoreUnreadableError as error:
@@ -176,7 +180,7 @@ def _mend(path: Path, backup: Path) -> str:
     All files of the store go aside together, its write-ahead log above all: SQLite would play it onto the backup.
     """
     number = 1
-    while (aside := path.with_name(f"unreadable.{number}")).exists():
+    while is_there(aside := path.with_name(f"unreadable.{number}")):
         number += 1
     store, kept = shlex.quote(str(path)), shlex.quote(str(aside))
     return f"mkdir {kept} && mv {store}* {kept} && cp {shlex.quote(str(backup))} {store}"

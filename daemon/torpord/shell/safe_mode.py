@@ -33,7 +33,7 @@ from torpord.core.report import iso
 from torpord.host import small_file
 from torpord.host.clock import SystemClock
 from torpord.host.faults import SetupError
-from torpord.host.home import command, is_there
+from torpord.host.home import command, may_be_there
 from torpord.host.resources import raise_descriptor_limit, usage
 from torpord.host.watch import LOOK_AGAIN, DirectoryWatch
 from torpord.shell import opening, settings_look
@@ -88,7 +88,7 @@ class SafeMode:
         self._began = self._clock.now()
         self._file = StateFile(self._home)
         self._known = _last_known(self._home / wire.STATE_NAME)
-        self._had_store = is_there(self._store)
+        self._had_store = may_be_there(self._store)
         self._leaving = ""
         self._left = anyio.Event()
 
@@ -327,7 +327,7 @@ class SafeMode:
 
         A start now would make a new one, in silence, and the backup would be copied over it while it is in use.
         """
-        if not self._had_store or is_there(self._store):
+        if not self._had_store or may_be_there(self._store):
             return ""
         reload = command("torpor reload", self._home)
         return f"{self._store} was taken away: put one there, or have `{reload}` begin a new one"

@@ -282,7 +282,7 @@ class Spool:
         target = self._rejected / kept
         number = 0
         try:
-            while target.exists() or target.is_symlink():
+            while _identity(target) is not None:
                 number += 1
                 target = self._rejected / f"{kept}.{number}"
             self._rejected.mkdir(mode=0o700, exist_ok=True)

@@ -177,7 +177,7 @@ def _astray(home: Path, listener: listen.Listener | None) -> SetupError | None:
     The home was moved, or removed, with the socket in it. Who comes by that means another home than a new one in the
     old place: nothing of theirs is to be taken in here.
     """
-    if listener is None or listener.inode is not None or homes.is_there(home / wire.STORE_NAME):
+    if listener is None or listener.inode is not None or homes.may_be_there(home / wire.STORE_NAME):
         return None
     found = f"nobody finds {listener.path}, the socket that the service manager holds, and there is no store beside it"
     install = homes.command("torpor service install", home)

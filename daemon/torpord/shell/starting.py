@@ -17,6 +17,7 @@ from torpord.core.world import World
 from torpord.host import processes
 from torpord.host.listen import Listener
 from torpord.host.unit_name import Manager, takes_timers
+from torpord.store.existence import is_there
 
 log = structlog.get_logger("torpord")
 
@@ -72,7 +73,7 @@ def start_cause(world: World, listener: Listener, home: Path, supervisor: str, n
     if late_s >= 0 and supervisor == "launchd":
         return "timer"  # its job can touch wake.signal, and no more
     with contextlib.suppress(OSError):  # what the disk does not show now is taken when it does
-        if (home / wire.WAKE_SIGNAL_NAME).exists():
+        if is_there(home / wire.WAKE_SIGNAL_NAME):
             return "wake.signal"
         if any((home / wire.SPOOL_NAME).iterdir()):
             return "wake.d"

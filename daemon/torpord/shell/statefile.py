@@ -22,6 +22,7 @@ from torpord.core import report
 from torpord.core.world import World
 from torpord.host import small_file
 from torpord.host.draft import open_draft
+from torpord.store.existence import is_there
 from torpord.store.thread import Runner
 
 log = structlog.get_logger("torpord.statefile")
@@ -125,7 +126,7 @@ class StateFile:
 def unfinished_stop(home: Path) -> bool:
     """Say whether the last daemon was told to stop, and died on its way out: its pid is in its last words yet."""
     try:
-        if not (home / wire.STOPPED_NAME).exists():
+        if not is_there(home / wire.STOPPED_NAME):
             return False
         told = orjson.loads(small_file.read(home / wire.STATE_NAME))
     except (OSError, ValueError):

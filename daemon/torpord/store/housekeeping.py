@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torpord.store.existence import is_there
 from torpord.store.store import KEEP_REPLIES, KEEP_REPLIES_LEAST_S, Store, StoreError
 from torpord.store.syncing import sync
 from torpord.store.thread import Runner
@@ -116,11 +117,11 @@ def _delete(upkeep: Upkeep, table: str, column: str, where: str, values: tuple[A
 def _checkpoint(upkeep: Upkeep) -> dict[str, Any]:
     """Bring the WAL into the file, and give its space back."""
     wal = upkeep.store.path.with_name(f"{upkeep.store.path.name}-wal")
-    before = wal.stat().st_size if wal.exists() else 0
+    before = wal.stat().st_size if is_there(wal) else 0
     busy, _, _ = upkeep.store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise StoreError("checkpoint: another program has the store open; close it, nobody else may while we run")
-    return {"wal_bytes_before": before, "wal_bytes_after": wal.stat().st_size if wal.exists() else 0}
+    return {"wal_bytes_before": before, "wal_bytes_after": wal.stat().st_size if is_there(wal) else 0}
 
 
 def _optimize(upkeep: Upkeep) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from torpord.store import codec
+from torpord.store.existence import is_there
 from torpord.store.syncing import sync
 
 FROM = (1, 2)
@@ -55,7 +56,7 @@ def keep(db: sqlite3.Connection, path: Path, version: int) -> Path:
 
 def _free_name(folder: Path, version: int) -> Path:
     number = 1
-    while (final := folder / f"before-{version}-{number}.db").exists():
+    while is_there(final := folder / f"before-{version}-{number}.db"):
         number += 1
     return final
 

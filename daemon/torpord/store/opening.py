@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import stat
 from pathlib import Path
 from typing import Any
 
 from torpord.store import making, migrations
+from torpord.store.existence import is_there
 from torpord.store.faults import StoreError, StoreTooNewError, StoreUnreadableError, fault
 
 
@@ -18,7 +20,7 @@ def to_write(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     StoreUnreadableError for what is no store of torpor's.
     """
     try:
-        if not _is_there(path):
+        if not is_there(path):
             _create(path)
         _refuse_empty(path)
         _refuse_newer(path)
@@ -75,19 +77,7 @@ def _refuse_newer(path: Path) -> None:
 
 def _log_size(path: Path) -> int:
     wal = path.with_name(f"{path.name}-wal")
-    return wal.stat().st_size if _is_there(wal) else 0
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether there is a file. Raises OSError where that cannot be seen now.
-
-    `Path.exists` says no then, from Python 3.14 on; and a new store would be put in the place of the one that is there.
-    """
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    return True
+    return wal.stat().st_size if is_there(wal) else 0
 
 
 def _connect(path: Path, place: Path | str, **more: Any) -> sqlite3.Connection:
@@ -99,10 +89,14 @@ def _connect(path: Path, place: Path | str, **more: Any) -> sqlite3.Connection:
 
 
 def _refuse_empty(path: Path) -> None:
-    if not path.is_file():  # before SQLite is asked: it would wait for the other end of a named pipe
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
+    if found is None or not stat.S_ISREG(found.st_mode):  # SQLite would wait for the other end of a named pipe
         raise StoreUnreadableError(f"{path} is not a file")
     # SQLite would take it for a new database. A store is made beside its place and renamed: it is never empty.
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise StoreUnreadableError(f"{path} is empty: something truncated it")
 
 
@@ -132,7 +126,7 @@ def _set_up(db: sqlite3.Connection) -> None:
 def _create(path: Path) -> None:
     """Make an empty store beside its place, and put it there whole. Raises StoreError where the disk would not."""
     wal = path.with_name(f"{path.name}-wal")
-    if _is_there(wal):
+    if is_there(wal):
         raise StoreUnreadableError(f"{path} is gone, but {wal.name} with its newest changes is there")
     fresh = path.with_name(f"{path.name}.new")
     try:
