@@ -11,9 +11,16 @@ from torpor.service.look import Installation, Problem, Unit
 from torpor.service.names import Place
 
 PLACE = Place("systemd-user", "torpord", "/h/t", "/h/t/torpor.sock", "/h/.config/systemd/user", "ann")
-UNITS = tuple(
-    Unit(name, f"{PLACE.directory}/{name}", "ours", active="active", enabled="enabled") for name in PLACE.files
-)
+SYSTEM = Place("systemd-system", "torpord@ann", "/var/lib/torpor/ann", "/run/s", "/etc/systemd/system", "ann")
+
+
+def _units(place: Place) -> tuple[Unit, ...]:
+    return tuple(
+        Unit(name, f"{place.directory}/{name}", "ours", active="active", enabled="enabled") for name in place.files
+    )
+
+
+UNITS = _units(PLACE)
 WELL = Installation(PLACE, UNITS, "/v/python", interpreter_there=True, lingers=True, unasked="", problems=())
 NOTHING = replace(WELL, units=tuple(replace(unit, judged="absent") for unit in UNITS))
 EDITED = replace(
@@ -32,8 +39,14 @@ OUTDATED = replace(
     ("facts", "severity", "mend", "fix"),
     [
         (UnitsFacts(WELL), "ok", None, None),
-        (UnitsFacts(replace(WELL, unasked="only root")), "note", "sudo torpor service status --system", None),
-        (UnitsFacts(NOTHING), "note", "torpor service install", None),
+        (
+            UnitsFacts(replace(WELL, place=SYSTEM, units=_units(SYSTEM), unasked="only root")),
+            "note",
+            "sudo torpor service status --system --for ann",
+            None,
+        ),
+        (UnitsFacts(NOTHING), "note", "torpor service install --home /h/t", None),
+        (UnitsFacts(replace(NOTHING, place=SYSTEM)), "note", "sudo torpor service install --system --for ann", None),
         (UnitsFacts(NOTHING, unreachable="no systemd"), "note", None, None),
         (UnitsFacts(None, "no unit can have that name"), "note", None, None),
         (UnitsFacts(EDITED), "finding", "torpor service install --force", None),

@@ -85,7 +85,8 @@ def test_three_that_agree_are_fine(*, up: bool) -> None:
         ({"up": True, "being_set": True, "timer": ""}, "note", "is just being set", None),
         ({"wall_s": NOW_S + 7200}, "finding", "that was 1h ago", "torpor wake"),
         ({"stopped": True, "file": "", "timer": ""}, "note", "it was told to stay down", "torpor start"),
-        ({"managed": False, "file": "", "timer": None}, "note", "no service manager", "torpor service install"),
+        ({"managed": False, "file": "", "timer": None}, "note", "no service manager", None),
+        ({"managed": False, "file": "", "timer": None, "install": "do"}, "note", "no service manager", "do"),
         (
             {"wanted": ""},
             "finding",
@@ -243,4 +244,4 @@ def test_what_is_planned_without_a_service_manager_is_told_by_the_daemon_too(
     with FakeDaemon(home, scene):
         found = ways.look_at_planned(subject.meet(str(home)))
     assert "no service manager" in ways.judge_planned(found).found
-    assert ways.judge_planned(replace(found, can_install=False)).mend is None
+    assert ways.judge_planned(replace(found, install="")).mend is None

@@ -76,12 +76,13 @@ def judge_units(facts: UnitsFacts) -> Row:
             return Row("units", looked_at, f"none for {found.place.home}: {facts.unreachable}", "note")
         said = f"none for {found.place.home}: a client starts torpord by itself"
         means = "a planned time, a signal or a file wakes nobody"
-        return Row("units", looked_at, said, "note", means, "torpor service install")
+        return Row("units", looked_at, said, "note", means, names.install_command(found.place))
     # What is planned has a row of its own.
     problems = [each for each in found.problems if each.unit != "planned"]
     if not problems and found.unasked:
         said = f"the files are as torpor wrote them; whether they are started was not looked at: {found.unasked}"
-        return Row("units", looked_at, said, "note", "", "sudo torpor service status --system")
+        as_root = f"sudo torpor service status --system --for {found.place.user}"
+        return Row("units", looked_at, said, "note", "", as_root)
     if not problems:
         return Row("units", looked_at, "; ".join(_told(unit) for unit in found.units))
     said = "; ".join(f"{each.unit} {each.found}".strip() for each in problems)

@@ -15,7 +15,7 @@ from torpor.doctor.places import is_down
 from torpor.doctor.rows import Check, Row
 from torpor.doctor.units import look_at_units
 from torpor.errors import Unreachable
-from torpor.service import systemd
+from torpor.service import names, systemd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class PlannedFacts:
     """What is planned (the wire's times, "" for nothing) by the daemon, by `wake.at`, and by the manager's timer.
 
     `timer` None: nobody could be asked. `problem`: why the manager took no timer, by the daemon's word; `being_set`: it
-    is at it. `can_install`: there is a service manager that would take the units.
+    is at it. `install`: the command for the units, where there is a service manager that would take them.
     """
 
     up: bool
@@ -100,7 +100,7 @@ class PlannedFacts:
     problem: str = ""
     being_set: bool = False
     can_clear: bool = False
-    can_install: bool = True
+    install: str = ""
     wall_s: float = field(default_factory=time.time)
 
 
@@ -126,7 +126,7 @@ def look_at_planned(subject: Subject) -> PlannedFacts:
         problem=str(said.get("problem") or ""),
         being_set=bool(said) and said.get("wanted") != said.get("armed"),
         can_clear=place is not None and place.manager == "systemd-user",
-        can_install=not (asked.problem or asked.unreachable),
+        install="" if place is None or asked.problem or asked.unreachable else names.install_command(place),
         wall_s=subject.wall_s,
     )
 
@@ -169,8 +169,7 @@ def judge_planned(facts: PlannedFacts) -> Row:
         return Row("planned", looked_at, found, "note", means, "torpor start")
     if not facts.managed:
         means = "nobody starts one that is down then; one that is up stays for what is near (planned_reach)"
-        mend = "torpor service install" if facts.can_install else None
-        return Row("planned", looked_at, f"{when}, and no service manager", "note", means, mend)
+        return Row("planned", looked_at, f"{when}, and no service manager", "note", means, facts.install or None)
     if facts.problem:
         found = f"{when}, and the service manager takes no timer: {facts.problem}"
         means = "it stays up for what is near, and what is far waits for the next start"
