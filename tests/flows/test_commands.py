@@ -180,7 +180,7 @@ def test_what_another_branch_runs_is_left_alone(worker: Start, tmp_path: pathlib
 @pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "])
 def test_a_timeout_ends_the_command_and_its_children(worker: Start, tmp_path: pathlib.Path, stubborn: str) -> None:
     command = f"{stubborn}{marker(tmp_path)} & {marker(tmp_path)}; sleep 1000"
-    end = worker(spec=spec({"command": command, "timeout_s": 0.5}))
+    end = worker(spec=spec({"command": command, "timeout_s": 2.0}))  # for two shells to begin in
     found = outcome(end)
     assert found["failed"]["type"] == "StepTimeoutError"
     assert all(gone(pid) for pid in pids(tmp_path, 2))

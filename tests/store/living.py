@@ -11,6 +11,7 @@ from dataclasses import replace
 import memory
 from core.life import Life, Turn
 from torpord.core.agenda import Agenda
+from torpord.core.events import ProcessStarted
 from torpord.core.persistent import Map
 from torpord.core.world import World
 from torpord.store.store import Batch, Store, line
@@ -35,10 +36,27 @@ def commit(store: Store, turns: Sequence[Turn]) -> None:
     store.commit(Batch(store.number + 1, turns[0].before, turns[-1].decision.world, lines, (), entries))
 
 
+def batches(turns: Sequence[Turn], at_once: int) -> Iterator[list[Turn]]:
+    """Part turns into batches of so many as the writer does: what may wait is stored with what comes next.
+
+    A batch is of one process: a start is the first thing in its first.
+    """
+    batch: list[Turn] = []
+    waits = True
+    for turn in turns:
+        if batch and ((len(batch) >= at_once and not waits) or isinstance(turn.event, ProcessStarted)):
+            yield batch
+            batch = []
+        batch.append(turn)
+        waits = all(entry.record.deferred for entry in turn.decision.entries)
+    if batch:
+        yield batch
+
+
 def store_of(store: Store, life: Life) -> Store:
     """Store all of a life, some turns in a batch."""
-    for first in range(0, len(life.turns), 5):
-        commit(store, life.turns[first : first + 5])
+    for turns in batches(life.turns, 5):
+        commit(store, turns)
     return store
 
 

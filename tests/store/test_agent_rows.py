@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.histories import lives_of_agents
-from core.life import Life, Turn, started
-from store.living import a_store, assert_stored, commit, store_of
+from core.life import Life, started
+from store.living import a_store, assert_stored, batches, commit, store_of
 from torpord.core.agents import Agents, Card, Doing, Exhaustion, Seen, SlotState
 from torpord.store.store import StoreUnreadableError
 
@@ -19,17 +18,6 @@ from torpord.store.store import StoreUnreadableError
 some = settings(
     max_examples=40, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow]
 )
-
-
-def batches(turns: Sequence[Turn], at_once: int) -> list[list[Turn]]:
-    """Cut a life into batches as the writer does: what may wait is stored with what comes next."""
-    found: list[list[Turn]] = [[]]
-    for turn in turns:
-        found[-1].append(turn)
-        waits = all(entry.record.deferred for entry in turn.decision.entries)
-        if not waits and len(found[-1]) >= at_once:
-            found.append([])
-    return [batch for batch in found if batch]
 
 
 @some

@@ -13,7 +13,7 @@ from core.histories import lives_of_runs
 from core.life import CLIENT, Life, started
 from core.model_worker import FLOWS, visits_so_far
 from core.run_moves import imported
-from store.living import a_store, assert_stored, commit, store_of
+from store.living import a_store, assert_stored, batches, commit, store_of
 from torpord.core import run_events as re
 from torpord.core import run_records as rr
 from torpord.core.runs import ENDED, MAIN, Run
@@ -32,10 +32,9 @@ def test_after_each_commit_the_store_has_the_world(life: Life, at_once: int) -> 
     """However many turns are in a batch; the whole is read again every few of them."""
     with a_store() as store:
         store.load()
-        for first in range(0, len(life.turns), at_once):
-            turns = life.turns[first : first + at_once]
+        for number, turns in enumerate(batches(life.turns, at_once)):
             commit(store, turns)
-            if first % 5 == 0 or first + at_once >= len(life.turns):
+            if number % 5 == 0 or turns[-1] is life.turns[-1]:
                 assert_stored(store, turns[-1].decision.world)
         found = {run_id: runs.find(store.connection, run_id) for run_id in life.stored}
         assert found == life.stored, "also those that have ended"

@@ -315,10 +315,12 @@ class SafeMode:
     def _check_places(self, listener: Listener) -> None:
         """Make sure that others still find the home and the socket here, as in a life without fault."""
         lock = self._ground.lock
+        # Before the lock: a home that goes in between takes both along, and then it is the lock that tells.
+        socket_gone = not listener.is_inherited and listener.is_lost()
         if not lock.unwritable and not lock.is_still_ours():
             log.critical("home_gone", home=str(self._home), why="the home or its lock was removed or replaced")
             os._exit(wire.EX_CONFIG)
-        if not listener.is_inherited and listener.is_lost():
+        if socket_gone:
             log.error("socket_gone", path=listener.path)
             self._leave("signal")
 
