@@ -55,12 +55,13 @@ class CountingStore(Store):
         self.blind = False
         self.fail_searches = 0
         self.mistake_at = ""  # "search" or "commit": a mistake of ours there, and no error of the disk's
+        self.mistake_with = ""  # and only where this key is in it
 
     def commit(self, batch: Batch) -> None:
         self.attempts += 1
         if self.refuse:
             raise StoreError("no space left on device")
-        if self.mistake_at == "commit":
+        if self.mistake_at == "commit" and self.mistake_with in ("", *(reply.key for reply in batch.replies)):
             raise TypeError("a mistake")
         super().commit(batch)
         self.commits.append(batch)
@@ -77,7 +78,7 @@ class CountingStore(Store):
         if self.fail_searches:
             self.fail_searches -= 1
             raise StoreError("disk I/O error")
-        if self.mistake_at == "search":
+        if self.mistake_at == "search" and self.mistake_with in ("", *keys):
             raise ValueError("a mistake")
         return super().kept_replies(keys)
 

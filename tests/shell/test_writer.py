@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -332,6 +333,42 @@ def test_a_mistake_beside_the_decisions_costs_one_batch(tmp_path: pathlib.Path, 
             await ticket.done.wait()
             assert not isinstance(ticket.outcomes[0], Refusal)
             assert await stored_count(b) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("at", ["search", "commit"])
+def test_a_mistake_costs_nothing_that_has_happened_beside_it(tmp_path: pathlib.Path, at: str) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.mistake_at, b.store.mistake_with = at, "poison"
+            happened = [Change(REQUEST, owed=True), Change(SLEEP, owed=True)]
+            ticket = b.writer.submit([happened[0], keyed("poison"), keyed("a"), happened[1]])
+            await ticket.done.wait()
+            names = [o.name if isinstance(o, Refusal) else "ok" for o in ticket.outcomes]
+            assert names == ["ok", "internal_error", "internal_error", "ok"]
+            assert await stored_count(b) == 1
+            assert b.writer.world.lifecycle.state is State.SLEEP
+            await anyio.wait_all_tasks_blocked()
+            assert any(isinstance(effect, fx.RunHook) for effect in b.shell.effects), "what follows from it is done"
+
+    run(main)
+
+
+@pytest.mark.parametrize("at", ["search", "commit"])
+def test_what_is_itself_the_mistake_is_let_go(tmp_path: pathlib.Path, at: str) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.mistake_at, b.store.mistake_with = at, "poison"
+            poison = replace(keyed("poison"), owed=True)
+            ticket = b.writer.submit([Change(REQUEST, owed=True), poison, Change(REQUEST, owed=True)])
+            await ticket.done.wait()
+            names = [o.name if isinstance(o, Refusal) else "ok" for o in ticket.outcomes]
+            assert names == ["ok", "internal_error", "ok"]
+            attempts = b.store.attempts
+            await pass_s(60)
+            assert b.store.attempts == attempts, "nothing is tried for ever"
+            assert await stored_count(b) == 2
 
     run(main)
 

@@ -247,7 +247,8 @@ class Writer:
         except StoreError as error:
             return self._failed(changes, error), again
         except Exception as error:  # noqa: BLE001 - it is logged, and told
-            return self._mistaken("search", changes, error), again
+            outcomes, others = await self._mistaken("search", changes, error)
+            return outcomes, [*again, *others]
         turn = Turn(self.world, self._clock.now(), found)
         self._hearing.look(turn.now.awake_s)
         self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
@@ -272,13 +273,13 @@ class Writer:
         except StoreError as error:
             return self._failed(changes, error), again
         except Exception as error:  # noqa: BLE001 - likewise
-            refused = self._mistaken("commit", changes, error)
             # The transaction was rolled back as a whole. Were the mistake in what was deferred, it would cost every
             # other batch as well; were it in a deadline, that would be tried again without a pause.
             self._deferred.clear()
             self._hearing.heard_out()
             self._retry.put_off(self._clock.now().awake_s)
-            return refused, again
+            outcomes, others = await self._mistaken("commit", changes, error)
+            return outcomes, [*again, *others]
         self._retry.succeeded()
         self._deferred.clear()
         self._hearing.heard_out()
@@ -352,11 +353,22 @@ class Writer:
         self._retry.failed(self._clock.now().awake_s, error, len(changes))
         return [UNAVAILABLE] * len(changes)
 
-    def _mistaken(self, on: str, changes: Sequence[Change], error: Exception) -> list[Outcome]:
-        """Let a mistake of ours cost this batch, what was owed in it as well, and not the daemon."""
+    async def _mistaken(
+        self, on: str, changes: Sequence[Change], error: Exception
+    ) -> tuple[list[Outcome], Sequence[Effect]]:
+        """Let a mistake of ours cost this batch, and not the daemon.
+
+        What was owed in it has happened, and the mistake may be another's: each is tried once more, by itself.
+        """
         log.error("internal_error", on=on, refused=len(changes), deferred=len(self._deferred), exc_info=error)
         message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
-        return [Refusal("internal_error", message[:1000])] * len(changes)
+        outcomes: list[Outcome] = [Refusal("internal_error", message[:1000])] * len(changes)
+        effects: list[Effect] = []
+        for number, change in enumerate(changes):
+            if change.owed and len(changes) > 1:
+                (outcomes[number],), others = await self._decided([change])
+                effects += others
+        return outcomes, effects
 
     def _see_suspend(self, turn: Turn) -> None:
         asleep_s = turn.now.suspended_s - turn.world.process.suspended_s
