@@ -245,9 +245,6 @@ class Daemon:
         self._workers.reconcile()
         self._holders.reconcile()
         self._errands.reconcile()
-        # A reload is under way, and is stored as far as the world has something of it: with it goes all the rest.
-        if self._fresh is not self._settings and after.policy == self._fresh.policy:
-            self._use_settings()
         self._desk.runs_reread()
         for agent_id in self._desk.agent_watchers:
             self._desk.agent_changed(AgentRecord(agent_id), after.ledger_seq)

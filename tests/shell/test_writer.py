@@ -233,6 +233,10 @@ def test_an_error_of_a_commit_that_is_durable_is_success_or_is_found_out(
     run(main)
 
 
+def _hooks(b: Bench) -> list[str]:
+    return [effect.hook for effect in b.shell.effects if isinstance(effect, fx.RunHook)]
+
+
 @pytest.mark.parametrize("fails", ["", "search", "commit"])
 def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: pathlib.Path, fails: str) -> None:
     """Also where the disk fails once more just behind the look that proved it."""
@@ -253,6 +257,24 @@ def test_effects_of_a_batch_that_proved_durable_later_are_carried_out(tmp_path: 
             await pass_s(61)
             run_id = b.writer.world.cycle.run_id
             assert fx.StartWorker(run_id, 1) in b.shell.effects
+            followed = [hook for hook in _hooks(b) if hook != "on_wake"]  # of the request behind it
+            assert followed == ["on_drowsy", "on_sleep"], "which no world asks for: once"
+
+    run(main)
+
+
+def test_nothing_follows_from_a_batch_that_proved_not_to_be_durable(tmp_path: pathlib.Path) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.refuse = b.store.blind = True
+            ticket = b.writer.submit([Change(SLEEP)])
+            await ticket.done.wait()
+            assert ticket.outcomes == [UNAVAILABLE]
+            b.store.refuse = b.store.blind = False
+            await b.writer.apply(REQUEST)
+            assert "reread" in b.shell.told
+            assert b.writer.world.lifecycle.state is State.WAKE
+            assert b.shell.effects == []
 
     run(main)
 

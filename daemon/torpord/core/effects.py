@@ -113,3 +113,6 @@ Effect = (
     | RunWakeCommand
     | ArmWake
 )
+
+# What no world asks for: it follows once from a decision that is durable (`descent.outstanding` has the rest).
+ONCE = (RunHook, UseSettings)

@@ -19,7 +19,7 @@ import structlog
 from torpord.core.deadlines import Clock, Deadline, deadlines
 from torpord.core.descent import outstanding
 from torpord.core.draft import Refusal
-from torpord.core.effects import Effect
+from torpord.core.effects import ONCE, Effect
 from torpord.core.events import DeadlinePassed, Event, StallSeen, SuspendSeen
 from torpord.core.moment import Now
 from torpord.core.records import Entry
@@ -93,7 +93,8 @@ class Writer:
         self._owed: list[Change] = []
         self._bell: asyncio.Future[None] | None = None
         self._closed = False
-        self._unsure: Batch | None = None  # an error left it open whether the store has it: look before anything else
+        # An error left it open whether the store has these: look before anything else.
+        self._unsure: tuple[Batch, Sequence[Effect]] | None = None
         self._retry = Retry()
         self._armed_wall_s: float | None = None
         self._looked_at: World | None = None
@@ -236,19 +237,17 @@ class Writer:
 
     async def _decided(self, changes: Sequence[Change]) -> tuple[list[Outcome], Sequence[Effect]]:
         """Decide and commit a batch. A store that fails leaves the world as it was, and everybody is told."""
-        again: Sequence[Effect] = ()
         try:
             if self._unsure is not None:
-                again = await self._reread(self._unsure)
+                self._shell.perform(await self._reread(*self._unsure))
         except StoreError as error:
             return self._failed(changes, error), ()
         try:
             found = await self._found(changes)
         except StoreError as error:
-            return self._failed(changes, error), again
+            return self._failed(changes, error), ()
         except Exception as error:  # noqa: BLE001 - it is logged, and told
-            outcomes, others = await self._mistaken("search", changes, error)
-            return outcomes, [*again, *others]
+            return await self._mistaken("search", changes, error)
         turn = Turn(self.world, self._clock.now(), found)
         self._hearing.look(turn.now.awake_s)
         self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
@@ -260,32 +259,30 @@ class Writer:
         outcomes = [turn.take(change) for change in changes]
         if trying:
             self._pass_deadlines(turn)
-        effects = [*again, *turn.effects]
         if not (trying and self._deferred.is_due(turn.now.awake_s)) and self._deferred.takes(turn):
             self._defer(turn)
             if trying:
                 self._retry.unneeded()
                 self._hearing.heard_out()
-            return outcomes, effects
+            return outcomes, turn.effects
         reached("writer.decided")
         try:
             await self._commit(turn)
         except StoreError as error:
-            return self._failed(changes, error), again
+            return self._failed(changes, error), ()
         except Exception as error:  # noqa: BLE001 - likewise
             # The transaction was rolled back as a whole. Were the mistake in what was deferred, it would cost every
             # other batch as well; were it in a deadline, that would be tried again without a pause.
             self._deferred.clear()
             self._hearing.heard_out()
             self._retry.put_off(self._clock.now().awake_s)
-            outcomes, others = await self._mistaken("commit", changes, error)
-            return outcomes, [*again, *others]
+            return await self._mistaken("commit", changes, error)
         self._retry.succeeded()
         self._deferred.clear()
         self._hearing.heard_out()
         self._stored = turn.world
         self._accept(turn)
-        return outcomes, effects
+        return outcomes, turn.effects
 
     def _accept(self, turn: Turn) -> None:
         before, self.world = self.world, turn.world
@@ -308,15 +305,18 @@ class Writer:
         except Exception as error:
             # What reports an error may yet be durable, a mistake of ours behind the COMMIT no less than one of the
             # disk's. If even that cannot be seen, all is open until it can.
-            self._unsure = batch
+            self._unsure = batch, turn.effects
             durable = await self._runner.run(lambda: self._store.durable(batch))
             self._unsure = None
             if not durable:
                 raise
             log.warning("commit_reported", error=repr(error), yet="it is durable, and counts")
 
-    async def _reread(self, unsure: Batch) -> tuple[Effect, ...]:
-        """Read the world anew, and evolve again what is deferred, unless that is stored now."""
+    async def _reread(self, unsure: Batch, effects: Sequence[Effect]) -> list[Effect]:
+        """Read the world anew, and evolve again what is deferred, unless that is stored now.
+
+        `effects`: what was to follow from the batch, had it been durable. Returns what is to be done now.
+        """
         known, now_s = self.world.agents.seen, self._clock.now().awake_s
 
         def heard_awake_s(agent_id: str) -> float:
@@ -337,7 +337,8 @@ class Writer:
         before, self._stored, self.world = self.world, stored, self._deferred.over(stored)
         log.warning("store_reread", seq=self.world.ledger_seq)
         self._shell.reread(before, self.world)
-        return outstanding(self.world)
+        once = [each for each in effects if durable and isinstance(each, ONCE)]
+        return [*once, *outstanding(self.world)]
 
     async def _found(self, changes: Iterable[Change]) -> Found:
         keys = [change.key for change in changes if change.key is not None]
