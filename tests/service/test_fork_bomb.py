@@ -59,7 +59,8 @@ def test_a_bomb_that_leaves_its_group_stays_in_the_unit(seat: Seat) -> None:
         seat.caller.event()
         assert time.monotonic() - began_at < SOON_S
         ended = seat.caller.look("run.get", run_id=run_id)["run"]["status"] == "failed"
-    assert LEAST < tasks(seat, group) <= MOST, "what left the group lives on, and is bounded"
+    # What left the group is hunted down as well, in so many rounds: whether it forks faster is the machine's affair.
+    assert tasks(seat, group) <= MOST, "what lives on is bounded"
     seat.systemctl("stop", "torpord.service")
     assert tasks(seat, group) == 0, "it ended with the unit"
     assert seat.caller.event()["state"] == "WAKE"
