@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -105,6 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     log.configure("info", "auto")  # until the settings are read
     # The service manager ends a daemon that hangs with SIGABRT: then the log shows where.
     faulthandler.enable()
+    gc.disable()  # nothing that is imported is garbage, and to look for it is a twentieth of a start; `run` enables it
     import anyio  # noqa: PLC0415 - likewise
 
     from torpord.app import AGAIN, Options, become_again, run  # noqa: PLC0415 - likewise
@@ -119,6 +121,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     if anyio.run(run, started) == AGAIN:
         become_again()
+    gc.freeze()  # else the interpreter's end looks through all there is, which takes as long as a tenth of a start
     return wire.EX_OK
 
 
