@@ -25,6 +25,7 @@ command = ["/bin/sh", "-c", '{bomb}']
 timeout = "5s"
 """
 SOON_S = 2.0
+RUNS = 5  # a worker is the least of all processes: on a busy machine it may get nowhere in a time-out
 
 
 def of_the_bomb(mark: str) -> list[psutil.Process]:
@@ -39,17 +40,20 @@ def of_the_bomb(mark: str) -> list[psutil.Process]:
 def test_a_bomb_ends_with_its_step(home: Path) -> None:
     mark = f"bomb of {home}"
     daemon = RunningDaemon.start(home, settings(SETTINGS.format(bomb=BOMB + mark)))
-    with daemon.connect() as line:
-        run_id = line.call("run.start", flow="bomb")["run_id"]
-        most, took_s = 0, []
-        while line.call("run.get", run_id=run_id)["run"]["status"] == "running":
-            began_at = time.monotonic()
-            line.call("event", event="request_arrived")
-            took_s.append(time.monotonic() - began_at)
-            if most < LEAST:  # a look at all processes takes its time among so many
-                most = len(of_the_bomb(mark))
-        assert most >= LEAST, "there was no bomb"
-        assert max(took_s) < SOON_S
-    assert history_at_end(daemon, run_id).outcomes == ["bomb.1.1 timeout"]
-    until(lambda: not of_the_bomb(mark), limit_s=5, what="the end of all of it")
+    for _ in range(RUNS):
+        with daemon.connect() as line:
+            run_id = line.call("run.start", flow="bomb")["run_id"]
+            most, took_s = 0, []
+            while line.call("run.get", run_id=run_id)["run"]["status"] == "running":
+                began_at = time.monotonic()
+                line.call("event", event="request_arrived")
+                took_s.append(time.monotonic() - began_at)
+                if most < LEAST:  # a look at all processes takes its time among so many
+                    most = len(of_the_bomb(mark))
+        assert history_at_end(daemon, run_id).outcomes == ["bomb.1.1 timeout"]
+        until(lambda: not of_the_bomb(mark), limit_s=5, what="the end of all of it")
+        if most >= LEAST:
+            break
+    assert most >= LEAST, "there was no bomb"
+    assert max(took_s) < SOON_S
     assert_whole_after(daemon)

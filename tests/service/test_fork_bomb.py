@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from waiting import until
-
 if TYPE_CHECKING:
     from service.seat import Seat
 
@@ -38,6 +36,7 @@ command = ["{sys.executable}", "-c", '''{BOMB}''']
 timeout = "2s"
 """
 SOON_S = 3.0
+RUNS = 5  # a worker is the least of all processes: on a busy machine it may get nowhere in a time-out
 
 
 def tasks(seat: Seat, group: str) -> int:
@@ -50,15 +49,19 @@ def test_a_bomb_that_leaves_its_group_stays_in_the_unit(seat: Seat) -> None:
     assert seat.show("torpord.service", "TasksMax")["TasksMax"] != "infinity"
     seat.drop_in(f"[Service]\nLimitNPROC={MOST}\n")
     seat.place("torpor.toml", SETTINGS)
-    run_id = seat.caller.ask("run.start", flow="bomb")["run_id"]
-    group = seat.show("torpord.service", "ControlGroup")["ControlGroup"]
-    until(lambda: tasks(seat, group) >= LEAST, limit_s=20, what="the bomb")
-    ended = False
-    while not ended:
-        began_at = time.monotonic()
-        seat.caller.event()
-        assert time.monotonic() - began_at < SOON_S
-        ended = seat.caller.look("run.get", run_id=run_id)["run"]["status"] == "failed"
+    for _ in range(RUNS):
+        run_id = seat.caller.ask("run.start", flow="bomb")["run_id"]
+        group = seat.show("torpord.service", "ControlGroup")["ControlGroup"]
+        most, ended = 0, False
+        while not ended:
+            began_at = time.monotonic()
+            seat.caller.event()
+            assert time.monotonic() - began_at < SOON_S
+            most = max(most, tasks(seat, group))
+            ended = seat.caller.look("run.get", run_id=run_id)["run"]["status"] == "failed"
+        if most >= LEAST:
+            break
+    assert most >= LEAST, "there was no bomb"
     # What left the group is hunted down as well, in so many rounds: whether it forks faster is the machine's affair.
     assert tasks(seat, group) <= MOST, "what lives on is bounded"
     seat.systemctl("stop", "torpord.service")
