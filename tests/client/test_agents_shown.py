@@ -101,7 +101,7 @@ def test_who_is_out_of_quota_is_seen_also_while_it_is_offline(home: pathlib.Path
 def test_what_is_due_is_never_told_as_still_to_come(home: pathlib.Path, torpor: Torpor) -> None:
     past = ts(-5)
     codex = agent("codex", "idle", next_slot_ts=past, slots=1)
-    room = Room(codex, slots=[slot("91ab", due_s=-5)])
+    room = Room(codex, slots=[slot("91ab", at=past, due_ts=past)])
     room.wakes_ts = past
     with FakeDaemon(home, *[room] * 4):
         assert "  wakes     due now (slot 91ab of codex)" in torpor("status")[1].splitlines()
