@@ -6,11 +6,11 @@ Those without a field are plain classes: as dataclasses they would add milliseco
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from torpord.control.params import Kind, Text
+from torpord.core.value import value
 
 # A time beyond these can be written with some offset and not in UTC, or the other way round.
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +45,7 @@ def wall_s(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Name:
     """A name of up to `most` characters that somebody can see."""
 
@@ -109,7 +109,7 @@ class Anything:
         return "any JSON"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Either:
     """One kind or the other."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from torpord.control.desk import Desk
 from torpord.control.params import Param
 from torpord.core import events as ev
+from torpord.core.value import value
 
 
 @dataclass(slots=True)  # not frozen, as framing.Request
@@ -36,7 +37,7 @@ class Call:
         return None if self.left_wall_s is None else self.said_wall_s
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Method:
     """A row. One of `change`, `look` and `read` is set, but for what the connection itself does: then none.
 

@@ -17,6 +17,7 @@ from torpord.core.moment import Now
 from torpord.core.policy import Policy
 from torpord.core.records import AgentRecord
 from torpord.core.runs import ENDED, RunStatus
+from torpord.core.value import value
 from torpord.core.world import World
 from torpord.store.store import Store
 from torpord.store.thread import Runner
@@ -26,7 +27,7 @@ from torpord.writer import Writer
 _PASSED = {"agent_offline": "offline", "agent_exhausted": "exhausted"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Identity:
     """What does not change while this process lives."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torpor import wire
 from torpord.core.draft import Refusal
+from torpord.core.value import value
 
 
 class RefusedError(Exception):
@@ -31,7 +31,7 @@ class Kind(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Text:
     """A text of 1 to `most` characters, none of them a control character."""
 
@@ -45,7 +45,7 @@ class Text:
         return f"a text of 1 to {self.most} printable characters"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Number:
     """A number from `least` to `most`; `whole` ones only where it says so."""
 
@@ -63,7 +63,7 @@ class Number:
         return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Flag:
     """True or false."""
 
@@ -75,7 +75,7 @@ class Flag:
         return "true or false"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OneOf:
     """One of some words."""
 
@@ -89,7 +89,7 @@ class OneOf:
         return f"one of {', '.join(self.words)}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Words:
     """A list of up to 64 words."""
 
@@ -101,7 +101,7 @@ class Words:
         return "a list of up to 64 words"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Value:
     """A JSON object, with anything in it."""
 
@@ -113,7 +113,7 @@ class Value:
         return "a JSON object"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Piece:
     """Any text up to `most` characters, as a piece of a document is."""
 
@@ -127,7 +127,7 @@ class Piece:
         return f"a text of up to {self.most} characters"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Client:
     """What a client says of itself: an object with a name and a version."""
 
@@ -139,7 +139,7 @@ class Client:
         return "an object with name and version"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Param:
     """A parameter of a method."""
 
@@ -149,12 +149,12 @@ class Param:
 
 def check(method: str, params: Mapping[str, Any], known: Mapping[str, Param]) -> None:
     """Refuse unknown, missing and ill-formed parameters, naming the field. Raises RefusedError."""
-    for name, value in params.items():
+    for name, given in params.items():
         param = known.get(name)
         if param is None:
             takes = ", ".join(known) or "none"
             raise _refused(name, f"{method} has no parameter {name[:64]!r}; it takes {takes}")
-        if not param.kind.takes(value):
+        if not param.kind.takes(given):
             raise _refused(name, f"{name} of {method} takes {param.kind}")
     for name, param in known.items():
         if param.required and name not in params:

@@ -8,11 +8,11 @@ quarantine, and keeps the other from nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 
 from torpord.core.policy import UPKEEP, Policy
 from torpord.core.runs import CYCLE_PATIENCE_S, RunStatus
+from torpord.core.value import value
 from torpord.core.world import World
 
 ASKED_AT_ONCE = "hibernation was asked for at once"
@@ -20,7 +20,7 @@ ASKED_AT_ONCE = "hibernation was asked for at once"
 LEAST_BETWEEN_CYCLES_S = 600.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pause:
     """Why a cycle cannot begin, and until when: by the wall clock, by the awake clock, or (neither) not by itself.
 

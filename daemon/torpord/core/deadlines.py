@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from torpord.core.agent_deadlines import agent_deadlines
@@ -11,6 +10,7 @@ from torpord.core.cycle_due import next_cycle
 from torpord.core.lifecycle import State
 from torpord.core.moment import Now
 from torpord.core.runs import MAX_WORKERS, Run, RunStatus
+from torpord.core.value import value
 from torpord.core.world import World
 
 
@@ -21,7 +21,7 @@ class Clock(StrEnum):
     WALL = "wall"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deadline:
     """Something that is due at `at_s` of its clock."""
 

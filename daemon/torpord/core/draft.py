@@ -9,10 +9,11 @@ from typing import Any
 from torpord.core import records as r
 from torpord.core.effects import Effect
 from torpord.core.moment import Now
+from torpord.core.value import value
 from torpord.core.world import World, evolve
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """A request that is not granted. `name` is one of `torpor.wire.ERROR_CODES`; nothing was changed."""
 

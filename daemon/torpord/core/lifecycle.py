@@ -19,9 +19,10 @@ go through every pair of state and trigger.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+
+from torpord.core.value import value
 
 
 class State(StrEnum):
@@ -55,7 +56,7 @@ class Guard(StrEnum):
     GRACE_OVER = "grace_over"  # the cycle is done, and it has been idle for `hibernate_grace`
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Row:
     """Where a trigger leads, and what must hold for it (None: nothing)."""
 

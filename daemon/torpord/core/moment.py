@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from torpord.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Now:
     """One reading of the machine's clocks, taken together.
 

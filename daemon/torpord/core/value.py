@@ -1,7 +1,8 @@
-"""What the core is made of: slotted dataclasses that nobody changes, with little generated code.
+"""What the daemon is made of: slotted dataclasses that nobody changes, with little generated code.
 
 `dataclasses` writes six functions for each frozen class and compiles them at import: that was half of the time of the
-daemon's imports. Here `__eq__`, `__hash__` and `__repr__` are the same for all.
+daemon's imports. Here `__eq__`, `__hash__` and `__repr__` are the same for all. What a start does not load may as well
+be a plain frozen dataclass.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: type[T]) -> type[T]:
-    """Make an event, record or effect of `cls`: equal, and of one hash, where the class and all fields are.
+    """Make an event, a record, or what is handed from room to room: equal, and of one hash, where class and fields are.
 
     That no field is set again is checked by mypy (`frozen_default`) and not at run time: a frozen class takes three
     times as long to make, and one of these is made for every event.

@@ -12,17 +12,17 @@ import os
 import socket
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
 from torpord.core.moment import Now
+from torpord.core.value import value
 
 _POLL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProcessIdentity:
     """One very process. `start` is the kernel's text for when it began: to compare, not to read."""
 
@@ -34,7 +34,7 @@ class ProcessIdentity:
 _waited_for: dict[ProcessIdentity, anyio.Event] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Peer:
     """Who connected, by the kernel's word, at the moment of connecting. Pid 0: in no namespace that we see."""
 

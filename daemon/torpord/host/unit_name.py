@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from torpord.core.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ _SOCKET = re.compile(r"(torpord(?:-[a-z0-9-]+)?(?:@.+)?)\.socket")
 _LABEL = re.compile(r"org\.torpor\.torpord(?:\.[a-z0-9-]+)?")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Manager:
     """A service manager, and the name of the daemon's units in it without their kind: torpord, torpord@ann.
 

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from torpord.control.params import RefusedError
 from torpord.core.draft import Refusal
 from torpord.core.events import ClientTrigger, FileRejected
 from torpord.core.lifecycle import State, Trigger
+from torpord.core.value import value
 from torpord.host.draft import open_draft
 from torpord.host.home import refuse_link
 from torpord.points import reached
@@ -51,7 +51,7 @@ class _NotNowError(Exception):
     """A good file, perhaps: it cannot be told before the machine has what it takes to read it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Entry:
     """One file, as it was when it was read; `key` names it and nothing else."""
 

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -24,6 +23,7 @@ from torpor import wire
 from torpor.errors import Error
 from torpor.home import socket_path
 from torpord import config
+from torpord.core.value import value
 from torpord.host import home as homes
 from torpord.host import listen, processes
 from torpord.host.clock import SystemClock
@@ -46,7 +46,7 @@ LIVES_AFTER_S = 10.0
 _HANDED_OVER = (*listen.HANDED_OVER, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Options:
     """How the process was started.
 
@@ -62,7 +62,7 @@ class Options:
     safe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ground:
     """What a start stands on, whatever it becomes.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import structlog
 
 from torpor import wire
 from torpord.core.moment import Now
+from torpord.core.value import value
 from torpord.host.home import refuse_link
 from torpord.shell.installed import Installed
 from torpord.store.store import Store
@@ -39,7 +39,7 @@ _NOT_PASSED_ON = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Surroundings:
     """What all workers share. `extra`: what their environment has beside the daemon's own; `installed`: their code."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torpord.core.value import value
 from torpord.store.existence import is_there
 from torpord.store.store import KEEP_REPLIES, KEEP_REPLIES_LEAST_S, Store, StoreError
 from torpord.store.syncing import sync
@@ -36,7 +36,7 @@ class GaveWayError(Exception):
     """The step stopped because it is no longer wanted. No failure: call it again when it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Upkeep:
     """What a step works on, and whom it gives way to: the jobs behind it, and whoever calls it off."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ import orjson
 from torpord.core.agents import Agents
 from torpord.core.records import Entry
 from torpord.core.runs import Run, Runs
+from torpord.core.value import value
 from torpord.core.world import Holds, Process, World
 from torpord.points import reached
 from torpord.store import codec, migrations, opening, runs
@@ -42,7 +43,7 @@ KEEP_REPLIES = 100_000
 LINES_A_SCAN = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KeptReply:
     """The first result of a request with a key. `request` is its method and params as canonical JSON."""
 
@@ -52,7 +53,7 @@ class KeptReply:
     result: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Line:
     """A line of the ledger as it is stored; `data` and `cause` are JSON texts."""
 
@@ -72,7 +73,7 @@ def line(entry: Entry) -> Line | None:
     return Line(entry.seq, entry.wall_s, entry.awake_s, entry.record.kind, data, cause)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """One transaction: the lines of all that arrived, the world before and after them, and the replies to keep.
 
@@ -87,7 +88,7 @@ class Batch:
     entries: Sequence[Entry] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """Some lines in order. `end`: the seq up to which the ledger was read for them; None: all of it was."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import orjson
 import structlog
@@ -17,6 +17,7 @@ from torpord.core.records import Entry
 from torpord.core.run_events import StoredRunEvent
 from torpord.core.run_records import RunRecord, RunRemoved
 from torpord.core.runs import Run, RunStatus
+from torpord.core.value import value
 from torpord.core.world import World
 from torpord.store.codec import dump
 from torpord.store.store import KeptReply, Line, line
@@ -25,7 +26,7 @@ from torpord.writer.changes import Change, Outcome
 log = structlog.get_logger("torpord.writer")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Found:
     """What the store was asked before a batch is decided."""
 
