@@ -69,8 +69,6 @@ async def run(options: Options) -> str:
     # fifth of a second, comes ten times as rarely as by itself; and that at what is new, which a batch of some hundred
     # requests would bring about again and again, as well.
     gc.set_threshold(7000, 10, 10)
-    gc.freeze()  # what was imported stays, and is not looked at
-    gc.enable()
     return await start_up.live(options, _life)
 
 

@@ -106,7 +106,6 @@ def _run(options: argparse.Namespace) -> int:
     log.configure("info", "auto")  # until the settings are read
     # The service manager ends a daemon that hangs with SIGABRT: then the log shows where.
     faulthandler.enable()
-    gc.disable()  # nothing that is imported is garbage, and to look for it is a twentieth of a start; `run` enables it
     import anyio  # noqa: PLC0415 - likewise
 
     from torpord.app import AGAIN, Options, become_again, run  # noqa: PLC0415 - likewise

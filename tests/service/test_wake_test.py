@@ -64,7 +64,7 @@ def test_it_comes_back_by_each_way_and_each_is_recorded_with_its_time(own: Seat)
     assert found == {"spawn": ("absent", "not there: a service manager holds the socket")}
     assert (status, told["problem"]) == (0, None)
     took = {each["way"]: each["took_s"] for each in told["ways"] if each["verdict"] == "proven"}
-    assert all(took_s > 0 for took_s in took.values()), took
+    assert all(0 < took_s < 30 for took_s in took.values()), took
     own.wait_down()  # as it was before
     proven = own.caller.look("status")["ways_back"]
     assert list(proven) == WAYS

@@ -56,11 +56,17 @@ class CountingStore(Store):
         self.fail_searches = 0
         self.mistake_at = ""  # "search" or "commit": a mistake of ours there, and no error of the disk's
         self.mistake_with = ""  # and only where this key is in it
+        self.mistake_to: State | None = None  # a mistake of ours in a commit that leads there
+        self.fails: list[Exception] = []  # what the next commits raise, one after the other
 
     def commit(self, batch: Batch) -> None:
         self.attempts += 1
+        if self.fails:
+            raise self.fails.pop(0)
         if self.refuse:
             raise StoreError("no space left on device")
+        if batch.after.lifecycle.state is self.mistake_to:
+            raise TypeError("a mistake")
         if self.mistake_at == "commit" and self.mistake_with in ("", *(reply.key for reply in batch.replies)):
             raise TypeError("a mistake")
         super().commit(batch)

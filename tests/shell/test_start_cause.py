@@ -121,3 +121,8 @@ def test_a_disk_that_shows_nothing_now_keeps_nobody_from_a_start(place: Place) -
     path.rmdir()
     path.symlink_to("wake.d")  # ELOOP, also for root
     assert place.cause() == "manual"
+
+
+def test_a_wake_signal_that_cannot_be_seen_now_keeps_nobody_from_a_start(place: Place) -> None:
+    place.home = place.home / ("a" * 300)  # no name is that long: an error that is not that it is not there
+    assert place.cause() == "manual"

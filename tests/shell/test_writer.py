@@ -13,11 +13,13 @@ from shell.bench_writer import Bench, bench
 from shell.virtual_time import jumps, pass_s, run
 from torpord.core import effects as fx
 from torpord.core.draft import Decision, Refusal
-from torpord.core.events import ClientTrigger, ConnectionClosed, Event, HoldRequested, Leaving
+from torpord.core.events import ClientTrigger, ConnectionClosed, Event, HoldRequested, HookProblem, Leaving
 from torpord.core.lifecycle import State, Trigger
 from torpord.core.moment import Now
 from torpord.core.policy import Policy
+from torpord.core.records import HookFailed
 from torpord.core.world import World
+from torpord.store.store import StoreError
 from torpord.writer import MOST_CHANGES_A_TURN, UNAVAILABLE, Change
 from torpord.writer import turn as module
 
@@ -359,6 +361,14 @@ def test_a_mistake_beside_the_decisions_costs_one_batch(tmp_path: pathlib.Path, 
     run(main)
 
 
+def ended(number: int) -> HookProblem:
+    return HookProblem({"source": "hook"}, "on_wake", str(number), "exit status 1")
+
+
+def commands(b: Bench) -> list[str]:
+    return [entry.record.command for entry in b.shell.entries if isinstance(entry.record, HookFailed)]
+
+
 @pytest.mark.parametrize("at", ["search", "commit"])
 def test_a_mistake_costs_nothing_that_has_happened_beside_it(tmp_path: pathlib.Path, at: str) -> None:
     async def main() -> None:
@@ -391,6 +401,36 @@ def test_what_is_itself_the_mistake_is_let_go(tmp_path: pathlib.Path, at: str) -
             await pass_s(60)
             assert b.store.attempts == attempts, "nothing is tried for ever"
             assert await stored_count(b) == 2
+
+    run(main)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_mistake_in_what_is_due_costs_nothing_that_has_happened(tmp_path: pathlib.Path, count: int) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            await pass_s(b.shell.policy.drowsy_after_s - 1)
+            b.disk.gate = anyio.Event()
+            b.writer.owe(ended(0))
+            await pass_s(2)  # held in a commit over the deadline
+            ticket = b.writer.submit([Change(ended(number), owed=True) for number in range(1, 1 + count)])
+            b.store.mistake_to = State.DROWSY
+            b.disk.gate.set()
+            await ticket.done.wait()
+            assert not [outcome for outcome in ticket.outcomes if isinstance(outcome, Refusal)]
+            assert commands(b) == [str(number) for number in range(1 + count)]
+
+    run(main)
+
+
+def test_behind_a_mistake_what_has_happened_keeps_its_order_and_is_tried_again(tmp_path: pathlib.Path) -> None:
+    async def main() -> None:
+        async with bench(tmp_path) as b:
+            b.store.fails = [TypeError("a mistake"), StoreError("disk I/O error")]
+            b.writer.owe(ended(0))
+            b.writer.owe(ended(1))
+            await pass_s(61)
+            assert commands(b) == ["0", "1"]
 
     run(main)
 

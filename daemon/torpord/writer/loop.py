@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from typing import Protocol
 
 import anyio.lowlevel
 import structlog
@@ -20,13 +19,13 @@ from torpord.core.deadlines import Clock, Deadline, deadlines
 from torpord.core.descent import outstanding
 from torpord.core.draft import Refusal
 from torpord.core.effects import ONCE, Effect
-from torpord.core.events import DeadlinePassed, Event, StallSeen, SuspendSeen
+from torpord.core.events import Event, StallSeen, SuspendSeen
 from torpord.core.moment import Now
-from torpord.core.records import Entry
 from torpord.core.world import World
 from torpord.points import reached
-from torpord.store.store import Batch, Line, Store, StoreError, StoreUnreadableError
+from torpord.store.store import Batch, Store, StoreError, StoreUnreadableError
 from torpord.store.thread import Runner
+from torpord.writer.asked import Clocks, Shell
 from torpord.writer.changes import DRAINING, UNAVAILABLE, Change, Outcome, Ticket
 from torpord.writer.deferred import Deferred
 from torpord.writer.hearing import Hearing, halfway
@@ -43,38 +42,6 @@ MOST_DEADLINES_A_TURN = 64
 MOST_BRIEF_ENTRIES = 32
 # Less is the time between two readings of two clocks, and no suspend.
 LEAST_SUSPEND_S = 1.0
-
-
-class Clocks(Protocol):
-    """Gives the time."""
-
-    def now(self) -> Now:
-        """Read the clocks."""
-        ...
-
-
-class Shell(Protocol):
-    """What the writer needs of the world outside, and tells it."""
-
-    def facts(self, deadline: str, now: Now) -> DeadlinePassed:
-        """Build the event of a due deadline, with the facts it needs read just now."""
-        ...
-
-    def committed(self, entries: Sequence[Entry], lines: Sequence[Line], before: World, after: World) -> None:
-        """Hear what became true and durable, but for what is deferred. `lines`: those of the ledgered entries."""
-        ...
-
-    def reread(self, before: World, after: World) -> None:
-        """Hear that the store was read anew: whatever was decided last may have become true, or not."""
-        ...
-
-    def perform(self, effects: Sequence[Effect]) -> None:
-        """Begin to carry out what was decided. Must not block."""
-        ...
-
-    def rearmed(self, wall_s: float | None) -> None:
-        """Hear when the next deadline of the wall clock is (None: there is none)."""
-        ...
 
 
 class Writer:
@@ -235,8 +202,13 @@ class Writer:
             self.working = False
         self._shell.perform(effects)
 
-    async def _decided(self, changes: Sequence[Change]) -> tuple[list[Outcome], Sequence[Effect]]:
-        """Decide and commit a batch. A store that fails leaves the world as it was, and everybody is told."""
+    async def _decided(
+        self, changes: Sequence[Change], *, alone: bool = False
+    ) -> tuple[list[Outcome], Sequence[Effect]]:
+        """Decide and commit a batch. A store that fails leaves the world as it was, and everybody is told.
+
+        `alone`: with nothing that is due, which may be what a mistake is in.
+        """
         try:
             if self._unsure is not None:
                 self._shell.perform(await self._reread(*self._unsure))
@@ -247,12 +219,12 @@ class Writer:
         except StoreError as error:
             return self._failed(changes, error), ()
         except Exception as error:  # noqa: BLE001 - it is logged, and told
-            return await self._mistaken("search", changes, error)
+            return await self._mistaken("search", changes, error, alone=alone)
         turn = Turn(self.world, self._clock.now(), found)
         self._hearing.look(turn.now.awake_s)
         self._hearing.works(turn.now.awake_s, turn.world.policy.heartbeat_timeout_s)
         # After a failure what is due waits for the next try: each beat would be refused with it.
-        trying = self._retry.is_due(turn.now.awake_s)
+        trying = not alone and self._retry.is_due(turn.now.awake_s)
         if trying:
             self._see_suspend(turn)
             self._see_stall(turn)
@@ -276,7 +248,7 @@ class Writer:
             self._deferred.clear()
             self._hearing.heard_out()
             self._retry.put_off(self._clock.now().awake_s)
-            return await self._mistaken("commit", changes, error)
+            return await self._mistaken("commit", changes, error, alone=alone)
         self._retry.succeeded()
         self._deferred.clear()
         self._hearing.heard_out()
@@ -355,19 +327,22 @@ class Writer:
         return [UNAVAILABLE] * len(changes)
 
     async def _mistaken(
-        self, on: str, changes: Sequence[Change], error: Exception
+        self, on: str, changes: Sequence[Change], error: Exception, *, alone: bool
     ) -> tuple[list[Outcome], Sequence[Effect]]:
         """Let a mistake of ours cost this batch, and not the daemon.
 
-        What was owed in it has happened, and the mistake may be another's: each is tried once more, by itself.
+        What was owed in it has happened, and the mistake may be another's: each is tried once more, by itself. Behind
+        one that the store did not take the others wait with it, in their order.
         """
         log.error("internal_error", on=on, refused=len(changes), deferred=len(self._deferred), exc_info=error)
         message = f"a mistake of the daemon's: {error!r}; nothing was changed, and the daemon's log has more"
         outcomes: list[Outcome] = [Refusal("internal_error", message[:1000])] * len(changes)
         effects: list[Effect] = []
         for number, change in enumerate(changes):
-            if change.owed and len(changes) > 1:
-                (outcomes[number],), others = await self._decided([change])
+            if change.owed and UNAVAILABLE in outcomes[:number]:
+                outcomes[number] = UNAVAILABLE
+            elif change.owed and not alone:
+                (outcomes[number],), others = await self._decided([change], alone=True)
                 effects += others
         return outcomes, effects
 
